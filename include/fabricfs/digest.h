@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/* SHA-256, streamed (libcrypto). One digest belongs to one thread at a time. */
+#ifndef FABRICFS_DIGEST_H
+#define FABRICFS_DIGEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SHA256_HEX 65 /* 64 lower-case hex digits and a NUL */
+
+struct digest;
+
+/* NULL only for lack of memory. */
+struct digest *digest_new(void);
+void digest_free(struct digest *d);
+/* Start again from nothing. */
+void digest_reset(struct digest *d);
+void digest_update(struct digest *d, const void *bytes, size_t n);
+/* The digest of all bytes so far; more bytes may follow. */
+void digest_hex(const struct digest *d, char hex[SHA256_HEX]);
+/* Of everything a descriptor holds from offset 0 (pread; offset untouched).
+ * 0, -ENOMEM or the read's -errno. */
+int digest_fd(int fd, char hex[SHA256_HEX]);
+
+#endif
