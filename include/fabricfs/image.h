@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Images: what a run of bytes is, for which part, and whether it is sound.
+ *
+ * A recogniser is push-style: bytes go in, in any chunking, and facts or a
+ * refusal come out; the answer does not depend on the chunking. It is pure (no
+ * I/O, no globals, no clock) and confined to one thread at a time. The same
+ * code serves uploads, `check`, `inspect`, publishing and fuzzing, and it knows
+ * no card: whether an image suits a card is image_suits().
+ *
+ * Memory: a parser holds at most IMAGE_HEAD_MAX bytes of the image plus the
+ * recogniser's own fixed state; nothing is proportional to the image.
+ */
+#ifndef FABRICFS_IMAGE_H
+#define FABRICFS_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <fabricfs/digest.h>
+#include <fabricfs/error.h>
+
+/* A format has to be known within so many bytes, or the image is of none. */
+#define IMAGE_HEAD_MAX 4096
+
+enum image_tri { IMAGE_UNKNOWN, IMAGE_NO, IMAGE_YES };
+enum image_confidence { IMAGE_CONFIDENCE_NONE, IMAGE_GUESS, IMAGE_LIKELY, IMAGE_EXACT };
+
+/* What is known of an image. Text is UTF-8 with control bytes removed; "" is
+ * unknown. Filled in as bytes arrive: what is set stays set. */
+struct image_facts {
+	char format[24]; /* DESIGN section 3: "ice40", "xilinx-bit", ... */
+	enum image_confidence confidence;
+	char vendor[32];
+	char family[32];
+	char part[48];       /* vendor's spelling in lower case, iCE40-HX1K for iCE40 */
+	char also_parts[96]; /* other parts that the same bytes configure as well, by spaces */
+	char package[32];
+	char speed[16];
+	bool has_idcode;
+	uint32_t idcode;
+	uint64_t declared_size; /* bytes from the first to the end the format declares; 0 = not known yet */
+	enum image_tri partial, compressed, encrypted, is_signed;
+	char shell[64]; /* static design or interface id a partial image needs */
+	char design[128];
+	char tool[96];
+	char built[40];              /* as the format writes it, or RFC 3339 where it can be known */
+	char integrity_checked[96];  /* names of the checks recomputed, by spaces; "" = none */
+	bool integrity_ok;           /* all of integrity_checked held (true only at the end) */
+	char integrity_absent[128];  /* why nothing could be checked, when nothing could */
+	char detail[256];            /* anything a reader should know, one sentence */
+};
+
+enum image_progress {
+	IMAGE_MORE = 0,     /* not complete by its own format */
+	IMAGE_COMPLETE = 1, /* complete and sound so far; only allowed padding may follow */
+};
+
+/*
+ * One format. Registered in the table of backend/image/table.c; `version` is
+ * IMAGE_ABI so that a mismatch is a sentence and not a crash.
+ */
+#define IMAGE_ABI 1
+struct image_format {
+	unsigned version;
+	const char *name;   /* as in facts.format */
+	size_t state_bytes; /* size of the recogniser's own state; zeroed before init */
+	/*
+	 * Does an image that begins with these n bytes have this format?
+	 * IMAGE_YES, IMAGE_NO, or IMAGE_UNKNOWN: more bytes are needed (n is at
+	 * most IMAGE_HEAD_MAX; at IMAGE_HEAD_MAX, or when `last` says that no
+	 * more will come, UNKNOWN counts as NO).
+	 */
+	enum image_tri (*probe)(const uint8_t *head, size_t n, bool last);
+	/*
+	 * The next n bytes, from offset 0 of the image on (the head is fed
+	 * again). Returns an image_progress or -errno with the sentence:
+	 * EBADMSG damaged, EFBIG bytes after the end, EMEDIUMTYPE sound but for
+	 * no card. After an error it is not called again.
+	 */
+	int (*feed)(void *state, const uint8_t *bytes, size_t n, struct image_facts *facts,
+		    struct reason *why);
+	/*
+	 * No more bytes. 0 when the image is complete and sound, else -EBADMSG
+	 * whose sentence says how many bytes of how many (where known).
+	 */
+	int (*end)(void *state, uint64_t fed, struct image_facts *facts, struct reason *why);
+	/* Free what state owns; may be NULL, then there is nothing. */
+	void (*fini)(void *state);
+};
+
+/* The table of formats; NULL-terminated. Defined in backend/image/table.c. */
+extern const struct image_format *const image_formats[];
+
+/* --- the parser: finds the format, then drives it ------------------------- */
+
+struct image_parser;
+
+/* NULL only for lack of memory. */
+struct image_parser *image_parser_new(void);
+void image_parser_free(struct image_parser *p);
+/* Back to the state after image_parser_new(). */
+void image_parser_reset(struct image_parser *p);
+/*
+ * The next n bytes. image_progress, or -errno (sticky: the same is returned
+ * from then on): ENOEXEC no known format, else as image_format.feed.
+ */
+int image_parser_feed(struct image_parser *p, const void *bytes, size_t n, struct reason *why);
+/*
+ * No more bytes: 0, or -ENOEXEC / -EBADMSG (truncated; the sentence says "N of
+ * M bytes"). Does not change the parser: more bytes may be fed afterwards.
+ */
+int image_parser_end(struct image_parser *p, struct reason *why);
+/* Bytes fed so far. */
+uint64_t image_parser_bytes(const struct image_parser *p);
+/* True when all bytes so far are a complete, sound image. */
+bool image_parser_complete(const struct image_parser *p);
+/* Owned by the parser, changed by feed. Never NULL. */
+const struct image_facts *image_parser_facts(const struct image_parser *p);
+
+/* --- matching -------------------------------------------------------------- */
+
+/*
+ * Is the image for this part? 0, or -EMEDIUMTYPE with a sentence that names
+ * both. Only what is known on both sides is compared: the part (or one of
+ * also_parts) case-insensitively, the IDCODE with its version nibble masked;
+ * nothing known in common is a match. part may be "", formats (by spaces, ""
+ * = any) are those the card's backend takes. May be called as soon as facts
+ * are there: an unknown part is no refusal.
+ */
+int image_suits(const struct image_facts *facts, const char *part, bool has_idcode, uint32_t idcode,
+		const char *formats, struct reason *why);
+
+/* --- facts as JSON --------------------------------------------------------- */
+
+/*
+ * One object in the spelling of `inspect --json` (DESIGN 5), without newline;
+ * the caller frees. `err` 0 = sound, else the errno and reason are told;
+ * file, sha256 and size as given (NULL/0 = null). fits: the sentence of
+ * image_suits, or NULL = was not asked. NULL for lack of memory.
+ */
+char *image_facts_json(const struct image_facts *facts, const char *file, const char *sha256,
+		       uint64_t size, int err, const char *reason, const char *fits);
+/* The reverse, of what image_facts_json() wrote; unknown keys are ignored.
+ * 0 or -EINVAL. Used for facts kept in the store. */
+int image_facts_parse(const char *json, struct image_facts *facts);
+
+#endif
