@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The cards of this machine, as the tree sees them. Any thread unless said
+ * otherwise; nothing here waits for a card.
+ */
+#ifndef FS_CARD_CARDS_H
+#define FS_CARD_CARDS_H
+
+#include "fs/card/view.h"
+#include "fs/daemon/config.h"
+#include "fs/daemon/session.h"
+
+#include <fabricfs/store.h>
+
+struct card;
+
+/*
+ * Take up all configured cards: numbers from the store, an actor each, which
+ * opens its backend in the background. `fresh`: the holder is starting, so the
+ * policy `restore` applies; else a worker is taking over. Main thread, once.
+ */
+int cards_start(const struct config *config, struct store *store, bool fresh, struct reason *why);
+/*
+ * End: refuse new programming, finish what runs (at most 30 s), close the
+ * backends. `last`: fabricfs itself ends, card processes too. Main thread.
+ */
+void cards_stop(bool last);
+/* Once a second or so from the main thread: upload and temporary timeouts. Returns ms until
+ * the next one is due, -1 = none. */
+int cards_tick(void);
+
+/* In the order of their numbers. Cards come (hotplug) but never go while mounted,
+ * except by `forget`; the pointer stays valid until cards_stop. */
+unsigned cards_count(void);
+struct card *cards_nth(unsigned i);
+struct card *cards_find(unsigned dev); /* NULL: there is none */
+
+/* The present view; give it back with card_view_put(). Never NULL. */
+const struct card_view *card_view_get(struct card *card);
+void card_view_put(const struct card_view *view);
+/* The card itself (slot -1) or a slot of a view; NULL: no such slot. */
+const struct slot_view *slot_view(const struct card_view *view, int slot);
+
+struct progress {
+	enum phase phase;
+	uint64_t done, total; /* bytes; total 0 = not known */
+};
+void card_progress(struct card *card, int slot, struct progress *progress);
+
+/* Results of programming since the mount's cards were first seen, for metrics: counts by
+ * result name ("ok" or errno names) and a histogram of seconds. */
+#define PROGRAM_RESULTS_MAX 16
+#define PROGRAM_BUCKETS 12
+extern const double program_bucket_seconds[PROGRAM_BUCKETS]; /* upper bounds, the last is +Inf */
+struct program_stats {
+	struct {
+		char result[24];
+		uint64_t count;
+	} results[PROGRAM_RESULTS_MAX];
+	unsigned results_len;
+	uint64_t buckets[PROGRAM_BUCKETS]; /* not cumulative */
+	double seconds_sum;
+	uint64_t seconds_count;
+};
+void card_program_stats(struct card *card, int slot, struct program_stats *stats);
+
+/*
+ * Telemetry: if the values are older than the configured maximum age, the
+ * card's thread reads them anew and then calls done(arg, 0) (or a positive
+ * errno: ETIMEDOUT after 2 s, ENODEV offline), else done is called at once.
+ */
+void card_telemetry_refresh(struct card *card, void (*done)(void *arg, int err), void *arg);
+
+/*
+ * Changes, told from any thread without a lock held: which file of the card
+ * changed. The tree turns them into invalidations and wake-ups.
+ */
+enum change {
+	CHANGE_STATE = 1, CHANGE_ERROR = 2, CHANGE_LOADED = 4, CHANGE_FACTS = 8, CHANGE_RECORDS = 16,
+	CHANGE_ENDPOINTS = 32, CHANGE_CHECK = 64, CHANGE_ACCESS = 128, CHANGE_CARDS = 256 /* a card came or went */,
+	CHANGE_IO = 512, /* io readiness */ CHANGE_TELEMETRY = 1024, CHANGE_LEASE = 2048,
+};
+/* dev -1: of no card. Set once before cards_start. */
+void cards_listen(void (*changed)(int dev, int slot, unsigned what));
+
+/* The store, for rendering events and history. */
+struct store *cards_store(void);
+
+#endif
