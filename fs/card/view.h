@@ -55,7 +55,7 @@ struct slot_view {
 	char error[REASON_MAX];
 	int64_t error_ns;
 	struct loaded loaded; /* empty while the old image counts as lost */
-	int64_t loaded_ns;    /* mtime of loaded/* */
+	int64_t loaded_ns;    /* mtime of the files of loaded/ */
 	int64_t image_ns;     /* mtime of `image`: last success, or as its writer set it */
 	char *check;          /* last result of `check` (inspect --json object, no newline), NULL = none; owned by the view */
 	int64_t check_ns;
