@@ -28,6 +28,8 @@ void cards_stop(bool last);
 /* Once a second or so from the main thread: upload and temporary timeouts. Returns ms until
  * the next one is due, -1 = none. */
 int cards_tick(void);
+/* Readable when cards_tick() should run before it said (a new deadline came up); tick drains it. */
+int cards_timer_fd(void);
 
 /* In the order of their numbers. Cards come (hotplug) but never go while mounted,
  * except by `forget`; the pointer stays valid until cards_stop. */

@@ -113,6 +113,7 @@ struct saved_handle {
 			char sha256[SHA256_HEX]; /* of the reference */
 			char source[64];         /* "devN" for a copy from a card */
 			char name[256];          /* temporary: its name; "" = image itself */
+			_Atomic uint32_t opens; /* temporary: open files of it */
 			_Atomic int64_t closed_ns; /* temporary: when last closed, 0 = open */
 		} upload;
 		struct {
@@ -141,6 +142,8 @@ struct saved_handle *saved_find(uint64_t fh);
 void saved_drop(struct saved_handle *h);
 /* All published handles, for the successor of a worker; stops when fn returns non-zero. */
 int saved_each(int (*fn)(struct saved_handle *h, void *arg), void *arg);
+/* Drawn at random when the mount was made: id + unique never meets another mount's. */
+uint64_t session_id(void);
 /* A number never given before on this mount (also for handles that are not saved). Never 0. */
 uint64_t session_number(void);
 
