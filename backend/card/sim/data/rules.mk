@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+# The fabric databases: kept compressed, unpacked while building, linked in as
+# read-only data that all processes share and nothing has to unpack at run time.
+SIM_DATA := backend/card/sim/data
+SIM_DB   := $(BUILD)/$(SIM_DATA)/hx1k.db
+
+OBJS += $(BUILD)/$(SIM_DATA)/databases.o
+
+$(SIM_DB): $(BUILD)/%.db: %.db.xz
+	$(call say,XZ,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)xz -dc $< > $@.part && mv $@.part $@
+
+$(BUILD)/$(SIM_DATA)/databases.o: $(SIM_DATA)/databases.S $(SIM_DB)
+	$(call say,AS,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -DSIM_DB_HX1K='"$(BUILD)/$(SIM_DATA)/hx1k.db"' -c -o $@ $<
+
+# Make a database again from IceStorm's package (fpga-icestorm-chipdb).
+ICESTORM_CHIPDB ?= /usr/share/fpga-icestorm/chipdb
+.PHONY: chipdb
+chipdb:
+	$(Q)mkdir -p $(BUILD)/$(SIM_DATA)
+	$(Q)$(SIM_DATA)/chipdb-pack $(ICESTORM_CHIPDB)/chipdb-1k.txt $(BUILD)/$(SIM_DATA)/hx1k.db
+	$(Q)xz -9e -T1 -c $(BUILD)/$(SIM_DATA)/hx1k.db > $(SIM_DATA)/hx1k.db.xz
+
+# The evaluator is the one place where the compiler's last percent is felt.
+$(BUILD)/backend/card/sim/engine/eval.o: CFLAGS_ALL += -O3

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Drive the simulated fabric by hand, for comparisons with another simulator:
+ *
+ *	fabric_drive IMAGE < STIMULUS > OUTPUTS
+ *
+ * Stimulus: a line "clk PIN", a line "in PIN...", a line "out PIN...", then a
+ * line of 0s and 1s a cycle, one for each input in that order. These appear with
+ * the commit of the rising edge; the line of outputs is what can be seen just
+ * before the next one. With "bench N" instead of cycles it runs N cycles and
+ * says how long loading and running took, on stderr; "info" prints resources.
+ */
+#include "backend/card/sim/engine/fabric.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MAX_IMAGE (1 << 20)
+#define MAX_PINS  256
+
+static int die(const char *what, const char *detail)
+{
+	fprintf(stderr, "fabric_drive: %s: %s\n", what, detail);
+	return 1;
+}
+
+static double now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
+}
+
+static int load(const char *path, struct fabric *f)
+{
+	static char image[MAX_IMAGE];
+	struct reason why = { 0 };
+	FILE *file = fopen(path, "re");
+	double t0, t1, t2;
+	size_t n;
+
+	if (!file)
+		return die(path, "cannot be opened");
+	n = fread(image, 1, sizeof(image), file);
+	fclose(file);
+	t0 = now_ms();
+	if (fabric_check(f, image, n, &why) != 0)
+		return die(path, why.text);
+	t1 = now_ms();
+	fabric_config_reset(f);
+	if (fabric_config_write(f, image, n, &why) != 0)
+		return die(path, why.text);
+	t2 = now_ms();
+	fprintf(stderr, "check %.2f ms, load %.2f ms\n", t1 - t0, t2 - t1);
+	if (fabric_verify(f, image, n, &why) != 0)
+		return die(path, why.text);
+	return fabric_done(f) ? 0 : die(path, "DONE stays low");
+}
+
+static void info(const struct fabric *f)
+{
+	struct fabric_resources r;
+
+	fabric_resources(f, &r);
+	fprintf(stderr, "luts %u dffs %u carries %u rams %u in %u out %u globals %u domains %u "
+		"levels %u ops %u loops %u undriven %u comment %s\n",
+		r.luts, r.dffs, r.carries, r.rams, r.pins_in, r.pins_out, r.globals,
+		r.clock_domains, r.lut_levels, r.ops, r.loops, r.undriven, fabric_comment(f));
+}
+
+static int pin_list(const struct fabric *f, char *words, int *pins, unsigned *count)
+{
+	*count = 0;
+	for (char *save, *w = strtok_r(words, " \n", &save); w; w = strtok_r(NULL, " \n", &save)) {
+		if (*count == MAX_PINS || (pins[*count] = fabric_pin(f, w)) < 0)
+			return die(w, "no such pin");
+		(*count)++;
+	}
+	return 0;
+}
+
+static void bench(struct fabric *f, int clk, uint64_t n)
+{
+	struct fabric_counters c;
+	double t = now_ms();
+
+	for (uint64_t i = 0; i < n; i++)
+		fabric_cycle(f, clk);
+	t = now_ms() - t;
+	fabric_counters(f, &c);
+	fprintf(stderr, "%llu cycles in %.1f ms, %.3f Mcycle/s, %.2f toggles a cycle\n",
+		(unsigned long long)n, t, (double)n / t / 1e3,
+		(double)c.toggles / (double)c.cycles);
+}
+
+int main(int argc, char **argv)
+{
+	static int in[MAX_PINS], out[MAX_PINS], clk[MAX_PINS];
+	static char line[4096];
+	unsigned n_in = 0, n_out = 0, n_clk = 0;
+	struct reason why = { 0 };
+	struct fabric *f;
+	int err = 0;
+
+	if (argc != 2)
+		return die("usage", "fabric_drive IMAGE < STIMULUS > OUTPUTS");
+	if (fabric_new("iCE40-HX1K", "tq144", &f, &why) != 0)
+		return die("iCE40-HX1K", why.text);
+	err = load(argv[1], f);
+	while (err == 0 && fgets(line, sizeof(line), stdin)) {
+		if (!strncmp(line, "clk ", 4)) {
+			err = pin_list(f, line + 4, clk, &n_clk);
+		} else if (!strncmp(line, "in ", 3)) {
+			err = pin_list(f, line + 3, in, &n_in);
+		} else if (!strncmp(line, "out ", 4)) {
+			err = pin_list(f, line + 4, out, &n_out);
+		} else if (!strncmp(line, "bench ", 6)) {
+			bench(f, clk[0], strtoull(line + 6, NULL, 10));
+		} else if (!strcmp(line, "info\n")) {
+			info(f);
+		} else {
+			for (unsigned i = 0; i < n_in && line[i] != '\n'; i++)
+				fabric_pin_set(f, in[i], line[i] == '1');
+			fabric_cycle(f, clk[0]);
+			for (unsigned i = 0; i < n_out; i++)
+				putchar(fabric_pin_level(f, out[i]) ? '1' : '0');
+			putchar('\n');
+		}
+	}
+	fabric_free(f);
+	return err;
+}
