@@ -14,3 +14,5 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIB_OBJS)
 .PHONY: unit
 unit: $(UNIT_BINS)
 	@for t in $^; do echo "== $$t"; "$$t" || exit 1; done
+
+-include tests/designs/rules.mk
