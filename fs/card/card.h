@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A card from the inside (private to fs/card and the active files).
+ *
+ * One actor thread a card: it alone calls the backend, edits the view and
+ * commits to the store. Others queue jobs to it. What FUSE threads and the
+ * actor share is guarded by card->lock, which is never held over I/O, a reply
+ * or a notification; uploads have their own lock (upload.h), taken before it.
+ */
+#ifndef FS_CARD_CARD_H
+#define FS_CARD_CARD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "fs/card/cards.h"
+
+struct upload;
+struct io_call;
+
+/* Something for the actor to do. Embedded in what it is about; the actor calls
+ * run() once, which frees it. `end` is set when the card is being closed: then
+ * run() must answer whoever waits (ECANCELED) and do nothing else. */
+struct job {
+	struct job *next;
+	void (*run)(struct card *card, struct job *job, bool end);
+};
+
+/* What a command, run or upload belongs to: the card itself (index -1) or one of its slots. */
+struct slot {
+	struct card *card;
+	int index;
+
+	/* card->lock */
+	struct upload *uploads;   /* open for writing, and temporaries */
+	struct upload *writer[2]; /* the upload that has bytes: of image, of check */
+	unsigned commands;        /* ctl commands queued or running */
+	bool running;             /* the backend is being driven for this slot */
+	struct program_stats stats;
+	int64_t run_times[16];    /* for max-per-minute, a ring of the last runs (realtime ns) */
+	unsigned run_at;
+
+	_Atomic int phase;
+	_Atomic uint64_t done, total;
+	_Atomic unsigned io_ready; /* CARD_ENDPOINT_BITs, as the backend said last */
+	_Atomic uint64_t load;     /* same as in the view, for quick comparisons */
+
+	/* actor only */
+	struct store_slot row;
+	struct io_call *io; /* submitted to the backend, not yet done */
+	uid_t uid;
+	gid_t gid;
+	mode_t mode;
+};
+
+struct telemetry_wait {
+	struct telemetry_wait *next;
+	void (*done)(void *arg, int err);
+	void *arg;
+	int64_t deadline_ns; /* CLOCK_MONOTONIC */
+};
+
+struct card {
+	unsigned dev;
+	char key[160]; /* recognition key */
+	const struct config *config;
+	const struct config_card *card_config;
+	const struct card_backend *backend;
+	struct store *store;
+	struct card_host host;
+	bool fresh;        /* the holder is starting: the policy restore applies */
+	_Atomic bool forgotten;
+
+	pthread_t thread;
+	int wake_fd;       /* eventfd: jobs, wake() and interrupts */
+	int cancel_fd;     /* eventfd: readable ends the run in progress */
+
+	pthread_mutex_t lock;
+	struct job *jobs, **jobs_end;
+	bool ending;       /* no new jobs; set by cards_stop */
+	struct telemetry_wait *waits;
+	bool telemetry_queued;
+
+	pthread_mutex_t view_lock;
+	struct card_view *view;
+
+	/* actor only */
+	void *handle;      /* the backend's card, NULL while offline */
+	bool last;         /* the end is the end of fabricfs, not of this worker */
+	int64_t retry_ns;  /* offline: when to try open again (monotonic) */
+	bool unresolved;   /* a worker died while programming; its request should come again */
+	int64_t unresolved_ns;
+
+	struct slot self;
+	struct slot *slots;
+	unsigned slots_len;
+};
+
+/* --- actor.c ---------------------------------------------------------------------- */
+
+int actor_start(struct card *card);
+/* Queue; false when the card is ending (the job was not taken). Any thread. */
+bool actor_post(struct card *card, struct job *job);
+/* Wake the actor without a job (an io was interrupted). Any thread. */
+void actor_wake(struct card *card);
+/* Ends the run in progress, if any: program() sees cancel_fd. Any thread. */
+void actor_cancel(struct card *card);
+
+/* --- view.c (actor only, or main before the actor) ---------------------------------- */
+
+/* A copy of the present view to be changed and published; NULL: no memory. */
+struct card_view *view_edit(struct card *card);
+struct slot_view *view_slot(struct card_view *view, int slot);
+/* `what`: CHANGE_* bits told to the listener, for `slot`. */
+void view_publish(struct card *card, struct card_view *view, int slot, unsigned what);
+void view_free(struct card_view *view);
+void card_changed(int dev, int slot, unsigned what);
+/* A time for mtime: now, but later than the one before. */
+int64_t mtime_after(int64_t before);
+/* Set state and error; publishes. error NULL: leave. */
+void slot_show(struct slot *slot, enum state state, const char *error);
+/* Take over what row and backend say: loaded/, endpoints, words. */
+void slot_show_loaded(struct slot *slot, enum state state, const char *error,
+		      const struct loaded *loaded);
+void slot_progress(struct slot *slot, enum phase phase, uint64_t done, uint64_t total);
+struct slot *card_slot(struct card *card, int index); /* NULL: no such slot */
+
+/* --- records.c ------------------------------------------------------------------------ */
+
+/* One record of events and history. "" and 0 are left out. */
+struct record {
+	const char *event;
+	int err; /* result */
+	const char *reason;
+	const char *sha256;
+	uint64_t size;
+	const struct image_facts *facts; /* format part design; may be NULL */
+	const char *source;
+	const struct who *who; /* may be NULL: fabricfs itself */
+	int64_t duration_ms;   /* -1 = not timed */
+};
+/* Commit row (may be NULL) and record together and wake followers. Actor. */
+int slot_record(struct slot *slot, const struct store_slot *row, const struct record *record,
+		struct reason *why);
+
+/* --- loaded.c -------------------------------------------------------------------------- */
+
+/* JSON of loaded/ with the image's facts, for the store; caller frees. */
+char *loaded_json(const struct loaded *loaded, const struct image_facts *facts);
+int loaded_parse(const char *json, struct loaded *loaded, struct image_facts *facts);
+
+/* --- program.c (actor only) --------------------------------------------------------------- */
+
+/* One attempt at programming a slot. */
+struct attempt {
+	const char *event; /* "programmed" or "rolled-back" */
+	const char *note;  /* told as `reason` of a success ("restored after a start"); NULL */
+	uint64_t run;      /* card_run.id */
+	int fd;
+	uint64_t size;
+	char sha256[SHA256_HEX];
+	struct image_facts facts;
+	char name[256];
+	char source[320];
+	const struct who *who;
+	int64_t mtime_ns;  /* as its writer set it; 0 = the time of programming */
+	uint64_t spool;    /* spool file that becomes the blob; 0 = the blob is there */
+	bool internal;     /* by fabricfs itself: no rate limit, no skip-identical */
+};
+/* All of it: policy, accept, program, confirm, commit, publish. 0 or -errno. */
+int slot_program(struct slot *slot, struct attempt *attempt, struct reason *why);
+/* Program a blob again (reload, rollback, restore). json: of loaded/ as stored. */
+int slot_program_blob(struct slot *slot, const char *sha256, const char *json, const char *event,
+		      const char *note, uint64_t run, const struct who *who, struct reason *why);
+/* Is the image for this slot, as far as facts and policy say? Any thread. */
+int slot_suits(struct slot *slot, const struct image_facts *facts, struct reason *why);
+/* Refused before the card was touched: error and history, nothing else. */
+void slot_refuse(struct slot *slot, const char *event, const struct reason *why,
+		 const struct image_facts *facts, const char *sha256, uint64_t size,
+		 const struct who *who);
+/* Cancel what waits in io/: the design goes away. */
+void slot_io_stale(struct slot *slot);
+
+/* --- start.c (actor only) -------------------------------------------------------------------- */
+
+/* Reach the card, compare what it has with the store, restore. */
+void card_take_up(struct card *card);
+/* After a power cut or replug. */
+void card_lost(struct card *card, const struct reason *why);
+void card_gone(struct card *card, const struct reason *why);
+void card_resolve(struct card *card);
+
+/* --- telemetry.c ------------------------------------------------------------------------------ */
+/* Expire waits; returns ns until the next deadline or -1. Main thread. */
+int64_t telemetry_expire(struct card *card, int64_t now);
+
+/* --- blobs ------------------------------------------------------------------------------------ */
+/* Between hold and release no blob is trimmed: a blob may exist that no row names yet. */
+void blobs_hold(void);
+void blobs_release(struct store *store);
+
+/* Ask main for a tick soon: a deadline came up. Any thread. */
+void cards_kick(void);
+
+#endif

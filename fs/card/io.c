@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Reads and writes of io/... on the actor's side (io.h). */
+#include <errno.h>
+
+#include "fs/card/io.h"
+
+static void io_unlink(struct io_call *call)
+{
+	*call->at = call->next;
+	if (call->next)
+		call->next->at = call->at;
+}
+
+static void io_done(struct card_io *io, int err, size_t moved)
+{
+	struct io_call *call = io->core;
+
+	io_unlink(call);
+	/* A new image was loaded meanwhile: never the new design, never its silence. */
+	if (call->stale && !moved)
+		err = ESTALE;
+	call->done(call, moved ? 0 : err, moved);
+}
+
+static void io_run(struct card *card, struct job *job, bool end)
+{
+	struct io_call *call = (struct io_call *)((char *)job - offsetof(struct io_call, job));
+	struct slot *slot = call->slot;
+	const struct slot_view *v = slot_view(card->view, slot->index);
+
+	if (end || !card->handle || !card->backend->io_submit) {
+		call->done(call, ENODEV, 0);
+		return;
+	}
+	if (call->load != v->load || v->state != STATE_CONFIGURED) {
+		call->done(call, ESTALE, 0);
+		return;
+	}
+	if (atomic_load(&call->interrupted)) {
+		call->done(call, EINTR, 0);
+		return;
+	}
+	call->next = slot->io;
+	call->at = &slot->io;
+	if (slot->io)
+		slot->io->at = &call->next;
+	slot->io = call;
+	call->io.core = call;
+	call->io.done = io_done;
+	card->backend->io_submit(card->handle, &call->io);
+}
+
+void io_call_submit(struct io_call *call)
+{
+	call->job.run = io_run;
+	if (!actor_post(call->slot->card, &call->job))
+		call->done(call, ENODEV, 0);
+}
+
+/* Cancel the calls that `which` picks. A cancel may complete, and free, its call at once. */
+static void io_cancel(struct slot *slot, bool only_interrupted, bool stale)
+{
+	struct card *card = slot->card;
+	struct io_call *call = slot->io;
+
+	while (call) {
+		struct io_call *next = call->next;
+
+		if ((!only_interrupted || atomic_load(&call->interrupted)) && !call->cancelled) {
+			call->cancelled = true;
+			call->stale = stale;
+			card->backend->io_cancel(card->handle, &call->io);
+		}
+		call = next;
+	}
+}
+
+void slot_io_stale(struct slot *slot)
+{
+	if (slot->card->handle && slot->io)
+		io_cancel(slot, false, true);
+	atomic_store(&slot->io_ready, 0);
+	card_changed((int)slot->card->dev, slot->index, CHANGE_IO);
+}
+
+void io_interrupted(struct card *card)
+{
+	io_cancel(&card->self, true, false);
+	for (unsigned i = 0; i < card->slots_len; i++)
+		io_cancel(&card->slots[i], true, false);
+}
+
+void io_news(struct card *card)
+{
+	if (!card->handle || !card->backend->io_ready)
+		return;
+	for (int i = -1; i < (int)card->slots_len; i++) {
+		struct slot *slot = card_slot(card, i);
+		unsigned ready = card->backend->io_ready(card->handle, i < 0 ? 0 : (unsigned)i);
+
+		if (atomic_exchange(&slot->io_ready, ready) != ready)
+			card_changed((int)card->dev, i, CHANGE_IO);
+	}
+}
+
+void io_close_all(struct card *card)
+{
+	if (!card->handle)
+		return;
+	slot_io_stale(&card->self);
+	for (unsigned i = 0; i < card->slots_len; i++)
+		slot_io_stale(&card->slots[i]);
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Records of events and history: one JSON object a record, keys of DESIGN section 1. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fs/card/card.h"
+
+#include <fabricfs/buf.h>
+#include <fabricfs/clock.h>
+#include <fabricfs/log.h>
+
+static void put_text(json_t *o, const char *key, const char *text)
+{
+	if (text && *text) {
+		json_t *value = json_string(text);
+
+		/* Not UTF-8: a command's name may be any bytes. */
+		if (!value) {
+			struct buf b = BUF_INIT;
+
+			for (const char *p = text; *p; p++)
+				buf_addf(&b, (unsigned char)*p < 0x80 ? "%c" : "\\x%02x", (unsigned char)*p);
+			value = buf_ok(&b) ? NULL : json_string(b.data);
+			buf_free(&b);
+		}
+		json_object_set_new(o, key, value);
+	}
+}
+
+static char *record_json(const struct slot *slot, const struct record *r, int64_t now)
+{
+	json_t *o = json_object();
+	char text[RFC3339_MAX];
+
+	if (!o)
+		return NULL;
+	clock_rfc3339(now, text);
+	put_text(o, "time", text);
+	snprintf(text, sizeof(text), "dev%u", slot->card->dev);
+	put_text(o, "dev", text);
+	if (slot->index >= 0)
+		json_object_set_new(o, "slot", json_integer(slot->index));
+	put_text(o, "event", r->event);
+	put_text(o, "result", errno_name(r->err));
+	put_text(o, "reason", r->reason);
+	put_text(o, "sha256", r->sha256);
+	if (r->size)
+		json_object_set_new(o, "size", json_integer((json_int_t)r->size));
+	if (r->facts) {
+		put_text(o, "format", r->facts->format);
+		put_text(o, "part", r->facts->part);
+		put_text(o, "design", r->facts->design);
+	}
+	put_text(o, "source", r->source);
+	if (r->who) {
+		json_object_set_new(o, "uid", json_integer(r->who->uid));
+		put_text(o, "user", r->who->user);
+		if (r->who->pid)
+			json_object_set_new(o, "pid", json_integer(r->who->pid));
+		put_text(o, "command", r->who->command);
+		put_text(o, "container", r->who->container);
+	}
+	if (r->duration_ms >= 0)
+		json_object_set_new(o, "duration_ms", json_integer(r->duration_ms));
+
+	char *json = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
+
+	json_decref(o);
+	return json;
+}
+
+int slot_record(struct slot *slot, const struct store_slot *row, const struct record *record,
+		struct reason *why)
+{
+	struct card *card = slot->card;
+	int64_t now = clock_now_ns();
+	char *json CLEANUP_FREE = record_json(slot, record, now);
+	struct store_record r = { .time_ns = now, .dev = (int)card->dev, .slot = slot->index,
+				  .json = json };
+	int err;
+
+	if (!json)
+		return reason_set(why, ENOMEM, "no memory for a record of dev%u", card->dev);
+	err = store_commit(card->store, card->dev, slot->index, row, &r, NULL, why);
+	if (!err)
+		card_changed((int)card->dev, slot->index, CHANGE_RECORDS);
+	return err;
+}

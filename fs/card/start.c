@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Taking up a card (actor only): at the start, after a restart of the worker,
+ * after a power cut or a replug. What the card says of itself is compared with
+ * what the store remembers; where the policy says so, it gets back what it had.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/card/card.h"
+
+#include <fabricfs/buf.h>
+#include <fabricfs/clock.h>
+#include <fabricfs/log.h>
+
+/* An offline card is tried again this often (there is no event for a helper that was missing). */
+#define RETRY_NS (INT64_C(5) * 1000000000)
+/* A request whose worker died while programming comes again at once, or never. */
+#define UNRESOLVED_NS (INT64_C(2) * 1000000000)
+
+static bool wants_restore(const struct card *card)
+{
+	int said = card->card_config->policy.restore;
+
+	return said >= 0 ? said : card->view->facts.restore;
+}
+
+static void show_facts(struct card *card, const struct card_facts *facts)
+{
+	struct card_view *view = view_edit(card);
+
+	if (!view)
+		return;
+	view->facts = *facts;
+	if (!*view->facts.part)
+		text_copy(view->facts.part, sizeof(view->facts.part), card->card_config->card.part);
+	view->facts_ns = mtime_after(view->facts_ns);
+	view_publish(card, view, -1, CHANGE_FACTS);
+}
+
+/* What the row says is loaded; empty when it says nothing or makes no sense. */
+static void row_loaded(struct slot *slot, struct loaded *loaded)
+{
+	if (!*slot->row.loaded_sha256 || loaded_parse(slot->row.loaded, loaded, NULL))
+		memset(loaded, 0, sizeof(*loaded));
+}
+
+/* The card does not have what the store says it had. */
+static void row_lost(struct slot *slot, enum state state)
+{
+	struct store_slot *row = &slot->row;
+	struct reason why = { 0 };
+
+	if (*row->loaded_sha256) {
+		free(row->previous);
+		row->previous = STEAL_PTR(row->loaded);
+		memcpy(row->previous_sha256, row->loaded_sha256, SHA256_HEX);
+		row->loaded_sha256[0] = '\0';
+	}
+	row->restorable = false;
+	row->load++;
+	row->state_mtime_ns = clock_now_ns();
+	text_copy(row->state, sizeof(row->state), state_word(state));
+	if (store_commit(slot->card->store, slot->card->dev, slot->index, row, NULL, NULL, &why))
+		log_error("dev%u: %s", slot->card->dev, why.text);
+	slot_io_stale(slot);
+	slot_show_loaded(slot, state, NULL, &(struct loaded){ 0 });
+}
+
+static void restore(struct slot *slot, const char *note)
+{
+	struct reason why = { 0 };
+	char sha256[SHA256_HEX];
+	char *json CLEANUP_FREE = slot->row.loaded ? strdup(slot->row.loaded) : NULL;
+	/* Not of a request: a number of this mount that no request has. */
+	uint64_t run = session_id() ^ (session_number() << 1 | UINT64_C(1) << 61);
+
+	memcpy(sha256, slot->row.loaded_sha256, SHA256_HEX);
+	if (slot_program_blob(slot, sha256, json, "programmed", note, run, NULL, &why)) {
+		log_error("dev%u: restoring %s: %s", slot->card->dev, sha256, why.text);
+		/* Refused before it was touched: the card is empty, and has it no more. */
+		if (slot->row.run != run)
+			row_lost(slot, STATE_UNCONFIGURED);
+	}
+}
+
+static bool has_image(const struct slot *slot)
+{
+	return *slot->row.loaded_sha256 && slot->row.restorable;
+}
+
+/* Show what the row says, with a state that we can stand for. */
+static void show_row(struct slot *slot, enum state state)
+{
+	struct loaded loaded;
+
+	row_loaded(slot, &loaded);
+	slot_show_loaded(slot, state, slot->row.error, &loaded);
+}
+
+static enum state row_state(const struct store_slot *row)
+{
+	for (int s = 0; s < STATES; s++)
+		if (!strcmp(row->state, state_word((enum state)s)))
+			return (enum state)s;
+	return STATE_UNKNOWN;
+}
+
+static void slot_compare(struct slot *slot, const struct card_status *status, const char *note)
+{
+	struct card *card = slot->card;
+	bool interrupted = row_state(&slot->row) == STATE_PROGRAMMING;
+
+	switch (status->condition) {
+	case CARD_CONFIGURED:
+		if (*status->sha256 && !strcmp(status->sha256, slot->row.loaded_sha256)) {
+			text_copy(slot->row.state, sizeof(slot->row.state), state_word(STATE_CONFIGURED));
+			show_row(slot, STATE_CONFIGURED);
+			return;
+		}
+		if (!*status->sha256 && !interrupted && has_image(slot)) {
+			/* It runs something and cannot say what: only what we know stands. */
+			show_row(slot, STATE_CONFIGURED);
+			return;
+		}
+		break;
+	case CARD_UNCONFIGURED:
+		if (has_image(slot) && wants_restore(card) && (card->fresh || !interrupted)) {
+			restore(slot, note);
+			return;
+		}
+		if (interrupted && !card->fresh)
+			break;
+		row_lost(slot, STATE_UNCONFIGURED);
+		return;
+	case CARD_FAILED:
+		if (interrupted && !card->fresh)
+			break;
+		row_lost(slot, STATE_FAILED);
+		return;
+	case CARD_UNKNOWN:
+		if (!interrupted) {
+			/* A worker that takes over knows what its predecessor knew. */
+			show_row(slot, card->fresh ? STATE_UNKNOWN : row_state(&slot->row));
+			return;
+		}
+		break;
+	}
+	if (interrupted && !card->fresh) {
+		/* The request that was programming will come again in a moment. */
+		card->unresolved = true;
+		card->unresolved_ns = clock_mono_ns() + UNRESOLVED_NS;
+		slot_show_loaded(slot, STATE_PROGRAMMING, NULL, &(struct loaded){ 0 });
+		cards_kick();
+		return;
+	}
+	/* Configured with something that did not come through us. */
+	row_lost(slot, status->condition == CARD_CONFIGURED ? STATE_CONFIGURED : STATE_UNKNOWN);
+}
+
+static void compare_all(struct card *card, const char *note)
+{
+	for (int i = -1; i < (int)card->slots_len; i++) {
+		struct slot *slot = card_slot(card, i);
+		struct card_status status = { 0 };
+		struct reason why = { 0 };
+
+		if (i < 0 && card->slots_len)
+			continue;
+		if (card->backend->status(card->handle, i < 0 ? 0 : (unsigned)i, &status, &why)) {
+			log_warn("dev%u: status: %s", card->dev, why.text);
+			status.condition = CARD_UNKNOWN;
+		}
+		slot_compare(slot, &status, note);
+	}
+}
+
+void card_take_up(struct card *card)
+{
+	struct card_facts facts = { 0 };
+	struct reason why = { 0 };
+	bool back = card->view->self.state == STATE_OFFLINE;
+
+	if (card->handle)
+		return;
+	if (card->backend->open(&card->card_config->card, &card->host, &card->handle, &facts, &why)) {
+		card->handle = NULL;
+		card_gone(card, &why);
+		return;
+	}
+	show_facts(card, &facts);
+	compare_all(card, back ? "restored after the card came back" : "restored after a start");
+	card->fresh = false;
+}
+
+void card_lost(struct card *card, const struct reason *why)
+{
+	for (int i = -1; i < (int)card->slots_len; i++) {
+		struct slot *slot = card_slot(card, i);
+		struct reason store_why = { 0 };
+
+		if (i < 0 && card->slots_len)
+			continue;
+		slot_io_stale(slot);
+
+		struct record r = { .event = "alert", .err = EIO, .reason = *why->text ? why->text
+				    : "power cut: what was loaded is gone", .duration_ms = -1 };
+
+		log_warn("dev%u: %s", card->dev, r.reason);
+		if (slot_record(slot, NULL, &r, &store_why))
+			log_error("dev%u: history: %s", card->dev, store_why.text);
+		if (has_image(slot) && wants_restore(card))
+			restore(slot, "restored after a power cut");
+		else
+			row_lost(slot, STATE_UNCONFIGURED);
+	}
+}
+
+void card_gone(struct card *card, const struct reason *why)
+{
+	if (card->handle) {
+		slot_io_stale(&card->self);
+		for (unsigned i = 0; i < card->slots_len; i++)
+			slot_io_stale(&card->slots[i]);
+		card->backend->close(card->handle, false);
+		card->handle = NULL;
+	}
+	card->retry_ns = clock_mono_ns() + RETRY_NS;
+	cards_kick();
+	if (card->view->self.state == STATE_OFFLINE)
+		return;
+	log_warn("dev%u is offline: %s", card->dev, why->text);
+	for (int i = -1; i < (int)card->slots_len; i++) {
+		struct loaded loaded;
+
+		/* loaded/ and history stay readable. */
+		row_loaded(card_slot(card, i), &loaded);
+		slot_show_loaded(card_slot(card, i), STATE_OFFLINE, why->text, &loaded);
+	}
+}
+
+void card_resolve(struct card *card)
+{
+	if (!card->unresolved || !card->handle)
+		return;
+	card->unresolved = false;
+	for (int i = -1; i < (int)card->slots_len; i++) {
+		struct slot *slot = card_slot(card, i);
+		struct reason why = { .err = EIO,
+				      .text = "programming was interrupted and nobody asked again" };
+
+		if (row_state(&slot->row) != STATE_PROGRAMMING)
+			continue;
+		struct record r = { .event = "program-failed", .err = why.err, .reason = why.text,
+				    .duration_ms = -1 };
+
+		text_copy(slot->row.error, sizeof(slot->row.error), why.text);
+		row_lost(slot, STATE_FAILED);
+		if (slot_record(slot, &slot->row, &r, &why))
+			log_error("dev%u: history: %s", card->dev, why.text);
+		slot_show(slot, STATE_FAILED, slot->row.error);
+	}
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Telemetry: values are read by the card's own thread when somebody asks and
+ * they are too old; all who ask meanwhile wait for that one reading.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "fs/card/card.h"
+
+#include <fabricfs/clock.h>
+#include <fabricfs/log.h>
+
+#define WAIT_MAX_NS (INT64_C(2) * 1000000000)
+
+static void waits_answer(struct card *card, int err)
+{
+	struct telemetry_wait *waits;
+
+	pthread_mutex_lock(&card->lock);
+	waits = card->waits;
+	card->waits = NULL;
+	card->telemetry_queued = false;
+	pthread_mutex_unlock(&card->lock);
+	while (waits) {
+		struct telemetry_wait *w = waits;
+
+		waits = w->next;
+		w->done(w->arg, err);
+		free(w);
+	}
+}
+
+static void telemetry_read(struct card *card, struct job *job, bool end)
+{
+	struct reason why = { 0 };
+	struct card_view *view;
+	int n;
+
+	free(job);
+	if (end || !card->handle || !card->backend->telemetry) {
+		waits_answer(card, ENODEV);
+		return;
+	}
+	view = view_edit(card);
+	if (!view) {
+		waits_answer(card, ENOMEM);
+		return;
+	}
+	n = card->backend->telemetry(card->handle, view->sensors, CARD_SENSORS_MAX, &why);
+	if (n < 0) {
+		log_warn("dev%u: telemetry: %s", card->dev, why.text);
+		view_free(view);
+		waits_answer(card, -n);
+		return;
+	}
+	view->sensors_len = (unsigned)n;
+	view->sensors_ns = clock_now_ns();
+	view_publish(card, view, -1, CHANGE_TELEMETRY);
+	waits_answer(card, 0);
+}
+
+void card_telemetry_refresh(struct card *card, void (*done)(void *arg, int err), void *arg)
+{
+	const struct card_view *view = card_view_get(card);
+	int64_t age_ns = clock_now_ns() - view->sensors_ns;
+	bool young = view->sensors_ns && age_ns >= 0 &&
+		     age_ns < card->config->telemetry_max_age_ms * 1000000;
+	bool offline = view->self.state == STATE_OFFLINE;
+	struct telemetry_wait *w;
+	struct job *job = NULL;
+	bool post;
+
+	card_view_put(view);
+	if (young || offline) {
+		done(arg, offline ? ENODEV : 0);
+		return;
+	}
+	w = malloc(sizeof(*w));
+	job = malloc(sizeof(*job));
+	if (!w || !job) {
+		free(w);
+		free(job);
+		done(arg, ENOMEM);
+		return;
+	}
+	*w = (struct telemetry_wait){ .done = done, .arg = arg,
+				      .deadline_ns = clock_mono_ns() + WAIT_MAX_NS };
+	*job = (struct job){ .run = telemetry_read };
+	pthread_mutex_lock(&card->lock);
+	w->next = card->waits;
+	card->waits = w;
+	post = !card->telemetry_queued;
+	card->telemetry_queued = true;
+	pthread_mutex_unlock(&card->lock);
+	if (!post) {
+		free(job);
+	} else if (!actor_post(card, job)) {
+		free(job);
+		waits_answer(card, ENODEV);
+		return;
+	}
+	cards_kick();
+}
+
+int64_t telemetry_expire(struct card *card, int64_t now)
+{
+	struct telemetry_wait *late = NULL, **at;
+	int64_t next = -1;
+
+	pthread_mutex_lock(&card->lock);
+	for (at = &card->waits; *at;) {
+		struct telemetry_wait *w = *at;
+
+		if (w->deadline_ns <= now) {
+			*at = w->next;
+			w->next = late;
+			late = w;
+			continue;
+		}
+		if (next < 0 || w->deadline_ns - now < next)
+			next = w->deadline_ns - now;
+		at = &w->next;
+	}
+	pthread_mutex_unlock(&card->lock);
+	while (late) {
+		struct telemetry_wait *w = late;
+
+		late = w->next;
+		w->done(w->arg, ETIMEDOUT);
+		free(w);
+	}
+	return next;
+}

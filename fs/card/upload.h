@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Uploads: what one open of `image` or `check` (or an upload temporary) has
+ * written so far. Its bytes are in a spool file, its state in the session, so a
+ * new worker takes it up where the old one died; the recogniser and the hash
+ * that run along are only a shortcut, the spool is the truth.
+ *
+ * Locks: upload->lock guards the content and is held while the spool is written
+ * or read: one writer has one stream, nobody else waits for it. card->lock
+ * guards membership in the slot and who of several openers has bytes.
+ */
+#ifndef FS_CARD_UPLOAD_H
+#define FS_CARD_UPLOAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "fs/card/card.h"
+
+#define TEMPS_MAX 8                                  /* a directory */
+#define TEMP_LIFE_NS (INT64_C(60) * 1000000000)      /* after its last close */
+#define SPOOL_MAX (UINT64_C(8) << 30)                /* bytes, where the card names no limit */
+
+struct upload {
+	struct upload *next; /* slot->uploads; card->lock */
+	_Atomic int refs;    /* the slot's list, and whoever found it */
+	struct slot *slot;
+	bool check;
+	uint64_t fh;         /* handle, spool id; of a temporary: its identity, not its opens' */
+	struct saved_handle *saved;
+
+	pthread_mutex_t lock;
+	int fd; /* spool, -1 until the first byte */
+	struct image_parser *parser;
+	struct digest *digest;
+	uint64_t fed;     /* bytes that went through both, in order */
+	uint64_t covered; /* bytes written from 0 on without a gap */
+	int judged_err;   /* with UPLOAD_JUDGED: an incomplete content is told again */
+	struct reason why; /* of the refusal that UPLOAD_TOLD is about */
+	struct image_facts facts; /* of the reference, when UPLOAD_REFERENCE */
+	bool facts_known;
+	bool held;        /* its blob is named by no row yet: trimming waits */
+};
+
+static inline bool upload_is_temp(const struct upload *u) { return u->saved->upload.name[0]; }
+static inline uint32_t upload_bits(const struct upload *u) { return atomic_load(&u->saved->upload.bits); }
+
+/*
+ * Open for writing; name NULL for image/check, else a temporary is made.
+ * -EBUSY another has bytes, or the card is being programmed or commanded;
+ * -ENODEV offline; -ENFILE; -EDQUOT too many temporaries; -EEXIST.
+ */
+int upload_open(struct slot *slot, bool check, int open_flags, uint64_t ino, const struct who *who,
+		const char *name, struct upload **out, struct reason *why);
+/* By handle or temporary's name; a reference, or NULL. */
+struct upload *upload_find(struct slot *slot, uint64_t fh);
+struct upload *upload_find_name(struct slot *slot, const char *name);
+void upload_put(struct upload *u);
+/* Last close, or the end of a temporary: content and handle are gone. */
+void upload_drop(struct upload *u);
+
+/*
+ * Bytes. Returns n, or -errno; *fresh: the refusal has just come up and is to be
+ * recorded (upload_refusal_post).
+ */
+int upload_write(struct upload *u, const void *bytes, size_t n, uint64_t off, bool *fresh,
+		 struct reason *why);
+int upload_truncate(struct upload *u, uint64_t size, struct reason *why);
+/* What a reader of this open sees: the spool, or what is loaded. Bytes or -errno. */
+ssize_t upload_read(struct upload *u, void *out, size_t n, uint64_t off);
+uint64_t upload_size(struct upload *u);
+/* The whole of another card's image, by reference; 0 = cannot, copy bytes instead. */
+int upload_reference(struct upload *u, const char *sha256, uint64_t size,
+		     const struct image_facts *facts, const char *source, bool *fresh,
+		     struct reason *why);
+
+/* For judge.c, u->lock held: the content as facts, digest and verdict. */
+enum verdict { VERDICT_SOUND, VERDICT_INCOMPLETE, VERDICT_BAD };
+enum verdict upload_examine(struct upload *u, struct image_facts *facts, char sha256[SHA256_HEX],
+			    struct reason *why);
+/* u->lock held: bytes are the blob's now (programmed) or thrown away; the claim is given back. */
+void upload_content_gone(struct upload *u, uint32_t set_bits);
+
+/* Take up the uploads of a worker that died. Main thread, before actors. */
+void uploads_restore(void);
+/* End the upload in progress of a slot (stop, timeout); false: there is none.
+ * who NULL: timeout. -EPERM: not his. */
+int upload_stop(struct slot *slot, bool check, const struct who *who, const char *sentence);
+/* Timeouts; returns ns until the next, or -1. Main thread. */
+int64_t uploads_expire(struct card *card, int64_t now);
+
+/* --- judge.c: jobs for the actor ------------------------------------------------------- */
+
+enum judge_kind { JUDGE_FLUSH, JUDGE_FSYNC, JUDGE_RENAME, JUDGE_REFUSAL };
+/*
+ * Queue; done(arg, err) is called once on the actor thread (err positive or 0).
+ * killed: the writer died of a signal. run: id for card_run. Takes a reference.
+ */
+void upload_judge(struct upload *u, enum judge_kind kind, bool killed, uint64_t run,
+		  void (*done)(void *arg, int err), void *arg);
+
+#endif
