@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The recognisers, one a format, for the table. */
+#ifndef FABRICFS_BACKEND_IMAGE_FORMATS_H
+#define FABRICFS_BACKEND_IMAGE_FORMATS_H
+
+#include <fabricfs/image.h>
+
+extern const struct image_format image_ice40;
+
+/*
+ * What a file that is no image of a known format looks like, judged by its
+ * first bytes: a phrase that goes on after "begins with ...", with the next
+ * step. head has n bytes, n >= 1. Static storage. Any thread.
+ */
+const char *image_mistaken_for(const uint8_t *head, size_t n);
+
+/*
+ * How many of these n bytes image_mistaken_for() needs to give its last word,
+ * or 0 when more have to come first. Never depends on what follows them, so
+ * the sentence is the same in any chunking.
+ */
+size_t image_mistaken_needs(const uint8_t *head, size_t n);
+
+#endif

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What people hand over by mistake: archives, programs, web pages, sources.
+ *
+ * Four bytes are enough for all of these, and no more are looked at: the answer
+ * has to be there at the first write(), where every tool reports it.
+ */
+#include <string.h>
+
+#include "formats.h"
+
+#define MISTAKEN_BYTES 4
+
+struct mistaken {
+	uint8_t head[MISTAKEN_BYTES];
+	uint8_t n; /* bytes of head that count */
+	const char *phrase;
+};
+
+static const struct mistaken table[] = {
+	{ { 0x1f, 0x8b }, 2, "as a gzip file does; unpack it on the way: gzip -dc FILE > image" },
+	{ { 0xfd, '7', 'z', 'X' }, 4, "as an xz file does; unpack it on the way: xz -dc FILE > image" },
+	{ { 'B', 'Z', 'h' }, 3, "as a bzip2 file does; unpack it on the way: bzip2 -dc FILE > image" },
+	{ { 0x28, 0xb5, 0x2f, 0xfd }, 4,
+	  "as a zstd file does; unpack it on the way: zstd -dc FILE > image" },
+	{ { 'P', 'K', 3, 4 }, 4, "as a zip archive does (.zip, .xsa); unpack it and copy the image in it" },
+	{ { '7', 'z', 0xbc, 0xaf }, 4, "as a 7z archive does; unpack it and copy the image in it" },
+	{ { 0x7f, 'E', 'L', 'F' }, 4, "as a program, library or .aocx (ELF) does; copy the image instead" },
+	{ { 'I', 'C', 'E', 'C' }, 4, "as icecompr's output does; unpack it with icecompr's decoder first" },
+	{ { 0x00, 0x09, 0x0f, 0xf0 }, 4,
+	  "as a Xilinx .bit does, which this version does not know; is it meant for another card?" },
+	{ { 0x66, 0x55, 0x99, 0xaa }, 4,
+	  "as a Xilinx raw image does, which this version does not know; is it meant for another card?" },
+	{ { 0xff, 0xff, 0xff, 0xff }, 4,
+	  "as raw images of several vendors and empty flash memory do; this version knows none of these" },
+	{ { 'S', 'O', 'F', 0 }, 4, "as a Quartus .sof does, which this version does not know" },
+	{ { 'P', 'O', 'F', 0 }, 4, "as a Quartus .pof does, which this version does not know" },
+	{ { 'x', 'c', 'l', 'b' }, 4, "as an .xclbin does, which this version does not know" },
+	{ { 'X', 'e', 'o', 'n' }, 4, "as an OPAE .gbs does, which this version does not know" },
+	{ { 0xd0, 0x0d, 0xfe, 0xed }, 4, "as a device tree does, which this version does not know" },
+	{ { 'L', 'S', 'C', 'C' }, 4, "as a Lattice ECP5 or Nexus .bit does, which this version does not know" },
+	{ { '.', 'c', 'o', 'm' }, 4, "as an icestorm .asc does; make the image of it: icepack FILE.asc FILE.bin" },
+	{ { '.', 'd', 'e', 'v' }, 4, "as an icestorm .asc does; make the image of it: icepack FILE.asc FILE.bin" },
+	{ { 'v', 'e', 'r', 's' }, 4, "as a git-lfs pointer does; fetch the file itself: git lfs pull" },
+	{ { '<' }, 1, "as a web page or XML does; did the server answer with an error page?" },
+	{ { '{' }, 1, "as JSON does; copy the image, not its description" },
+	{ { '%', 'P', 'D', 'F' }, 4, "as a PDF does; copy the image instead" },
+	{ { 0, 0, 0, 0 }, 4, "as an empty disk block does; is the file damaged or the download unfinished?" },
+};
+
+static bool printable(uint8_t c)
+{
+	return (c >= 0x20 && c < 0x7f) || c == '\n' || c == '\r' || c == '\t';
+}
+
+size_t image_mistaken_needs(const uint8_t *head, size_t n)
+{
+	bool text = true;
+
+	for (size_t i = 0; i < n; i++) {
+		if (i + 1 == MISTAKEN_BYTES)
+			return MISTAKEN_BYTES;
+		if (!printable(head[i]))
+			text = false;
+		/* A line that short is no magic number: `echo 1 > image`. */
+		if (text && head[i] == '\n')
+			return i + 1;
+	}
+	return 0;
+}
+
+const char *image_mistaken_for(const uint8_t *head, size_t n)
+{
+	if (n > MISTAKEN_BYTES)
+		n = MISTAKEN_BYTES;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (n >= table[i].n && !memcmp(head, table[i].head, table[i].n))
+			return table[i].phrase;
+	for (size_t i = 0; i < n; i++)
+		if (!printable(head[i]))
+			return "which is no format that this version knows; see README for those it does";
+	return "as text does; an image is binary (commands go to ctl)";
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The parser: collects the head until one format claims it, then drives that
+ * format's recogniser.
+ *
+ * Until then every probe is asked again after each feed. A probe looks at a
+ * growing head and changes its mind only from UNKNOWN, so which format is found
+ * does not depend on how the bytes were cut.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <fabricfs/buf.h>
+
+#include "formats.h"
+
+struct image_parser {
+	const struct image_format *format; /* NULL: not found yet */
+	void *state;
+	struct image_facts facts;
+	struct reason failed; /* err 0: none; the verdict that sticks */
+	uint64_t fed;
+	bool complete;
+	size_t head_len; /* bytes of head in use while format is NULL */
+	uint8_t head[IMAGE_HEAD_MAX];
+};
+
+struct image_parser *image_parser_new(void)
+{
+	return calloc(1, sizeof(struct image_parser));
+}
+
+void image_parser_reset(struct image_parser *p)
+{
+	if (p->format && p->format->fini)
+		p->format->fini(p->state);
+	free(p->state);
+	memset(p, 0, sizeof(*p));
+}
+
+void image_parser_free(struct image_parser *p)
+{
+	if (!p)
+		return;
+	image_parser_reset(p);
+	free(p);
+}
+
+static int fail(struct image_parser *p, struct reason *why)
+{
+	p->complete = false;
+	if (why)
+		*why = p->failed;
+	return -p->failed.err;
+}
+
+static int fail_unknown(const uint8_t *head, size_t n, struct reason *why)
+{
+	struct buf hex CLEANUP_BUF = BUF_INIT;
+	size_t shown = n < 4 ? n : 4;
+
+	for (size_t i = 0; i < shown; i++)
+		buf_addf(&hex, " %02x", head[i]);
+	if (buf_ok(&hex))
+		return reason_set(why, ENOMEM, "out of memory");
+	return reason_set(why, ENOEXEC, "not an image of a known format: it begins with%s, %s",
+			  hex.data ? hex.data : " nothing", image_mistaken_for(head, shown));
+}
+
+/*
+ * The format of a head: found, or NULL with *open telling whether more bytes
+ * could still show one.
+ */
+static const struct image_format *find(const uint8_t *head, size_t n, bool last, bool *open)
+{
+	*open = false;
+	for (size_t i = 0; image_formats[i]; i++) {
+		const struct image_format *f = image_formats[i];
+		enum image_tri is;
+
+		if (f->version != IMAGE_ABI)
+			continue;
+		is = f->probe(head, n, last);
+		if (is == IMAGE_YES)
+			return *open ? NULL : f;
+		/* An earlier format that is not sure yet goes first. */
+		if (is == IMAGE_UNKNOWN && n < IMAGE_HEAD_MAX && !last)
+			*open = true;
+	}
+	return NULL;
+}
+
+static int drive(struct image_parser *p, const uint8_t *bytes, size_t n)
+{
+	int rc = p->format->feed(p->state, bytes, n, &p->facts, &p->failed);
+
+	if (rc < 0) {
+		p->complete = false;
+		if (!p->failed.err)
+			reason_set(&p->failed, -rc, "%s: refused", p->format->name);
+		return rc;
+	}
+	p->failed = (struct reason){ 0 };
+	p->complete = rc == IMAGE_COMPLETE;
+	return rc;
+}
+
+int image_parser_feed(struct image_parser *p, const void *bytes, size_t n, struct reason *why)
+{
+	const uint8_t *b = bytes;
+	bool open;
+	int rc;
+
+	p->fed += n;
+	if (p->failed.err)
+		return fail(p, why);
+	if (p->format) {
+		rc = n ? drive(p, b, n) : p->complete ? IMAGE_COMPLETE : IMAGE_MORE;
+		return rc < 0 ? fail(p, why) : rc;
+	}
+
+	size_t take = sizeof(p->head) - p->head_len;
+
+	if (take > n)
+		take = n;
+	if (take)
+		memcpy(p->head + p->head_len, b, take);
+	p->head_len += take;
+
+	const struct image_format *f = p->head_len ? find(p->head, p->head_len, false, &open) : NULL;
+
+	if (!f) {
+		/* Wait for more: no probe is sure, or the sentence is not. */
+		if (!p->head_len || open || !image_mistaken_needs(p->head, p->head_len))
+			return IMAGE_MORE;
+		fail_unknown(p->head, image_mistaken_needs(p->head, p->head_len), &p->failed);
+		return fail(p, why);
+	}
+	p->state = calloc(1, f->state_bytes ? f->state_bytes : 1);
+	if (!p->state) {
+		/* Not sticky in the format's sense, but half a parse is none. */
+		reason_set(&p->failed, ENOMEM, "out of memory for the %s recogniser", f->name);
+		return fail(p, why);
+	}
+	p->format = f;
+	text_copy(p->facts.format, sizeof(p->facts.format), f->name);
+	rc = drive(p, p->head, p->head_len);
+	if (rc >= 0 && n > take)
+		rc = drive(p, b + take, n - take);
+	return rc < 0 ? fail(p, why) : rc;
+}
+
+/* The end came before any format was sure: let the likeliest one say what is missing. */
+static int end_unknown(const struct image_parser *p, struct reason *why)
+{
+	struct image_facts facts = { 0 };
+	const struct image_format *f;
+	bool open;
+	void *state;
+	int rc;
+
+	if (!p->head_len)
+		return reason_set(why, EBADMSG, "truncated: 0 bytes, an image has more");
+	f = find(p->head, p->head_len, true, &open);
+	if (!f)
+		return fail_unknown(p->head, p->head_len, why);
+	state = calloc(1, f->state_bytes ? f->state_bytes : 1);
+	if (!state)
+		return reason_set(why, ENOMEM, "out of memory for the %s recogniser", f->name);
+	rc = f->feed(state, p->head, p->head_len, &facts, why);
+	if (rc >= 0)
+		rc = f->end(state, p->fed, &facts, why);
+	if (f->fini)
+		f->fini(state);
+	free(state);
+	return rc;
+}
+
+int image_parser_end(struct image_parser *p, struct reason *why)
+{
+	if (p->failed.err)
+		return fail(p, why);
+	if (!p->format)
+		return end_unknown(p, why);
+	return p->format->end(p->state, p->fed, &p->facts, why);
+}
+
+uint64_t image_parser_bytes(const struct image_parser *p)
+{
+	return p->fed;
+}
+
+bool image_parser_complete(const struct image_parser *p)
+{
+	return p->complete;
+}
+
+const struct image_facts *image_parser_facts(const struct image_parser *p)
+{
+	return &p->facts;
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The formats that are known. A new one is one file and one line here.
+ *
+ * The order matters only where two formats could claim the same head; a probe
+ * that is sure (a magic number) stands before one that guesses.
+ */
+#include "formats.h"
+
+const struct image_format *const image_formats[] = {
+	&image_ice40,
+	NULL,
+};

@@ -1,0 +1,644 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Images: the parser and the iCE40 recogniser on images built here, so that
+ * every byte of them is known, and on samples of the vendors' tools where they
+ * lie beside the project.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <fabricfs/buf.h>
+#include <fabricfs/image.h>
+
+/* --- a small builder -------------------------------------------------------- */
+
+struct die {
+	unsigned width, height[4], bram[4];
+};
+
+static const struct die LP384 = { 182, { 80, 80, 80, 80 }, { 0, 0, 0, 0 } };
+static const struct die HX1K = { 332, { 144, 144, 144, 144 }, { 64, 64, 64, 64 } };
+static const struct die HX8K = { 872, { 272, 272, 272, 272 }, { 128, 128, 128, 128 } };
+static const struct die UP5K = { 692, { 336, 176, 336, 176 }, { 160, 80, 160, 80 } };
+
+/* What to do wrong; 0 = a good image. */
+enum wrong { GOOD, NO_CRC_CHECK, CRC_TWICE, BANK_MISSING, BANK_TWICE, NO_RESET, DATA_FIRST };
+
+static size_t crc_from, wake_end; /* of the image built last: CRC reset, end of wake-up */
+
+static uint16_t crc16(const char *b, size_t n)
+{
+	uint16_t crc = 0xffff;
+
+	for (size_t i = 0; i < n; i++) {
+		crc ^= (uint16_t)((uint8_t)b[i] << 8);
+		for (int k = 0; k < 8; k++)
+			crc = (uint16_t)(crc & 0x8000 ? crc << 1 ^ 0x1021 : crc << 1);
+	}
+	return crc;
+}
+
+static void byte(struct buf *b, unsigned v)
+{
+	uint8_t c = (uint8_t)v;
+
+	buf_add(b, &c, 1);
+}
+
+static void cmd16(struct buf *b, unsigned op, unsigned v)
+{
+	byte(b, op << 4 | 2);
+	byte(b, v >> 8);
+	byte(b, v);
+}
+
+static void bank(struct buf *b, unsigned n, unsigned kind, unsigned bits)
+{
+	byte(b, 0x11);
+	byte(b, n);
+	byte(b, 0x01);
+	byte(b, kind);
+	for (unsigned i = 0; i < bits / 8; i++)
+		byte(b, i % 11 ? 0 : i * 7 + n);
+	byte(b, 0);
+	byte(b, 0);
+}
+
+/* Puts the CRC command and the wake-up behind what follows `from`. */
+static void close_image(struct buf *b, size_t from)
+{
+	uint16_t crc;
+
+	byte(b, 0x22);
+	crc = crc16(b->data + from, b->len - from);
+	byte(b, crc >> 8);
+	byte(b, crc & 0xff);
+	buf_add(b, "\x01\x06", 2);
+	wake_end = b->len;
+	byte(b, 0);
+}
+
+static struct buf build(const struct die *die, const char *comment, size_t comment_len, enum wrong wrong)
+{
+	struct buf b = BUF_INIT;
+
+	buf_add(&b, "\xff\x00", 2);
+	buf_add(&b, comment, comment_len);
+	buf_add(&b, "\x00\xff\x7e\xaa\x99\x7e\x51\x00", 8);
+	crc_from = b.len;
+	if (wrong != NO_RESET)
+		buf_add(&b, "\x01\x05", 2);
+
+	size_t from = b.len;
+
+	if (wrong == CRC_TWICE) {
+		buf_add(&b, "\x01\x05", 2);
+		from = b.len;
+	}
+	if (wrong == DATA_FIRST)
+		bank(&b, 0, 1, die->width * die->height[0]);
+	cmd16(&b, 9, 0x20);
+	cmd16(&b, 6, die->width - 1);
+	cmd16(&b, 8, 0);
+	for (unsigned i = 0; i < 4; i++) {
+		if (wrong == BANK_MISSING && i == 2)
+			continue;
+		cmd16(&b, 7, die->height[i]);
+		bank(&b, wrong == BANK_TWICE && i == 3 ? 2 : i, 1, die->width * die->height[i]);
+	}
+	for (unsigned i = 0; i < 4 && die->bram[i]; i++) {
+		cmd16(&b, 6, die->bram[i] - 1);
+		cmd16(&b, 7, 128);
+		for (unsigned row = 0; row < 256; row += 128) {
+			cmd16(&b, 8, row);
+			bank(&b, i, 3, die->bram[i] * 128);
+		}
+	}
+	if (wrong == NO_CRC_CHECK) {
+		buf_add(&b, "\x01\x06\x00", 3);
+		wake_end = b.len - 1;
+	} else {
+		close_image(&b, from);
+	}
+	assert_int_equal(buf_ok(&b), 0);
+	return b;
+}
+
+static struct buf hx1k(void)
+{
+	return build(&HX1K, "", 0, GOOD);
+}
+
+/* --- asking -------------------------------------------------------------------- */
+
+struct verdict {
+	int feed, end; /* of the last feed, and of the end */
+	bool complete;
+	struct image_facts facts;
+	struct reason why;
+};
+
+static struct verdict judge(const void *bytes, size_t n, size_t chunk)
+{
+	struct image_parser *p = image_parser_new();
+	struct verdict v = { 0 };
+	const char *b = bytes;
+
+	assert_non_null(p);
+	for (size_t i = 0; i < n; i += chunk)
+		v.feed = image_parser_feed(p, b + i, n - i < chunk ? n - i : chunk, &v.why);
+	assert_int_equal(image_parser_bytes(p), n);
+	v.complete = image_parser_complete(p);
+	v.end = image_parser_end(p, &v.why);
+	v.facts = *image_parser_facts(p);
+	image_parser_free(p);
+	return v;
+}
+
+static void assert_refused(struct verdict v, int err, const char *word)
+{
+	assert_int_equal(v.end, -err);
+	assert_int_equal(v.why.err, err);
+	assert_false(v.complete);
+	if (!strstr(v.why.text, word))
+		fail_msg("'%s' does not say '%s'", v.why.text, word);
+}
+
+static void assert_good(const struct buf *b)
+{
+	struct verdict v = judge(b->data, b->len, b->len);
+
+	if (v.end)
+		fail_msg("refused: %s", v.why.text);
+	assert_int_equal(v.feed, IMAGE_COMPLETE);
+	assert_true(v.complete);
+}
+
+/* --- iCE40: what is good --------------------------------------------------------- */
+
+static void an_hx1k_image_is_recognised_with_its_facts(void **state)
+{
+	struct buf b CLEANUP_BUF = hx1k();
+	struct verdict v = judge(b.data, b.len, b.len);
+
+	(void)state;
+	assert_int_equal(v.end, 0);
+	assert_int_equal(v.feed, IMAGE_COMPLETE);
+	assert_string_equal(v.facts.format, "ice40");
+	assert_string_equal(v.facts.vendor, "lattice");
+	assert_string_equal(v.facts.family, "iCE40");
+	assert_string_equal(v.facts.part, "iCE40-HX1K");
+	assert_string_equal(v.facts.also_parts, "iCE40-LP1K");
+	assert_string_equal(v.facts.integrity_checked, "crc16");
+	assert_true(v.facts.integrity_ok);
+	assert_int_equal(v.facts.confidence, IMAGE_EXACT);
+	assert_int_equal(v.facts.declared_size, wake_end);
+	assert_int_equal(v.facts.partial, IMAGE_NO);
+}
+
+static void each_die_is_told_by_its_geometry(void **state)
+{
+	static const struct {
+		const struct die *die;
+		const char *part, *also;
+	} rows[] = {
+		{ &LP384, "iCE40-LP384", "" },
+		{ &HX1K, "iCE40-HX1K", "iCE40-LP1K" },
+		{ &HX8K, "iCE40-HX8K", "iCE40-LP8K iCE40-HX4K iCE40-LP4K" },
+		{ &UP5K, "iCE40-UP5K", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf b CLEANUP_BUF = build(rows[i].die, "", 0, GOOD);
+		struct verdict v = judge(b.data, b.len, 4096);
+
+		assert_int_equal(v.end, 0);
+		assert_string_equal(v.facts.part, rows[i].part);
+		assert_string_equal(v.facts.also_parts, rows[i].also);
+	}
+}
+
+static void a_comment_names_part_package_tool_and_date(void **state)
+{
+	static const char comment[] = "Lattice\0iCEcube2 2014.08.26723\0Part: iCE40LP1K-TQ144\0Date: Mar 5 2015";
+	struct buf b CLEANUP_BUF = build(&HX1K, comment, sizeof(comment) - 1, GOOD);
+	struct verdict v = judge(b.data, b.len, b.len);
+
+	(void)state;
+	assert_int_equal(v.end, 0);
+	assert_string_equal(v.facts.part, "iCE40-LP1K");
+	assert_string_equal(v.facts.also_parts, "");
+	assert_string_equal(v.facts.package, "TQ144");
+	assert_string_equal(v.facts.tool, "iCEcube2 2014.08.26723");
+	assert_string_equal(v.facts.built, "Mar 5 2015");
+	/* No checksum covers the comment. */
+	assert_int_equal(v.facts.confidence, IMAGE_LIKELY);
+}
+
+static void a_comment_that_contradicts_the_geometry_is_not_believed(void **state)
+{
+	static const char comment[] = "Part: iCE40HX8K-CT256";
+	struct buf b CLEANUP_BUF = build(&HX1K, comment, sizeof(comment) - 1, GOOD);
+	struct verdict v = judge(b.data, b.len, b.len);
+
+	(void)state;
+	assert_int_equal(v.end, 0);
+	assert_string_equal(v.facts.part, "iCE40-HX1K");
+	assert_string_equal(v.facts.also_parts, "iCE40-LP1K");
+	assert_non_null(strstr(v.facts.detail, "iCE40-HX8K"));
+}
+
+static void control_bytes_of_a_comment_do_not_reach_the_facts(void **state)
+{
+	static const char comment[] = "nextpnr \x1b[31m\x80\xfe";
+	struct buf b CLEANUP_BUF = build(&HX1K, comment, sizeof(comment) - 1, GOOD);
+	struct verdict v = judge(b.data, b.len, b.len);
+
+	(void)state;
+	assert_int_equal(v.end, 0);
+	assert_string_equal(v.facts.tool, "nextpnr ?[31m??");
+}
+
+static void a_wrong_part_is_known_within_the_first_kilobyte(void **state)
+{
+	struct buf b CLEANUP_BUF = build(&HX8K, "", 0, GOOD);
+	struct image_parser *p = image_parser_new();
+	struct reason why = { 0 };
+
+	(void)state;
+	assert_int_equal(image_parser_feed(p, b.data, 1024, &why), IMAGE_MORE);
+	assert_int_equal(image_suits(image_parser_facts(p), "iCE40-HX1K", false, 0, "ice40", &why),
+			 -EMEDIUMTYPE);
+	assert_non_null(strstr(why.text, "iCE40-HX8K"));
+	assert_non_null(strstr(why.text, "iCE40-HX1K"));
+	image_parser_free(p);
+}
+
+static void padding_of_zeros_or_ones_may_follow(void **state)
+{
+	struct buf b CLEANUP_BUF = hx1k();
+
+	(void)state;
+	b.len = wake_end; /* without the one pad byte that tools write */
+	assert_good(&b);
+	for (int i = 0; i < 70000; i++)
+		byte(&b, i < 100 ? 0x00 : 0xff);
+	assert_good(&b);
+}
+
+/* --- iCE40: what is not ---------------------------------------------------------- */
+
+static void a_byte_after_the_end_is_efbig(void **state)
+{
+	struct buf b CLEANUP_BUF = hx1k();
+
+	(void)state;
+	byte(&b, 0);
+	byte(&b, 'A');
+	assert_refused(judge(b.data, b.len, b.len), EFBIG, "3 bytes after the end");
+}
+
+static void endless_padding_is_efbig(void **state)
+{
+	struct buf b CLEANUP_BUF = hx1k();
+	char zeros[4096] = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 257; i++)
+		buf_add(&b, zeros, sizeof(zeros));
+	assert_refused(judge(b.data, b.len, 65536), EFBIG, "after the end");
+}
+
+static void each_flip(struct buf *b, size_t at, int bit)
+{
+	struct verdict v;
+
+	b->data[at] ^= (char)(1 << bit);
+	v = judge(b->data, b->len, b->len);
+	if (!v.end || v.complete)
+		fail_msg("bit %d of byte %zu flipped: accepted", bit, at);
+	assert_int_equal(v.why.err, EBADMSG);
+	b->data[at] ^= (char)(1 << bit);
+}
+
+static void a_flipped_bit_from_crc_reset_to_wake_up_is_refused(void **state)
+{
+	struct buf b CLEANUP_BUF = hx1k();
+	size_t i;
+
+	(void)state;
+	/* All of the front, where structure could change, and of the end, which the CRC spares. */
+	for (i = crc_from; i < crc_from + 64; i++)
+		for (int bit = 0; bit < 8; bit++)
+			each_flip(&b, i, bit);
+	for (i = wake_end - 32; i < wake_end; i++)
+		for (int bit = 0; bit < 8; bit++)
+			each_flip(&b, i, bit);
+	/* Between: one bit of every 13th byte, all commands of a bank among them. */
+	for (; i > crc_from + 64; i -= 13)
+		each_flip(&b, i - 13, (int)(i % 8));
+	assert_good(&b);
+}
+
+static void every_bit_of_the_command_bytes_is_covered(void **state)
+{
+	struct buf b CLEANUP_BUF = hx1k();
+	size_t bank_bytes = 332 * 144 / 8;
+
+	(void)state;
+	/* The commands between bank 0 and bank 1, and those in front of the first RAM chunk. */
+	for (size_t at = crc_from + 2 + 9 + 3 + 4 + bank_bytes; at < crc_from + 2 + 9 + 3 + 4 + bank_bytes + 9; at++)
+		for (int bit = 0; bit < 8; bit++)
+			each_flip(&b, at, bit);
+	for (size_t at = crc_from + 2 + 9 + 4 * (3 + 4 + bank_bytes + 2); at < crc_from + 24060; at++)
+		for (int bit = 0; bit < 8; bit++)
+			each_flip(&b, at, bit);
+	assert_good(&b);
+}
+
+static void a_file_cut_anywhere_says_how_many_bytes_of_how_many(void **state)
+{
+	struct buf b CLEANUP_BUF = hx1k();
+	struct image_parser *p = image_parser_new();
+	struct reason why = { 0 };
+	char want[40];
+
+	(void)state;
+	for (size_t n = 1; n < wake_end; n++) {
+		assert_int_equal(image_parser_feed(p, b.data + n - 1, 1, &why), IMAGE_MORE);
+		assert_false(image_parser_complete(p));
+		if (image_parser_end(p, &why) != -EBADMSG)
+			fail_msg("%zu of %zu bytes: %s", n, b.len, why.text);
+		snprintf(want, sizeof(want), "%zu of ", n);
+		if (!strstr(why.text, want) || !strstr(why.text, " bytes"))
+			fail_msg("%zu bytes: %s", n, why.text);
+	}
+	/* Asking for the end did not disturb it. */
+	assert_int_equal(image_parser_feed(p, b.data + wake_end - 1, 1, &why), IMAGE_COMPLETE);
+	assert_int_equal(image_parser_end(p, &why), 0);
+	image_parser_free(p);
+
+	assert_refused(judge(b.data, 16000, 16000), EBADMSG, "16000 of 32");
+	assert_refused(judge(b.data, 3, 3), EBADMSG, "3 of at least ");
+}
+
+static void an_image_that_breaks_the_order_of_commands_is_refused(void **state)
+{
+	static const struct {
+		enum wrong wrong;
+		const char *word;
+	} rows[] = {
+		{ NO_CRC_CHECK, "before a CRC check" },
+		{ CRC_TWICE, "reset twice" },
+		{ BANK_MISSING, "not all four" },
+		{ BANK_TWICE, "comes twice" },
+		{ NO_RESET, "before the CRC is reset" },
+		{ DATA_FIRST, "before its width" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf b CLEANUP_BUF = build(&HX1K, "", 0, rows[i].wrong);
+
+		assert_refused(judge(b.data, b.len, b.len), EBADMSG, rows[i].word);
+	}
+}
+
+static void a_geometry_of_no_part_is_refused_though_its_crc_is_right(void **state)
+{
+	static const struct die none = { 400, { 144, 144, 144, 144 }, { 64, 64, 64, 64 } };
+	static const struct die mixed = { 332, { 144, 144, 160, 144 }, { 64, 64, 64, 64 } };
+	static const struct die ram = { 332, { 144, 144, 144, 144 }, { 64, 64, 128, 64 } };
+	struct buf a CLEANUP_BUF = build(&none, "", 0, GOOD);
+	struct buf b CLEANUP_BUF = build(&mixed, "", 0, GOOD);
+	struct buf c CLEANUP_BUF = build(&ram, "", 0, GOOD);
+	struct buf d CLEANUP_BUF = build(&HX1K, "", 0, GOOD);
+
+	(void)state;
+	assert_refused(judge(a.data, a.len, a.len), EBADMSG, "400 x 144");
+	assert_refused(judge(b.data, b.len, b.len), EBADMSG, "bank 2 of 332 x 160");
+	assert_refused(judge(c.data, c.len, c.len), EBADMSG, "block RAM bank 2");
+	/* width 65536: the product must not be believed, nor awaited */
+	memcpy(d.data + crc_from + 2 + 4, "\xff\xff", 2);
+	assert_refused(judge(d.data, 64, 64), EBADMSG, "65536 x 144");
+}
+
+static void a_warm_boot_flash_image_is_refused_by_name(void **state)
+{
+	static const char vectors[] = "\x7e\xaa\x99\x7e\x92\x00\x00\x44\x03\x00\x00\xa0\x82\x00\x00\x01\x08";
+	struct verdict v = judge(vectors, sizeof(vectors) - 1, sizeof(vectors) - 1);
+
+	(void)state;
+	assert_refused(v, EMEDIUMTYPE, "warm-boot table; the card takes a single image");
+	assert_string_equal(v.facts.format, "ice40");
+	assert_non_null(strstr(v.facts.detail, "several images"));
+}
+
+/* --- the parser ------------------------------------------------------------------ */
+
+static void any_chunking_gives_the_same_answer(void **state)
+{
+	static const size_t chunks[] = { 1, 2, 3, 5, 17, 64, 511, 4095, 4096, 4097, 1 << 20 };
+	static const char comment[] = "from next-pnr\0Part: iCE40HX1K-VQ100";
+	struct buf cases[12];
+	size_t n = 0;
+
+	(void)state;
+	cases[n++] = hx1k();
+	cases[n++] = build(&HX1K, comment, sizeof(comment) - 1, GOOD);
+	cases[n] = hx1k();
+	cases[n++].len = 20000;
+	cases[n] = hx1k();
+	cases[n++].data[9000] ^= 16;
+	cases[n] = hx1k();
+	buf_adds(&cases[n++], "trailing");
+	cases[n] = (struct buf)BUF_INIT;
+	buf_adds(&cases[n++], "<html><body>404</body></html>\n");
+	cases[n] = (struct buf)BUF_INIT;
+	buf_adds(&cases[n++], "1\nsecond line");
+	cases[n] = (struct buf)BUF_INIT;
+	buf_add(&cases[n++], "\x1f\x8b\x08\x00\x00\x00", 6);
+	cases[n] = (struct buf)BUF_INIT;
+	buf_add(&cases[n++], "\xff\x00" "Part: LFE5U-25F\0\xff\xff\xff\xbd\xb3\x3b\x00\x00", 27);
+	cases[n] = (struct buf)BUF_INIT;
+	buf_add(&cases[n], "\xff\x00", 2);
+	for (int i = 0; i < 9000; i++)
+		byte(&cases[n], 'x');
+	n++;
+
+	for (size_t c = 0; c < n; c++) {
+		struct verdict whole = judge(cases[c].data, cases[c].len, cases[c].len);
+
+		for (size_t k = 0; k < sizeof(chunks) / sizeof(chunks[0]); k++) {
+			struct verdict v = judge(cases[c].data, cases[c].len, chunks[k]);
+
+			assert_int_equal(v.end, whole.end);
+			assert_int_equal(v.feed, whole.feed);
+			assert_int_equal(v.complete, whole.complete);
+			assert_string_equal(v.why.text, whole.why.text);
+			assert_memory_equal(&v.facts, &whole.facts, sizeof(v.facts));
+		}
+		buf_free(&cases[c]);
+	}
+}
+
+static void things_handed_over_by_mistake_are_named_with_the_next_step(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t n;
+		const char *word;
+	} rows[] = {
+		{ "\x1f\x8b\x08\x00", 4, "gzip -dc" },
+		{ "\xfd" "7zXZ", 5, "xz -dc" },
+		{ "PK\x03\x04", 4, "zip archive" },
+		{ "\x7f" "ELF\x02\x01", 6, "ELF" },
+		{ "<!DOCTYPE html>", 15, "web page" },
+		{ "\x00\x09\x0f\xf0\x0f\xf0", 6, "Xilinx .bit" },
+		{ ".comment x", 10, "icepack" },
+		{ "hello world", 11, "as text does" },
+		{ "1\n", 2, "commands go to ctl" },
+		{ "\x12\x34\x56\x78", 4, "begins with 12 34 56 78" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct verdict v = judge(rows[i].bytes, rows[i].n, rows[i].n);
+
+		/* At the write, not only at the close. */
+		assert_int_equal(v.feed, -ENOEXEC);
+		assert_refused(v, ENOEXEC, rows[i].word);
+	}
+	assert_refused(judge("abc", 3, 3), ENOEXEC, "as text does");
+}
+
+static void a_refusal_sticks_and_a_reset_forgets_it(void **state)
+{
+	struct buf b CLEANUP_BUF = hx1k();
+	struct image_parser *p = image_parser_new();
+	struct reason first = { 0 }, again = { 0 };
+
+	(void)state;
+	assert_int_equal(image_parser_feed(p, "gzip", 4, &first), -ENOEXEC);
+	assert_int_equal(image_parser_feed(p, b.data, b.len, &again), -ENOEXEC);
+	assert_string_equal(first.text, again.text);
+	assert_int_equal(image_parser_end(p, &again), -ENOEXEC);
+	image_parser_reset(p);
+	assert_int_equal(image_parser_bytes(p), 0);
+	assert_int_equal(image_parser_feed(p, b.data, b.len, &again), IMAGE_COMPLETE);
+	assert_int_equal(image_parser_end(p, &again), 0);
+	image_parser_free(p);
+	image_parser_free(NULL);
+}
+
+static void nothing_is_not_an_image(void **state)
+{
+	struct image_parser *p = image_parser_new();
+	struct reason why = { 0 };
+
+	(void)state;
+	assert_int_equal(image_parser_feed(p, "", 0, &why), IMAGE_MORE);
+	assert_int_equal(image_parser_end(p, &why), -EBADMSG);
+	assert_false(image_parser_complete(p));
+	image_parser_free(p);
+}
+
+static void four_kilobytes_of_comment_without_a_preamble_are_no_image(void **state)
+{
+	struct buf b CLEANUP_BUF = BUF_INIT;
+
+	(void)state;
+	buf_add(&b, "\xff\x00", 2);
+	for (int i = 0; i < 4096; i++)
+		byte(&b, 'c');
+	assert_int_equal(judge(b.data, 4000, 4000).end, -EBADMSG);
+	assert_int_equal(judge(b.data, 4098, 4098).feed, -ENOEXEC);
+}
+
+/* --- samples ----------------------------------------------------------------------- */
+
+static bool load(const char *name, struct buf *b)
+{
+	char path[256];
+	FILE *f;
+	char chunk[4096];
+	size_t n;
+
+	snprintf(path, sizeof(path), "../shared/samples/ice40/%s", name);
+	f = fopen(path, "re");
+	if (!f) {
+		print_message("skip: %s is not there\n", path);
+		return false;
+	}
+	while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
+		buf_add(b, chunk, n);
+	fclose(f);
+	return true;
+}
+
+static void samples_of_vendor_tools_are_judged_right(void **state)
+{
+	struct buf a CLEANUP_BUF = BUF_INIT, b CLEANUP_BUF = BUF_INIT, c CLEANUP_BUF = BUF_INIT,
+		   d CLEANUP_BUF = BUF_INIT;
+
+	(void)state;
+	if (!load("hx1k_nocomment.bin", &a) || !load("hx1k_icecube2_comment.bin", &b) ||
+	    !load("up5k_bitsy_bootloader.bin", &c) || !load("lp8k_multiboot.bin", &d))
+		skip();
+
+	struct verdict v = judge(a.data, a.len, a.len);
+
+	assert_int_equal(v.end, 0);
+	assert_string_equal(v.facts.part, "iCE40-HX1K");
+	assert_int_equal(v.facts.declared_size, 32219);
+	v = judge(b.data, b.len, b.len);
+	assert_int_equal(v.end, 0);
+	assert_string_equal(v.facts.part, "iCE40-HX1K");
+	assert_string_equal(v.facts.also_parts, "");
+	assert_string_equal(v.facts.package, "TQ144");
+	assert_string_equal(v.facts.built, "Mar 5 2015 17:24:");
+	v = judge(c.data, c.len, 1000);
+	assert_int_equal(v.end, 0);
+	assert_string_equal(v.facts.part, "iCE40-UP5K");
+	assert_refused(judge(d.data, d.len, d.len), EMEDIUMTYPE, "warm-boot");
+	/* The usual size is right for each, to the byte. */
+	assert_refused(judge(a.data, 20000, 20000), EBADMSG, "20000 of 32219 bytes");
+	assert_refused(judge(c.data, 50000, 50000), EBADMSG, "50000 of 104089 bytes");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_hx1k_image_is_recognised_with_its_facts),
+		cmocka_unit_test(each_die_is_told_by_its_geometry),
+		cmocka_unit_test(a_comment_names_part_package_tool_and_date),
+		cmocka_unit_test(a_comment_that_contradicts_the_geometry_is_not_believed),
+		cmocka_unit_test(control_bytes_of_a_comment_do_not_reach_the_facts),
+		cmocka_unit_test(a_wrong_part_is_known_within_the_first_kilobyte),
+		cmocka_unit_test(padding_of_zeros_or_ones_may_follow),
+		cmocka_unit_test(a_byte_after_the_end_is_efbig),
+		cmocka_unit_test(endless_padding_is_efbig),
+		cmocka_unit_test(a_flipped_bit_from_crc_reset_to_wake_up_is_refused),
+		cmocka_unit_test(every_bit_of_the_command_bytes_is_covered),
+		cmocka_unit_test(a_file_cut_anywhere_says_how_many_bytes_of_how_many),
+		cmocka_unit_test(an_image_that_breaks_the_order_of_commands_is_refused),
+		cmocka_unit_test(a_geometry_of_no_part_is_refused_though_its_crc_is_right),
+		cmocka_unit_test(a_warm_boot_flash_image_is_refused_by_name),
+		cmocka_unit_test(any_chunking_gives_the_same_answer),
+		cmocka_unit_test(things_handed_over_by_mistake_are_named_with_the_next_step),
+		cmocka_unit_test(a_refusal_sticks_and_a_reset_forgets_it),
+		cmocka_unit_test(nothing_is_not_an_image),
+		cmocka_unit_test(four_kilobytes_of_comment_without_a_preamble_are_no_image),
+		cmocka_unit_test(samples_of_vendor_tools_are_judged_right),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
