@@ -146,7 +146,7 @@ char *image_facts_json(const struct image_facts *facts, const char *file, const 
 		bad |= json_object_set_new(o, members[i].key, json_member(facts, &members[i]));
 	bad |= json_object_set_new(o, "idcode", facts->has_idcode ? json_string(idcode) : json_null());
 	bad |= json_object_set_new(o, "size",
-				   file || sha256 || size ? json_integer((json_int_t)size) : json_null());
+				   sha256 || size ? json_integer((json_int_t)size) : json_null());
 	bad |= json_object_set_new(o, "declared_size", json_size(facts->declared_size));
 	bad |= json_object_set_new(o, "sha256", json_text(sha256));
 	bad |= json_object_set_new(o, "integrity", json_integrity(facts));

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * `fabricfs inspect`: what an image is and whether it is sound.
+ *
+ * It runs the recogniser that uploads run, on files, with no daemon and no card
+ * (but for --for devN, which asks a mounted tree for the card's part), so that
+ * its answer is the one that copying the file would give.
+ */
+#include <ctype.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <fabricfs/buf.h>
+#include <fabricfs/digest.h>
+#include <fabricfs/image.h>
+
+#include "inspect.h"
+
+#define CHUNK (1u << 20) /* bytes a read(); as uploads come */
+
+/* What the image is to fit. */
+struct target {
+	const char *name; /* as the user wrote it; NULL = not asked */
+	char part[64];
+	bool has_idcode;
+	uint32_t idcode;
+};
+
+struct report {
+	const char *file;
+	struct image_facts facts;
+	char sha256[SHA256_HEX]; /* "" when the file could not be read to its end */
+	uint64_t size;
+	struct reason why; /* err 0: sound */
+	bool fit_known;
+	struct reason misfit; /* err 0: fits, when that is known */
+};
+
+static void usage(FILE *to)
+{
+	fputs("usage: fabricfs inspect [--json] [--for devN|PART] [--mount DIR] FILE...\n"
+	      "Says what an image is and whether it is sound; FILE - is standard input.\n"
+	      "  --json       one JSON object a line for each file\n"
+	      "  --for WHAT   whether it fits: a part (iCE40-HX1K), or a card of a mounted tree (dev0)\n"
+	      "  --mount DIR  where the tree of devN is mounted (default /fpga)\n"
+	      "Exit status: 0 every file is sound (and fits), 1 not, 2 wrong usage.\n",
+	      to);
+}
+
+/* One value of a card's directory, without its newline. 0 or -errno. */
+static int read_value(const char *mount, const char *dev, const char *file, char *out, size_t size)
+{
+	struct buf path CLEANUP_BUF = BUF_INIT;
+	int fd CLEANUP_FD = -1;
+	ssize_t n;
+
+	buf_addf(&path, "%s/%s/%s", mount, dev, file);
+	if (buf_ok(&path))
+		return -ENOMEM;
+	fd = open(path.data, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, out, size - 1);
+	if (n < 0)
+		return -errno;
+	out[n] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+	return 0;
+}
+
+static bool is_card(const char *name)
+{
+	if (strncmp(name, "dev", 3) || !name[3])
+		return false;
+	for (const char *c = name + 3; *c; c++)
+		if (!isdigit((unsigned char)*c))
+			return false;
+	return true;
+}
+
+static int target_find(struct target *t, const char *mount, struct reason *why)
+{
+	char idcode[32] = "", *end;
+	int rc;
+
+	if (!is_card(t->name)) {
+		if (!text_copy(t->part, sizeof(t->part), t->name))
+			return reason_set(why, EINVAL, "--for %s: too long to be a part", t->name);
+		return 0;
+	}
+	rc = read_value(mount, t->name, "part", t->part, sizeof(t->part));
+	if (rc < 0)
+		return reason_set(why, -rc,
+				  "--for %s: %s/%s/part cannot be read: %s; say --mount DIR, or name a part",
+				  t->name, mount, t->name, strerror(-rc));
+	if (!read_value(mount, t->name, "idcode", idcode, sizeof(idcode)) && idcode[0]) {
+		t->idcode = (uint32_t)strtoul(idcode, &end, 16);
+		t->has_idcode = !*end;
+	}
+	return 0;
+}
+
+/* Reads the file to its end, also after the verdict is known: the hash names the bytes. */
+static int scan(int fd, struct image_parser *parser, struct digest *digest, struct report *r)
+{
+	char *chunk CLEANUP_FREE = malloc(CHUNK);
+	ssize_t n;
+	int rc;
+
+	if (!chunk)
+		return reason_set(&r->why, ENOMEM, "out of memory");
+	while ((n = read(fd, chunk, CHUNK)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return reason_set(&r->why, errno, "cannot be read: %s", strerror(errno));
+		r->size += (uint64_t)n;
+		digest_update(digest, chunk, (size_t)n);
+		image_parser_feed(parser, chunk, (size_t)n, NULL);
+	}
+	rc = image_parser_end(parser, &r->why);
+	r->facts = *image_parser_facts(parser);
+	digest_hex(digest, r->sha256);
+	return rc;
+}
+
+static void inspect(struct report *r, const struct target *t)
+{
+	struct image_parser *parser = image_parser_new();
+	struct digest *digest = digest_new();
+	bool input = !strcmp(r->file, "-");
+	int fd = input ? STDIN_FILENO : open(r->file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		reason_set(&r->why, errno, "cannot be opened: %s", strerror(errno));
+	else if (!parser || !digest)
+		reason_set(&r->why, ENOMEM, "out of memory");
+	else
+		scan(fd, parser, digest, r);
+	if (fd >= 0 && !input)
+		close(fd);
+	if (t->name && r->facts.part[0]) {
+		r->fit_known = true;
+		image_suits(&r->facts, t->part, t->has_idcode, t->idcode, "", &r->misfit);
+	}
+	image_parser_free(parser);
+	digest_free(digest);
+}
+
+/* --- telling ------------------------------------------------------------------ */
+
+static void line(const char *key, const char *value)
+{
+	if (value[0])
+		printf("  %-10s %s\n", key, value);
+}
+
+static void tell(const struct report *r, const struct target *t)
+{
+	static const char *const sure[] = { "unknown", "a guess", "likely", "exact" };
+	const struct image_facts *f = &r->facts;
+	struct buf b CLEANUP_BUF = BUF_INIT;
+
+	if (r->why.err)
+		printf("%s: not sound: %s (%s)\n", r->file, r->why.text, errno_name(r->why.err));
+	else
+		printf("%s: a sound image\n", r->file);
+	if (f->format[0])
+		printf("  %-10s %s (%s)\n", "format", f->format, sure[f->confidence]);
+	if (f->part[0])
+		printf("  %-10s %s%s%s\n", "part", f->part, f->also_parts[0] ? ", the same bytes suit " : "",
+		       f->also_parts);
+	line("package", f->package);
+	line("speed", f->speed);
+	buf_addf(&b, "%s %s", f->vendor, f->family);
+	if (!buf_ok(&b) && f->vendor[0])
+		line("family", b.data);
+	if (f->has_idcode)
+		printf("  %-10s %08x\n", "idcode", f->idcode);
+	if (r->sha256[0]) {
+		printf("  %-10s %llu bytes", "size", (unsigned long long)r->size);
+		if (f->declared_size)
+			printf(", the image itself %llu", (unsigned long long)f->declared_size);
+		putchar('\n');
+	}
+	if (f->integrity_checked[0])
+		printf("  %-10s %s %s\n", "integrity", f->integrity_checked,
+		       f->integrity_ok ? "checked, good" : "does not hold");
+	else
+		line("integrity", f->integrity_absent);
+	if (f->partial == IMAGE_YES || f->encrypted == IMAGE_YES || f->compressed == IMAGE_YES ||
+	    f->is_signed == IMAGE_YES)
+		printf("  %-10s%s%s%s%s\n", "kind", f->partial == IMAGE_YES ? " partial" : "",
+		       f->compressed == IMAGE_YES ? " compressed" : "",
+		       f->encrypted == IMAGE_YES ? " encrypted" : "",
+		       f->is_signed == IMAGE_YES ? " signed" : "");
+	line("shell", f->shell);
+	line("design", f->design);
+	line("tool", f->tool);
+	line("built", f->built);
+	line("sha256", r->sha256);
+	line("detail", f->detail);
+	if (t->name && !r->fit_known && f->format[0])
+		printf("  %-10s %s: not known, the image does not tell its part\n", "fits", t->name);
+	else if (r->fit_known && r->misfit.err)
+		printf("  %-10s %s: no, %s\n", "fits", t->name, r->misfit.text);
+	else if (r->fit_known)
+		printf("  %-10s %s: yes\n", "fits", t->name);
+}
+
+static int tell_json(const struct report *r)
+{
+	char *json CLEANUP_FREE = image_facts_json(
+		&r->facts, r->file, r->sha256[0] ? r->sha256 : NULL, r->size, r->why.err,
+		r->why.err ? r->why.text : NULL,
+		!r->fit_known ? NULL : r->misfit.err ? r->misfit.text : "");
+
+	if (!json)
+		return -ENOMEM;
+	puts(json);
+	return 0;
+}
+
+int inspect_main(int argc, char **argv)
+{
+	enum { JSON = 256, FOR, MOUNT };
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, JSON },
+		{ "for", required_argument, NULL, FOR },
+		{ "mount", required_argument, NULL, MOUNT },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct target target = { 0 };
+	const char *mount = "/fpga";
+	struct reason why = { 0 };
+	bool json = false, good = true;
+	int c;
+
+	optind = 0; /* glibc: start anew, main may have parsed its own */
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (c) {
+		case JSON:
+			json = true;
+			break;
+		case FOR:
+			target.name = optarg;
+			break;
+		case MOUNT:
+			mount = optarg;
+			break;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (optind == argc || (target.name && !target.name[0])) {
+		usage(stderr);
+		return 2;
+	}
+	if (target.name && target_find(&target, mount, &why)) {
+		fprintf(stderr, "fabricfs inspect: %s\n", why.text);
+		return 2;
+	}
+	for (int i = optind; i < argc; i++) {
+		struct report r = { .file = argv[i] };
+
+		inspect(&r, &target);
+		if (!json)
+			tell(&r, &target);
+		else if (tell_json(&r))
+			reason_set(&r.why, ENOMEM, "out of memory");
+		if (r.why.err || r.misfit.err)
+			good = false;
+	}
+	if (fflush(stdout) || ferror(stdout)) {
+		perror("fabricfs inspect: standard output");
+		return 1;
+	}
+	return good ? 0 : 1;
+}
