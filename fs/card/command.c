@@ -18,7 +18,8 @@
 struct command {
 	struct job job;
 	struct slot *slot;
-	const struct word *word;
+	const struct word *word; /* NULL: refused, `why` is only to be shown */
+	struct reason why;
 	struct who who;
 	uint64_t run;
 	void (*done)(void *arg, int err);
@@ -166,6 +167,12 @@ static int command_act(struct command *c, struct reason *why)
 	uint64_t run_before = row->run, count;
 	int err;
 
+	if (!c->word) {
+		*why = c->why;
+		text_copy(row->error, sizeof(row->error), why->text);
+		slot_show(slot, slot_view(card->view, slot->index)->state, row->error);
+		return -why->err;
+	}
 	if (row->run && row->run == c->run)
 		/* Done by a worker that died before it could answer. */
 		return row->run_err ? reason_set(why, row->run_err, "%s", row->error) : 0;
@@ -261,7 +268,7 @@ int command_post(struct slot *slot, const char *bytes, size_t n, const struct wh
 {
 	struct card *card = slot->card;
 	const struct card_view *view = card_view_get(card);
-	const struct word *word;
+	const struct word *word = NULL;
 	struct command *c;
 	char text[32];
 	int err = 0;
@@ -272,13 +279,14 @@ int command_post(struct slot *slot, const char *bytes, size_t n, const struct wh
 	else if (word->needs & ~view->facts.can)
 		err = reason_set(why, EOPNOTSUPP, "dev%u: this card cannot %s", card->dev, word->name);
 	card_view_put(view);
-	if (err)
-		return err;
 	c = malloc(sizeof(*c));
 	if (!c)
 		return reason_set(why, ENOMEM, "no memory for a command");
-	*c = (struct command){ .job.run = command_run, .slot = slot, .word = word, .who = *who,
-			       .run = run, .done = done, .arg = arg };
+	*c = (struct command){ .job.run = command_run, .slot = slot, .word = err ? NULL : word,
+			       .who = *who, .run = run, .done = done, .arg = arg };
+	if (err)
+		c->why = *why;
+	err = 0;
 	pthread_mutex_lock(&card->lock);
 	/* Two opens at once got here: the second is refused as its open would have been. */
 	if (slot->commands || slot->running || slot->writer[0])

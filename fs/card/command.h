@@ -11,9 +11,10 @@
  */
 int command_may_open(struct slot *slot, struct reason *why);
 /*
- * One word (a trailing newline is allowed). -EINVAL an unknown one, -EOPNOTSUPP
- * this card cannot; else it is queued and done(arg, err) is called once, with a
- * positive errno or 0, on the actor thread. who is copied.
+ * One word (a trailing newline is allowed). It is queued and done(arg, err) is
+ * called once on the actor thread, with 0 or a positive errno (EINVAL an unknown
+ * word, EOPNOTSUPP this card cannot); -EBUSY, -ENOMEM and -ECANCELED are returned
+ * at once, without a call of done. who is copied.
  */
 int command_post(struct slot *slot, const char *bytes, size_t n, const struct who *who, uint64_t run,
 		 void (*done)(void *arg, int err), void *arg, struct reason *why);

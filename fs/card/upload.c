@@ -295,6 +295,8 @@ static int content_begin(struct upload *u, struct reason *why)
 	}
 	if (err)
 		claim_drop(u);
+	else
+		cards_kick(); /* upload-timeout begins to count */
 	return err;
 }
 

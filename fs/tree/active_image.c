@@ -1,0 +1,669 @@
+// SPDX-License-Identifier: Apache-2.0
+/* `image` and `check` as files: opening, reading, writing, closing. The work is in fs/card/upload.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/card/upload.h"
+#include "fs/daemon/session.h"
+#include "fs/tree/active.h"
+#include "fs/tree/call.h"
+#include "fs/tree/node.h"
+#include "fs/tree/upload_file.h"
+
+#include <fabricfs/buf.h>
+#include <fabricfs/clock.h>
+#include <fabricfs/log.h>
+
+#define PF_SIGNALED 0x400 /* include/linux/sched.h: killed by a signal */
+
+/* --- readers of image: the bytes that were loaded at open --------------------------- */
+
+/* Descriptors of blobs, so that a reader goes on when the blob was replaced and
+ * trimmed; after a restart of the worker they are opened again by digest. */
+struct reader {
+	struct reader *next;
+	uint64_t fh;
+	int fd;
+};
+static struct reader *readers;
+static pthread_mutex_t readers_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void reader_keep(uint64_t fh, int fd)
+{
+	struct reader *r = malloc(sizeof(*r));
+
+	if (!r) {
+		close(fd);
+		return;
+	}
+	pthread_mutex_lock(&readers_lock);
+	*r = (struct reader){ .next = readers, .fh = fh, .fd = fd };
+	readers = r;
+	pthread_mutex_unlock(&readers_lock);
+}
+
+static int reader_fd(struct saved_handle *saved, uint64_t fh)
+{
+	struct reason why;
+	struct reader *r;
+	int fd = -1, err;
+
+	pthread_mutex_lock(&readers_lock);
+	for (r = readers; r && r->fh != fh; r = r->next)
+		;
+	if (r)
+		fd = r->fd;
+	pthread_mutex_unlock(&readers_lock);
+	if (fd >= 0)
+		return fd;
+	err = store_blob_open(cards_store(), saved->reader.sha256, &fd, NULL, &why);
+	if (err)
+		return err == -ENOENT ? -ESTALE : err;
+	reader_keep(fh, fd);
+	return fd;
+}
+
+static void reader_drop(uint64_t fh)
+{
+	struct reader *r = NULL;
+
+	pthread_mutex_lock(&readers_lock);
+	for (struct reader **at = &readers; *at; at = &(*at)->next) {
+		if ((*at)->fh == fh) {
+			r = *at;
+			*at = r->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&readers_lock);
+	if (r) {
+		close(r->fd);
+		free(r);
+	}
+}
+
+static void reader_open(fuse_req_t req, struct slot *slot, uint64_t ino, struct fuse_file_info *fi)
+{
+	const struct card_view *view = card_view_get(slot->card);
+	const struct loaded *loaded = &slot_view(view, slot->index)->loaded;
+	struct saved_handle *saved = saved_new(SAVED_READER, &fi->fh);
+
+	if (!saved) {
+		card_view_put(view);
+		fuse_reply_err(req, ENFILE);
+		return;
+	}
+	saved->ino = ino;
+	saved->open_flags = (uint32_t)fi->flags;
+	memcpy(saved->reader.sha256, loaded->sha256, SHA256_HEX);
+	saved->reader.size = loaded->size;
+	card_view_put(view);
+	saved_publish(saved, fi->fh);
+	if (*saved->reader.sha256)
+		reader_fd(saved, fi->fh);
+	fi->direct_io = 1;
+	fi->noflush = 1;
+	if (answer_open(req, fi) == -ENOENT) {
+		reader_drop(fi->fh);
+		saved_drop(saved);
+	}
+}
+
+static void check_read(fuse_req_t req, struct slot *slot, size_t size, off_t off)
+{
+	const struct card_view *view = card_view_get(slot->card);
+	const struct slot_view *v = slot_view(view, slot->index);
+	struct buf b = BUF_INIT;
+
+	if (v->check) {
+		buf_adds(&b, v->check);
+		buf_adds(&b, "\n");
+	}
+	card_view_put(view);
+	if (buf_ok(&b))
+		fuse_reply_err(req, ENOMEM);
+	else if ((size_t)off >= b.len)
+		fuse_reply_buf(req, NULL, 0);
+	else
+		fuse_reply_buf(req, b.data + off, b.len - (size_t)off < size ? b.len - (size_t)off : size);
+	buf_free(&b);
+}
+
+/* --- what uploads of image, check and temporaries have in common ----------------------- */
+
+/* Is this thread on its way out because of a signal? It waits inside close(), so /proc is sure. */
+static bool caller_killed(pid_t pid)
+{
+	char path[64], text[512];
+	int fd CLEANUP_FD = -1;
+	unsigned long flags;
+	ssize_t n;
+	char *p;
+
+	if (pid <= 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	/* The name in field 2 may hold anything; fields go on after its last parenthesis. */
+	p = strrchr(text, ')');
+	return p && sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %lu", &flags) == 1 && flags & PF_SIGNALED;
+}
+
+void upload_file_write(fuse_req_t req, struct upload *u, uint64_t ino, const char *bytes, size_t size,
+		       off_t off)
+{
+	struct reason why = { 0 };
+	bool fresh;
+	int n = upload_write(u, bytes, size, (uint64_t)off, &fresh, &why);
+	struct call *call;
+
+	if (n >= 0) {
+		answer_write(req, (size_t)n);
+	} else if (!fresh) {
+		answer_err(req, -n);
+	} else {
+		/* The sentence is in `error` and history before the writer hears of it. */
+		call = call_park(req, u->slot, ino, 0);
+		if (call)
+			upload_judge(u, JUDGE_REFUSAL, false, 0, call_done_err, call);
+	}
+}
+
+void upload_file_judge(fuse_req_t req, struct upload *u, uint64_t ino, enum judge_kind kind)
+{
+	uint32_t bits = upload_bits(u);
+	bool ended = bits & UPLOAD_ENDED && !(bits & UPLOAD_TOLD);
+	struct call *call;
+
+	if (!ended && (!(bits & UPLOAD_WRITTEN) || bits & UPLOAD_TOLD)) {
+		answer_err(req, 0);
+		return;
+	}
+	call = call_park(req, u->slot, ino, 0);
+	if (call)
+		upload_judge(u, kind, kind == JUDGE_FLUSH && caller_killed(fuse_req_ctx(req)->pid),
+			     run_id(), call_done_err, call);
+}
+
+void upload_file_read(fuse_req_t req, struct upload *u, size_t size, off_t off)
+{
+	char *bytes CLEANUP_FREE = malloc(size ? size : 1);
+	ssize_t n = bytes ? upload_read(u, bytes, size, (uint64_t)off) : -ENOMEM;
+
+	if (n < 0)
+		fuse_reply_err(req, (int)-n);
+	else
+		fuse_reply_buf(req, bytes, (size_t)n);
+}
+
+/* --- image and check -------------------------------------------------------------------------- */
+
+static bool node_is_check(uint64_t ino)
+{
+	return node_file(ino) == FILE_CHECK;
+}
+
+static void image_open_write(fuse_req_t req, struct slot *slot, uint64_t ino,
+			     struct fuse_file_info *fi, bool create)
+{
+	struct reason why = { 0 };
+	struct upload *u;
+	struct who who;
+	uint64_t value;
+	int err;
+
+	if (answered_before(&err, &value)) {
+		fi->fh = value;
+		fi->direct_io = 1;
+		if (err)
+			fuse_reply_err(req, err);
+		else if (create)
+			tree_reply_create(req, ino, fi);
+		else
+			fuse_reply_open(req, fi);
+		return;
+	}
+	who_calls(req, &who);
+	err = upload_open(slot, node_is_check(ino), fi->flags | (create ? O_TRUNC : 0), ino, &who, NULL,
+			  &u, &why);
+	if (err) {
+		log_debug("dev%u: open of image refused: %s", slot->card->dev, why.text);
+		answer_err(req, -err);
+		return;
+	}
+	fi->fh = u->fh;
+	fi->direct_io = 1;
+	if (create) {
+		journal_done(request_current()->unique, 0, fi->fh);
+		tree_reply_create(req, ino, fi);
+	} else if (answer_open(req, fi) == -ENOENT) {
+		upload_drop(u);
+	}
+	upload_put(u);
+}
+
+static void image_open(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi)
+{
+	struct slot *slot = card_slot(card, node_slot(ino));
+
+	if ((fi->flags & O_ACCMODE) != O_RDONLY) {
+		image_open_write(req, slot, ino, fi, false);
+	} else if (node_is_check(ino)) {
+		fi->direct_io = 1;
+		fi->noflush = 1;
+		fuse_reply_open(req, fi);
+	} else {
+		reader_open(req, slot, ino, fi);
+	}
+}
+
+static void image_read(fuse_req_t req, struct card *card, uint64_t ino, size_t size, off_t off,
+		       struct fuse_file_info *fi)
+{
+	struct slot *slot = card_slot(card, node_slot(ino));
+	struct saved_handle *saved = fi->fh ? saved_find(fi->fh) : NULL;
+	struct upload *u;
+
+	if (node_is_check(ino) && (!saved || saved->kind != SAVED_UPLOAD)) {
+		check_read(req, slot, size, off);
+		return;
+	}
+	if (saved && saved->kind == SAVED_READER) {
+		char *bytes CLEANUP_FREE = NULL;
+		int fd;
+
+		if (!*saved->reader.sha256) {
+			fuse_reply_buf(req, NULL, 0);
+			return;
+		}
+		fd = reader_fd(saved, fi->fh);
+		bytes = malloc(size ? size : 1);
+
+		ssize_t n = fd < 0 ? fd : !bytes ? -ENOMEM : pread(fd, bytes, size, off);
+
+		if (n < 0)
+			fuse_reply_err(req, n == -1 ? errno : (int)-n);
+		else
+			fuse_reply_buf(req, bytes, (size_t)n);
+		return;
+	}
+	u = upload_find(slot, fi->fh);
+	if (!u) {
+		fuse_reply_err(req, EBADF);
+		return;
+	}
+	upload_file_read(req, u, size, off);
+	upload_put(u);
+}
+
+static void image_write(fuse_req_t req, struct card *card, uint64_t ino, const char *bytes, size_t size,
+			off_t off, struct fuse_file_info *fi)
+{
+	struct upload *u;
+	uint64_t value;
+	int err;
+
+	if (answered_before(&err, &value)) {
+		if (err)
+			fuse_reply_err(req, err);
+		else
+			fuse_reply_write(req, value);
+		return;
+	}
+	u = upload_find(card_slot(card, node_slot(ino)), fi->fh);
+	if (!u) {
+		fuse_reply_err(req, EBADF);
+		return;
+	}
+	upload_file_write(req, u, ino, bytes, size, off);
+	upload_put(u);
+}
+
+static void image_judge(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi,
+			enum judge_kind kind)
+{
+	struct upload *u;
+	uint64_t value;
+	int err;
+
+	if (answered_before(&err, &value)) {
+		fuse_reply_err(req, err);
+		return;
+	}
+	u = upload_find(card_slot(card, node_slot(ino)), fi->fh);
+	if (!u) {
+		fuse_reply_err(req, 0);
+		return;
+	}
+	upload_file_judge(req, u, ino, kind);
+	upload_put(u);
+}
+
+static void image_flush(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi)
+{
+	image_judge(req, card, ino, fi, JUDGE_FLUSH);
+}
+
+static void image_fsync(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi)
+{
+	image_judge(req, card, ino, fi, JUDGE_FSYNC);
+}
+
+static void image_release(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi)
+{
+	struct saved_handle *saved = fi->fh ? saved_find(fi->fh) : NULL;
+	struct upload *u;
+
+	if (saved && saved->kind == SAVED_READER) {
+		reader_drop(fi->fh);
+		saved_drop(saved);
+	} else if (saved) {
+		u = upload_find(card_slot(card, node_slot(ino)), fi->fh);
+		if (u)
+			upload_drop(u);
+		upload_put(u);
+	}
+	fuse_reply_err(req, 0);
+}
+
+/* --- mtime as its writer sets it ------------------------------------------------------------------ */
+
+struct touch {
+	struct job job;
+	struct call *call;
+	int64_t ns;
+};
+
+static void touch_run(struct card *card, struct job *job, bool end)
+{
+	struct touch *t = (struct touch *)job;
+	struct slot *slot = t->call->slot;
+	struct reason why = { 0 };
+	struct card_view *view = end ? NULL : view_edit(card);
+
+	if (view) {
+		slot->row.image_mtime_ns = t->ns;
+		if (store_commit(card->store, card->dev, slot->index, &slot->row, NULL, NULL, &why))
+			log_warn("dev%u: %s", card->dev, why.text);
+		view_slot(view, slot->index)->image_ns = t->ns;
+		view_publish(card, view, slot->index, 0);
+	}
+	tree_reply_attr(t->call->req, t->call->ino);
+	free(t->call);
+	free(t);
+}
+
+static void image_touch(fuse_req_t req, struct slot *slot, uint64_t ino, int64_t ns)
+{
+	struct card *card = slot->card;
+	bool pending = false;
+
+	pthread_mutex_lock(&card->lock);
+	if (slot->writer[0]) {
+		/* cp -p sets the time before it closes: it is that of the coming image. */
+		slot->writer[0]->saved->upload.mtime_ns = ns;
+		atomic_fetch_or(&slot->writer[0]->saved->upload.bits, UPLOAD_MTIME);
+		pending = true;
+	}
+	pthread_mutex_unlock(&card->lock);
+
+	struct touch *t = pending ? NULL : malloc(sizeof(*t));
+
+	if (!t) {
+		tree_reply_attr(req, ino);
+		return;
+	}
+	*t = (struct touch){ .job.run = touch_run, .ns = ns, .call = call_park(req, slot, ino, 0) };
+	if (!t->call) {
+		free(t);
+	} else if (!actor_post(card, &t->job)) {
+		free(t->call);
+		free(t);
+		tree_reply_attr(req, ino);
+	}
+}
+
+static void image_setattr(fuse_req_t req, struct card *card, uint64_t ino, struct stat *attr, int to_set,
+			  struct fuse_file_info *fi)
+{
+	struct slot *slot = card_slot(card, node_slot(ino));
+	struct upload *u = fi && fi->fh ? upload_find(slot, fi->fh) : NULL;
+	struct reason why = { 0 };
+	int err = 0;
+
+	if (to_set & FUSE_SET_ATTR_SIZE) {
+		if (attr->st_size < 0)
+			err = -EINVAL;
+		else if (u)
+			err = upload_truncate(u, (uint64_t)attr->st_size, &why);
+		else if (attr->st_size && (uint64_t)attr->st_size != image_ops.size(card, ino))
+			/* An image has the length that it has; cutting the loaded one means nothing. */
+			err = -EINVAL;
+	}
+	upload_put(u);
+	if (err)
+		fuse_reply_err(req, -err);
+	else if (to_set & FUSE_SET_ATTR_MTIME && !(to_set & FUSE_SET_ATTR_MTIME_NOW) &&
+		 !node_is_check(ino))
+		image_touch(req, slot, ino, (int64_t)attr->st_mtim.tv_sec * 1000000000 +
+						    attr->st_mtim.tv_nsec);
+	else
+		tree_reply_attr(req, ino);
+}
+
+static uint64_t image_size(struct card *card, uint64_t ino)
+{
+	const struct card_view *view = card_view_get(card);
+	const struct slot_view *v = slot_view(view, node_slot(ino));
+	uint64_t size = 0;
+
+	if (v && !node_is_check(ino))
+		size = v->loaded.size;
+	else if (v && v->check)
+		size = strlen(v->check) + 1;
+	card_view_put(view);
+	return size;
+}
+
+const struct active_ops image_ops = {
+	.open = image_open,
+	.read = image_read,
+	.write = image_write,
+	.flush = image_flush,
+	.fsync = image_fsync,
+	.release = image_release,
+	.setattr = image_setattr,
+	.size = image_size,
+};
+
+/* --- replacing image by name: install, mv, cp --remove-destination ----------------------------------- */
+
+/*
+ * A thread that has unlinked `image` does not see the name until it creates it,
+ * 2 s at most: the kernel would answer O_EXCL with EEXIST without asking. Kept in
+ * the session, as a worker may die between the two.
+ */
+#define HIDE_NS (INT64_C(2) * 1000000000)
+
+static _Atomic int hidden_count = -1; /* -1: not yet counted in this worker */
+
+struct hidden {
+	uint64_t ino;
+	pid_t tid;
+	struct saved_handle *found;
+	int count;
+};
+
+static bool is_hidden(const struct saved_handle *h)
+{
+	return h->kind == SAVED_COMMAND && node_file(h->ino) == FILE_IMAGE;
+}
+
+static int hidden_match(struct saved_handle *h, void *arg)
+{
+	struct hidden *want = arg;
+
+	if (!is_hidden(h))
+		return 0;
+	want->count++;
+	if (atomic_load(&h->seen_ns) < clock_mono_ns()) {
+		saved_drop(h);
+		want->count--;
+		atomic_fetch_sub(&hidden_count, 1);
+	} else if (h->ino == want->ino && h->who.pid == want->tid) {
+		want->found = h;
+	}
+	return 0;
+}
+
+static struct saved_handle *hidden_find(uint64_t ino, pid_t tid)
+{
+	struct hidden want = { .ino = ino, .tid = tid };
+	int count = atomic_load(&hidden_count);
+
+	if (!count)
+		return NULL;
+	saved_each(hidden_match, &want);
+	if (count < 0)
+		atomic_store(&hidden_count, want.count);
+	return want.found;
+}
+
+bool image_hidden(struct card *card, int slot, pid_t tid)
+{
+	return hidden_find(node_make(NODE_CARD, card->dev, slot, FILE_IMAGE), tid);
+}
+
+void image_unlink(fuse_req_t req, struct card *card, int slot)
+{
+	uint64_t ino = node_make(NODE_CARD, card->dev, slot, FILE_IMAGE), fh, value;
+	pid_t tid = fuse_req_ctx(req)->pid;
+	struct saved_handle *h;
+	int err;
+
+	if (answered_before(&err, &value)) {
+		fuse_reply_err(req, err);
+		return;
+	}
+	hidden_find(ino, tid); /* counts, and drops the old ones */
+	h = saved_new(SAVED_COMMAND, &fh);
+	if (!h) {
+		answer_err(req, ENFILE);
+		return;
+	}
+	h->ino = ino;
+	h->who.pid = tid;
+	atomic_store(&h->seen_ns, clock_mono_ns() + HIDE_NS);
+	saved_publish(h, fh);
+	atomic_fetch_add(&hidden_count, 1);
+	answer_err(req, 0);
+}
+
+void image_create(fuse_req_t req, struct card *card, int slot, struct fuse_file_info *fi)
+{
+	uint64_t ino = node_make(NODE_CARD, card->dev, slot, FILE_IMAGE);
+	struct saved_handle *h = hidden_find(ino, fuse_req_ctx(req)->pid);
+
+	if (h) {
+		saved_drop(h);
+		atomic_fetch_sub(&hidden_count, 1);
+	}
+	image_open_write(req, card_slot(card, slot), ino, fi, true);
+}
+
+/* --- from card to card --------------------------------------------------------------------------------- */
+
+/* What is loaded there, with its facts, from the store: no byte is read. */
+static bool whole_reference(struct saved_handle *from, struct slot *source, struct image_facts *facts)
+{
+	struct store_slot row = { 0 };
+	struct loaded loaded;
+	struct reason why;
+	bool same = false;
+
+	if (!store_slot_load(cards_store(), source->card->dev, source->index, &row, NULL, &why) &&
+	    !strcmp(row.loaded_sha256, from->reader.sha256))
+		same = !loaded_parse(row.loaded, &loaded, facts);
+	store_slot_fini(&row);
+	return same;
+}
+
+static void copy_bytes(fuse_req_t req, struct saved_handle *from, uint64_t fh_in, off_t off_in,
+		       struct upload *u, uint64_t ino_out, off_t off_out, size_t len)
+{
+	size_t room = len < (1u << 20) ? len : 1u << 20;
+	char *bytes CLEANUP_FREE = malloc(room ? room : 1);
+	int fd = *from->reader.sha256 ? reader_fd(from, fh_in) : -1;
+	ssize_t n = 0;
+
+	if (!bytes || (*from->reader.sha256 && fd < 0)) {
+		answer_err(req, bytes ? -fd : ENOMEM);
+		return;
+	}
+	if (fd >= 0)
+		n = pread(fd, bytes, room, off_in);
+	if (n < 0)
+		answer_err(req, errno);
+	else if (!n)
+		answer_write(req, 0);
+	else
+		upload_file_write(req, u, ino_out, bytes, (size_t)n, off_out);
+}
+
+void image_copy_range(fuse_req_t req, struct card *from_card, uint64_t ino_in, off_t off_in,
+		      struct fuse_file_info *fi_in, struct card *to, uint64_t ino_out, off_t off_out,
+		      struct fuse_file_info *fi_out, size_t len)
+{
+	struct saved_handle *from = saved_find(fi_in->fh);
+	struct slot *slot_out = card_slot(to, node_slot(ino_out));
+	struct slot *slot_in = card_slot(from_card, node_slot(ino_in));
+	struct upload *u;
+	struct image_facts facts;
+	struct reason why = { 0 };
+	struct call *call;
+	char source[32];
+	uint64_t value;
+	bool fresh;
+	int err;
+
+	if (answered_before(&err, &value)) {
+		if (err)
+			fuse_reply_err(req, err);
+		else
+			fuse_reply_write(req, value);
+		return;
+	}
+	u = upload_find(slot_out, fi_out->fh);
+	if (!u || !from || from->kind != SAVED_READER || !slot_in) {
+		upload_put(u);
+		/* Copied by reading and writing then. */
+		answer_err(req, EXDEV);
+		return;
+	}
+	if (off_in || off_out || !*from->reader.sha256 || len < from->reader.size ||
+	    upload_bits(u) & (UPLOAD_WRITTEN | UPLOAD_APPEND) || !whole_reference(from, slot_in, &facts)) {
+		copy_bytes(req, from, fi_in->fh, off_in, u, ino_out, off_out, len);
+		upload_put(u);
+		return;
+	}
+	snprintf(source, sizeof(source), "dev%u", from_card->dev);
+	err = upload_reference(u, from->reader.sha256, from->reader.size, &facts, source, &fresh, &why);
+	if (!err) {
+		answer_write(req, from->reader.size);
+	} else if (!fresh) {
+		answer_err(req, -err);
+	} else {
+		call = call_park(req, slot_out, ino_out, 0);
+		if (call)
+			upload_judge(u, JUDGE_REFUSAL, false, 0, call_done_err, call);
+	}
+	upload_put(u);
+}

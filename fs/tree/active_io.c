@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+/* `io/...` as files: the endpoints of the loaded design. The work is in fs/card/io.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/card/io.h"
+#include "fs/daemon/session.h"
+#include "fs/tree/active.h"
+#include "fs/tree/call.h"
+#include "fs/tree/node.h"
+
+#define IO_CHUNK (64u * 1024) /* most bytes one request moves */
+
+static enum card_endpoint endpoint_of(uint64_t ino)
+{
+	uint32_t file = node_file(ino);
+
+	return file == FILE_IO_DOT_RX ? CARD_RX : (enum card_endpoint)(file - FILE_IO_FIRST);
+}
+
+static bool is_stream(enum card_endpoint e)
+{
+	return e == CARD_TX || e == CARD_RX;
+}
+
+/* --- opening: one writer of tx, one reader of rx ------------------------------------------- */
+
+struct claim {
+	const struct saved_handle *mine;
+	enum card_endpoint endpoint;
+	uint64_t load;
+	bool taken;
+};
+
+static bool moves_bytes(const struct saved_handle *h, enum card_endpoint e)
+{
+	int access = (int)h->open_flags & O_ACCMODE;
+
+	return e == CARD_TX ? access != O_RDONLY : access != O_WRONLY;
+}
+
+static int claim_match(struct saved_handle *h, void *arg)
+{
+	struct claim *c = arg;
+
+	/* An open that belongs to an earlier load stands in nobody's way. */
+	c->taken = h->kind == SAVED_IO && h != c->mine && node_card(h->ino) == node_card(c->mine->ino) &&
+		   node_slot(h->ino) == node_slot(c->mine->ino) && endpoint_of(h->ino) == c->endpoint &&
+		   h->io.load == c->load && moves_bytes(h, c->endpoint);
+	return c->taken;
+}
+
+static int io_may_open(struct slot *slot, enum card_endpoint e, uint64_t *load)
+{
+	const struct card_view *view = card_view_get(slot->card);
+	const struct slot_view *v = slot_view(view, slot->index);
+	int err = 0;
+
+	if (v->state == STATE_OFFLINE || !(v->endpoints & CARD_ENDPOINT_BIT(e)))
+		err = ENODEV;
+	*load = v->load;
+	card_view_put(view);
+	return err;
+}
+
+static void io_open(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi)
+{
+	struct slot *slot = card_slot(card, node_slot(ino));
+	enum card_endpoint e = endpoint_of(ino);
+	struct saved_handle *saved;
+	struct claim claim = { .endpoint = e };
+	uint64_t value;
+	int err = 0;
+
+	fi->direct_io = 1;
+	fi->noflush = 1;
+	fi->nonseekable = is_stream(e);
+	if (answered_before(&err, &value)) {
+		fi->fh = value;
+		if (err)
+			fuse_reply_err(req, err);
+		else
+			fuse_reply_open(req, fi);
+		return;
+	}
+	err = io_may_open(slot, e, &claim.load);
+	if (!err && e == CARD_RX && (fi->flags & O_ACCMODE) != O_RDONLY)
+		err = EACCES;
+	if (err) {
+		answer_err(req, err);
+		return;
+	}
+	saved = saved_new(SAVED_IO, &fi->fh);
+	if (!saved) {
+		answer_err(req, ENFILE);
+		return;
+	}
+	saved->ino = ino;
+	saved->open_flags = (uint32_t)fi->flags;
+	saved->io.load = claim.load;
+	claim.mine = saved;
+	pthread_mutex_lock(&card->lock);
+	if (is_stream(e) && moves_bytes(saved, e))
+		saved_each(claim_match, &claim);
+	saved_publish(saved, fi->fh);
+	if (claim.taken)
+		saved_drop(saved);
+	pthread_mutex_unlock(&card->lock);
+	if (claim.taken)
+		answer_err(req, EBUSY);
+	else if (answer_open(req, fi) == -ENOENT)
+		saved_drop(saved);
+}
+
+static void io_release(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi)
+{
+	struct saved_handle *saved = saved_find(fi->fh);
+
+	(void)card;
+	(void)ino;
+	if (saved)
+		saved_drop(saved);
+	fuse_reply_err(req, 0);
+}
+
+/* --- moving bytes ---------------------------------------------------------------------------- */
+
+struct moving {
+	struct io_call call;
+	fuse_req_t req;
+	uint64_t unique;
+	char bytes[];
+};
+
+static void moving_done(struct io_call *call, int err, size_t moved)
+{
+	struct moving *m = (struct moving *)call;
+
+	/* First make sure that no interrupt is about to look at this call. */
+	fuse_req_interrupt_func(m->req, NULL, NULL);
+	if (call->io.write)
+		journal_done(m->unique, err, moved);
+	if (err)
+		fuse_reply_err(m->req, err);
+	else if (call->io.write)
+		fuse_reply_write(m->req, moved);
+	else
+		fuse_reply_buf(m->req, m->bytes, moved);
+	free(m);
+}
+
+static void moving_interrupted(fuse_req_t req, void *data)
+{
+	struct moving *m = data;
+
+	(void)req;
+	atomic_store(&m->call.interrupted, true);
+	actor_wake(m->call.slot->card);
+}
+
+static struct moving *moving_new(fuse_req_t req, struct card *card, uint64_t ino, size_t size,
+				 uint64_t off, struct fuse_file_info *fi)
+{
+	struct saved_handle *saved = saved_find(fi->fh);
+	size_t n = size < IO_CHUNK ? size : IO_CHUNK;
+	struct moving *m = saved ? calloc(1, sizeof(*m) + n) : NULL;
+
+	if (!m) {
+		fuse_reply_err(req, saved ? ENOMEM : EBADF);
+		return NULL;
+	}
+	m->req = req;
+	m->unique = request_current()->unique;
+	m->call.slot = card_slot(card, node_slot(ino));
+	m->call.load = saved->io.load;
+	m->call.done = moving_done;
+	m->call.io.endpoint = endpoint_of(ino);
+	m->call.io.slot = m->call.slot->index < 0 ? 0 : (unsigned)m->call.slot->index;
+	m->call.io.nonblock = fi->flags & O_NONBLOCK;
+	m->call.io.wait = node_file(ino) == FILE_IO_DOT_RX;
+	m->call.io.id = run_id();
+	m->call.io.offset = off;
+	m->call.io.data = m->bytes;
+	m->call.io.size = n;
+	return m;
+}
+
+static void io_read(fuse_req_t req, struct card *card, uint64_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi)
+{
+	struct moving *m;
+
+	/* Nothing can be read from tx; it ends at once, so that a crawler goes on. */
+	if (endpoint_of(ino) == CARD_TX) {
+		fuse_reply_buf(req, NULL, 0);
+		return;
+	}
+	m = moving_new(req, card, ino, size, (uint64_t)off, fi);
+	if (!m)
+		return;
+	fuse_req_interrupt_func(req, moving_interrupted, m);
+	io_call_submit(&m->call);
+}
+
+static void io_write(fuse_req_t req, struct card *card, uint64_t ino, const char *bytes, size_t size,
+		     off_t off, struct fuse_file_info *fi)
+{
+	struct moving *m;
+	uint64_t value;
+	int err;
+
+	if (answered_before(&err, &value)) {
+		if (err)
+			fuse_reply_err(req, err);
+		else
+			fuse_reply_write(req, value);
+		return;
+	}
+	m = moving_new(req, card, ino, size, (uint64_t)off, fi);
+	if (!m)
+		return;
+	m->call.io.write = true;
+	memcpy(m->bytes, bytes, m->call.io.size);
+	fuse_req_interrupt_func(req, moving_interrupted, m);
+	io_call_submit(&m->call);
+}
+
+static void io_poll(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi,
+		    struct fuse_pollhandle *ph)
+{
+	struct slot *slot = card_slot(card, node_slot(ino));
+	struct saved_handle *saved = saved_find(fi->fh);
+	enum card_endpoint e = endpoint_of(ino);
+	unsigned revents = 0, ready;
+
+	if (saved && ph)
+		atomic_store(&saved->poll_kh, request_current()->poll_kh + 1);
+	if (ph)
+		fuse_pollhandle_destroy(ph);
+	ready = atomic_load(&slot->io_ready);
+	if (!saved || saved->io.load != atomic_load(&slot->load))
+		revents = POLLHUP | POLLERR;
+	else if (!is_stream(e))
+		revents = POLLIN | POLLOUT;
+	else if (ready & CARD_ENDPOINT_BIT(e))
+		revents = e == CARD_RX ? POLLIN : POLLOUT;
+	fuse_reply_poll(req, revents);
+}
+
+static uint64_t io_size(struct card *card, uint64_t ino)
+{
+	(void)card;
+	return endpoint_of(ino) == CARD_REGS ? 512 : 0;
+}
+
+const struct active_ops io_ops = {
+	.open = io_open,
+	.read = io_read,
+	.write = io_write,
+	.release = io_release,
+	.poll = io_poll,
+	.size = io_size,
+};
