@@ -283,6 +283,7 @@ int cards_start(const struct config *config, struct store *store, bool fresh, st
 	int err;
 
 	cards_the_store = store;
+	atomic_store(&cards_ended, false);
 	timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (timer_fd < 0)
 		return reason_set(why, errno, "making a timer: %s", strerror(errno));

@@ -192,13 +192,16 @@ int upload_open(struct slot *slot, bool check, int open_flags, uint64_t ino, con
 
 static void claim_drop(struct upload *u)
 {
+	bool idle = false;
+
 	pthread_mutex_lock(&u->slot->card->lock);
 	if (u->slot->writer[u->check] == u) {
 		u->slot->writer[u->check] = NULL;
-		if (!u->slot->running)
-			slot_progress(u->slot, PHASE_IDLE, 0, 0);
+		idle = !u->slot->running;
 	}
 	pthread_mutex_unlock(&u->slot->card->lock);
+	if (idle)
+		slot_progress(u->slot, PHASE_IDLE, 0, 0);
 }
 
 void upload_content_gone(struct upload *u, uint32_t set_bits)

@@ -234,7 +234,11 @@ void slot_progress(struct slot *slot, enum phase phase, uint64_t done, uint64_t 
 {
 	atomic_store_explicit(&slot->done, done, memory_order_relaxed);
 	atomic_store_explicit(&slot->total, total, memory_order_relaxed);
-	atomic_store_explicit(&slot->phase, phase, memory_order_relaxed);
+
+	int before = atomic_exchange_explicit(&slot->phase, phase, memory_order_relaxed);
+
+	if ((before == PHASE_IDLE) != (phase == PHASE_IDLE))
+		card_changed((int)slot->card->dev, slot->index, CHANGE_PROGRESS);
 }
 
 void card_progress(struct card *card, int index, struct progress *progress)
