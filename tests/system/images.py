@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images for the system tests: the examples, and what can be done to them."""
+import hashlib
+import struct
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "contrib" / "examples"
+
+BLINK = EXAMPLES / "blink" / "blink.bin"
+UPPER = EXAMPLES / "upper" / "upper.bin"
+REGS = EXAMPLES / "regs" / "regs.bin"
+HX8K = EXAMPLES / "upper-hx8k" / "upper-hx8k.bin"
+
+PREAMBLE = bytes.fromhex("7eaa997e")
+CRC_RESET = bytes.fromhex("0105")
+WAKE_UP = bytes.fromhex("0106")
+
+
+def sha256(data):
+    if isinstance(data, (str, Path)):
+        data = Path(data).read_bytes()
+    return hashlib.sha256(data).hexdigest()
+
+
+def crc_reset_at(data):
+    """Offset of the command that starts the CRC."""
+    at = data.index(PREAMBLE)
+    return data.index(CRC_RESET, at)
+
+
+def end(data):
+    """Offset behind the wake-up command; what follows is padding."""
+    return data.rindex(WAKE_UP) + len(WAKE_UP)
+
+
+def flip(data, byte, bit):
+    changed = bytearray(data)
+    changed[byte] ^= 1 << bit
+    return bytes(changed)
+
+
+def crc16(data):
+    crc = 0xFFFF
+    for byte in data:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
+    return crc
+
+
+def empty_hx1k(comment=b""):
+    """An HX1K image that configures nothing, made here byte by byte."""
+    body = bytes.fromhex("920020" "62014b" "720090" "820000")
+    for bank in range(4):
+        body += bytes([0x11, bank, 0x01, 0x01]) + bytes(332 * 144 // 8 + 2)
+    body += bytes.fromhex("62003f" "720080")
+    for bank in range(4):
+        for row in (0, 128):
+            body += bytes([0x11, bank, 0x82]) + struct.pack(">H", row)
+            body += bytes([0x01, 0x03]) + bytes(64 * 128 // 8 + 2)
+    body += b"\x22"
+    body += struct.pack(">H", crc16(body)) + WAKE_UP
+    return b"\xff\x00" + comment + b"\x00\xff" + PREAMBLE + b"\x51\x00" + CRC_RESET + body + b"\x00"
