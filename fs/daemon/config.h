@@ -31,10 +31,13 @@ struct config_policy {
 	int on_failure_rollback;  /* 1 when on-failure: rollback */
 	int restore;
 	int force_bound;
-	int64_t max_per_minute;   /* 0 = no limit */
+	int64_t max_per_minute;   /* 0 = no limit, at most CONFIG_PER_MINUTE_MAX */
 	double max_temp_celsius;  /* 0 = no limit */
 	int64_t lease_expiry_ms;  /* 0 = never */
 };
+
+/* As many runs as the core remembers the times of. */
+#define CONFIG_PER_MINUTE_MAX 16
 
 struct config_card {
 	struct card_config card;          /* what its backend sees */
@@ -44,6 +47,8 @@ struct config_card {
 	struct config_policy policy;
 	unsigned line;                    /* where it stands in the file, 0 = made by --sim */
 };
+
+struct conf_memory;
 
 struct config {
 	char *file;                       /* NULL = no file was read */
@@ -55,18 +60,29 @@ struct config {
 	int64_t cache_quota;              /* bytes */
 	int64_t cache_connect_timeout_ms, cache_offline_timeout_ms;
 	char *root_sys, *root_dev, *root_configfs, *root_firmware;
+	struct conf_memory *memory;       /* owns every text in here */
 };
 
 /*
  * Read `file` (NULL: only defaults). On a fault -EINVAL and the sentence
  * "FILE:LINE: unknown key 'colr', the nearest known one is 'color'" or the like;
- * -ENOENT/-EACCES when it cannot be read. Repositories are parsed and checked
- * for known keys, and refused with a sentence until a repository kind exists.
+ * -ENOENT/-EACCES when it cannot be read. What is known but does nothing yet
+ * (repositories, match, some policies) is refused with a sentence rather than
+ * ignored. Main thread.
  */
 int config_load(const char *file, struct config **config, struct reason *why);
 /* Add n simulated cards sim0.. (names not taken yet), or one when the
- * configuration has none and n is -1. Checks every card with its backend. */
+ * configuration has none and n is -1. Checks every card with its backend;
+ * -EINVAL and "FILE:LINE: card 'NAME': ..." otherwise. Once, after config_load. */
+#define CONFIG_CARDS_MAX 4096
 int config_finish(struct config *config, int sim, struct reason *why);
+/* NULL is fine. */
 void config_free(struct config *config);
+
+/*
+ * `fabricfs check-config [FILE]`; argv[0] is the word before the options.
+ * Prints "FILE: N cards" and returns 0, or 1 and the reason on stderr, 2 usage.
+ */
+int check_config_main(int argc, char **argv);
 
 #endif

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/* `fabricfs check-config [FILE]`: is the configuration usable, and if not, where not. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fs/daemon/config.h"
+
+#define DEFAULT_FILE "/etc/fabricfs/fabricfs.yaml"
+
+static int usage(FILE *out, int status)
+{
+	fprintf(out, "usage: fabricfs check-config [FILE]\n"
+		     "Says whether FILE (" DEFAULT_FILE ") can be used: exit 0, or 1 and the line\n"
+		     "and the reason. Nothing is touched.\n");
+	return status;
+}
+
+int check_config_main(int argc, char **argv)
+{
+	static const struct option options[] = { { "help", no_argument, NULL, 'h' }, { 0 } };
+	struct config *config = NULL;
+	struct reason why = { 0 };
+	const char *file;
+	int c, err;
+
+	optind = 0;
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1)
+		return c == 'h' ? usage(stdout, 0) : usage(stderr, 2);
+	if (argc - optind > 1)
+		return usage(stderr, 2);
+	file = optind < argc ? argv[optind] : DEFAULT_FILE;
+	err = config_load(file, &config, &why);
+	if (!err)
+		err = config_finish(config, 0, &why);
+	if (err)
+		fprintf(stderr, "fabricfs: %s\n", why.text);
+	else
+		printf("%s: %zu card%s\n", file, config->cards_len, config->cards_len == 1 ? "" : "s");
+	config_free(config);
+	return err ? 1 : 0;
+}

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Cards, who may write to them, and their policies, out of the configuration. */
+#include <string.h>
+
+#include <fabricfs/buf.h>
+
+#include "fs/daemon/config_card.h"
+
+/* --- access ----------------------------------------------------------------------- */
+
+int conf_access(const struct conf *c, const struct conf_node *map, struct config_access *access)
+{
+	static const char *const known[] = { "owner", "group", "mode", NULL };
+	int err = conf_want_map(c, map);
+
+	if (!err)
+		err = conf_known(c, map, known, "access");
+	for (const struct conf_node *n = map->first; n && !err; n = n->next) {
+		bool owner = !strcmp(n->key, "owner");
+		const char *text;
+
+		if (!strcmp(n->key, "mode")) {
+			err = conf_mode(c, n, &access->mode);
+			continue;
+		}
+		err = conf_text(c, n, &text);
+		if (!err && !text_copy(owner ? access->owner : access->group,
+				       sizeof(access->owner), text))
+			err = CONF_FAULT(c, n->line, "%s: longer than %zu bytes", n->key,
+					 sizeof(access->owner) - 1);
+	}
+	return err;
+}
+
+/* --- policy ----------------------------------------------------------------------- */
+
+static int words_text(const struct conf *c, const struct conf_node *n, char ***out)
+{
+	const char **words;
+	size_t len;
+	int err = conf_words(c, n, &words, &len);
+
+	if (!err && !len)
+		return CONF_FAULT(c, n->line, "%s: an empty list would allow nothing; leave the key "
+				  "out to allow any", n->key);
+	if (!err)
+		*out = (char **)words;
+	return err;
+}
+
+static int policy_digests(const struct conf *c, const struct conf_node *n, struct config_policy *p)
+{
+	int err = words_text(c, n, &p->digests);
+
+	for (char **d = p->digests; !err && *d; d++)
+		if (strlen(*d) != 64 || strspn(*d, "0123456789abcdef") != 64)
+			err = CONF_FAULT(c, n->line, "digests: '%s' is not a SHA-256 (64 hex digits "
+					 "in lower case)", conf_show(*d));
+	return err;
+}
+
+static int policy_key(const struct conf *c, const struct conf_node *n, struct config_policy *p)
+{
+	const char *key = n->key;
+	int64_t number;
+
+	if (!strcmp(key, "formats"))
+		return words_text(c, n, &p->formats);
+	if (!strcmp(key, "digests"))
+		return policy_digests(c, n, p);
+	if (!strcmp(key, "require-signature"))
+		return conf_bool(c, n, &p->require_signature);
+	if (!strcmp(key, "accept-unsized"))
+		return conf_bool(c, n, &p->accept_unsized);
+	if (!strcmp(key, "skip-identical"))
+		return conf_bool(c, n, &p->skip_identical);
+	if (!strcmp(key, "restore"))
+		return conf_bool(c, n, &p->restore);
+	if (!strcmp(key, "force-bound"))
+		return conf_bool(c, n, &p->force_bound);
+	if (!strcmp(key, "on-failure")) {
+		int err = conf_one_of(c, n, "keep rollback");
+
+		if (!err)
+			p->on_failure_rollback = !strcmp(n->text, "rollback");
+		return err;
+	}
+	if (!strcmp(key, "max-per-minute")) {
+		int err = conf_integer(c, n, CONFIG_PER_MINUTE_MAX, &number);
+
+		if (!err)
+			p->max_per_minute = number;
+		return err;
+	}
+	/* A limit that nobody keeps is worse than none. */
+	return CONF_FAULT(c, n->key_line, "policy %s is not enforced by this version yet, so it is "
+			  "not taken", key);
+}
+
+static int conf_policy(const struct conf *c, const struct conf_node *map, struct config_policy *p)
+{
+	static const char *const known[] = {
+		"formats",	  "repositories", "digests",	    "signers",	   "require-signature",
+		"accept-unsized", "skip-identical", "on-failure", "restore",	   "force-bound",
+		"max-per-minute", "max-temp-celsius", "lease-expiry", NULL,
+	};
+	int err = conf_want_map(c, map);
+
+	if (!err)
+		err = conf_known(c, map, known, "policy");
+	for (const struct conf_node *n = map->first; n && !err; n = n->next)
+		err = policy_key(c, n, p);
+	return err;
+}
+
+/* --- the backend's own keys --------------------------------------------------------- */
+
+static int value_command(const struct conf *c, const struct conf_node *n, struct card_value *v)
+{
+	const char **words;
+	int err;
+
+	if (n->kind == CONF_TEXT && strcmp(n->text, "none"))
+		return CONF_FAULT(c, n->line, "%s: a command is a list of words, [/path/to/program, "
+				  "argument], or the word none; no shell is used", n->key);
+	if (n->kind == CONF_TEXT) {
+		words = conf_alloc(c->memory, sizeof(*words));
+		if (!words)
+			return conf_no_memory(c);
+		v->list = words;
+		return 0;
+	}
+	err = conf_words(c, n, &words, &v->list_len);
+	if (!err && (!v->list_len || !*words[0]))
+		err = CONF_FAULT(c, n->line, "%s: a command needs a program", n->key);
+	v->list = words;
+	return err;
+}
+
+static int conf_value(const struct conf *c, const struct conf_node *n, const struct card_key *key,
+		      struct card_value *v)
+{
+	const char **pairs;
+	int word = 0, err = 0;
+
+	v->key = key->name;
+	v->kind = key->kind;
+	switch (key->kind) {
+	case CARD_KEY_TEXT:
+		return conf_text(c, n, &v->text);
+	case CARD_KEY_INTEGER:
+		return conf_integer(c, n, INT64_MAX, &v->number);
+	case CARD_KEY_BOOL:
+		err = conf_bool(c, n, &word);
+		v->number = word;
+		return err;
+	case CARD_KEY_DURATION:
+		return conf_duration(c, n, &v->number);
+	case CARD_KEY_COMMAND:
+		return value_command(c, n, v);
+	case CARD_KEY_MAP:
+		err = conf_pairs(c, n, &pairs, &v->list_len);
+		if (!err)
+			v->list = pairs;
+		return err;
+	}
+	return -EINVAL;
+}
+
+/* --- a card ----------------------------------------------------------------------- */
+
+static const char *const common_keys[] = { "name",   "backend", "part",	 "slots",
+					   "match", "access",	"policy", NULL };
+#define COMMON_KEYS (sizeof(common_keys) / sizeof(common_keys[0]) - 1)
+#define SLOTS_MAX   64
+
+static const struct conf_node *member(const struct conf_node *map, const char *key)
+{
+	for (const struct conf_node *n = map->first; n; n = n->next)
+		if (!strcmp(n->key, key))
+			return n;
+	return NULL;
+}
+
+/* The name becomes part of links, records and metrics. */
+static int card_name(const struct conf *c, const struct conf_node *n, const char **out)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	int err = conf_text(c, n, out);
+
+	if (!err && (strlen(*out) > 63 || strspn(*out, letters) != strlen(*out) || **out == '.' ||
+		     **out == '-'))
+		err = CONF_FAULT(c, n->line, "name: '%s' is no name for a card; letters, digits, '.', "
+				 "'_' and '-', at most 63, not beginning with '.' or '-'",
+				 conf_show(*out));
+	return err;
+}
+
+static void backends_list(struct buf *out)
+{
+	for (const struct card_backend *const *b = card_backends; *b; b++)
+		buf_addf(out, "%s%s", b == card_backends ? "" : ", ", (*b)->name);
+}
+
+static int card_backend(const struct conf *c, const struct conf_node *map,
+			const struct card_backend **out)
+{
+	const struct conf_node *n = member(map, "backend");
+	struct buf list CLEANUP_BUF = BUF_INIT;
+	const char *name;
+	int err;
+
+	backends_list(&list);
+	if (buf_ok(&list))
+		return conf_no_memory(c);
+	if (!n)
+		return CONF_FAULT(c, map->line, "a card without a backend; this version discovers no "
+				  "cards, so each has to name one of: %s", list.data);
+	err = conf_text(c, n, &name);
+	if (err)
+		return err;
+	*out = card_backend_find(name);
+	if (*out)
+		return 0;
+	return CONF_FAULT(c, n->line, "backend: there is no '%s', known are: %s", conf_show(name),
+			  list.data);
+}
+
+static int unknown_card_key(const struct conf *c, const struct conf_node *n,
+			    const struct card_backend *backend)
+{
+	const char *where = backend->name, **known;
+	size_t len = COMMON_KEYS;
+
+	for (const struct card_key *k = backend->keys; k && k->name; k++)
+		len++;
+	known = conf_alloc(c->memory, (len + 1) * sizeof(*known));
+	if (!known)
+		return conf_no_memory(c);
+	memcpy(known, common_keys, COMMON_KEYS * sizeof(*known));
+	len = COMMON_KEYS;
+	for (const struct card_key *k = backend->keys; k && k->name; k++)
+		known[len++] = k->name;
+	return conf_unknown(c, n, known, where);
+}
+
+static int card_member(const struct conf *c, const struct conf_node *n,
+		       const struct card_backend *backend, struct config_card *card,
+		       struct card_value *values)
+{
+	const char *key = n->key;
+	int64_t number;
+	int err;
+
+	if (!strcmp(key, "name"))
+		return card_name(c, n, &card->card.name);
+	if (!strcmp(key, "backend"))
+		return 0;
+	if (!strcmp(key, "part"))
+		return conf_text(c, n, &card->card.part);
+	if (!strcmp(key, "access"))
+		return conf_access(c, n, &card->access);
+	if (!strcmp(key, "policy"))
+		return conf_policy(c, n, &card->policy);
+	if (!strcmp(key, "match"))
+		return CONF_FAULT(c, n->key_line, "match is for discovered cards, and this version "
+				  "discovers none; leave it out");
+	if (!strcmp(key, "slots")) {
+		err = conf_integer(c, n, SLOTS_MAX, &number);
+		if (!err)
+			card->card.slots = (unsigned)number;
+		return err;
+	}
+	for (const struct card_key *k = backend->keys; k && k->name; k++)
+		if (!strcmp(k->name, key))
+			return conf_value(c, n, k, &values[card->card.values_len++]);
+	return unknown_card_key(c, n, backend);
+}
+
+void config_card_init(struct config_card *card)
+{
+	*card = (struct config_card){
+		.card.part = "",
+		.access.mode = -1,
+		.policy = { .require_signature = -1, .accept_unsized = -1, .skip_identical = -1,
+			    .on_failure_rollback = -1, .restore = -1, .force_bound = -1 },
+	};
+}
+
+int conf_card(const struct conf *c, const struct conf_node *map, struct config_card *card)
+{
+	const struct card_backend *backend = NULL;
+	struct card_value *values;
+	int err = conf_want_map(c, map);
+
+	if (!err)
+		err = card_backend(c, map, &backend);
+	if (err)
+		return err;
+	if (!member(map, "name"))
+		return CONF_FAULT(c, map->line, "a card without a name; its number is kept by its name");
+	config_card_init(card);
+	values = conf_alloc(c->memory, (map->len + 1) * sizeof(*values));
+	if (!values)
+		return conf_no_memory(c);
+	card->line = map->line;
+	card->backend = (char *)backend->name;
+	card->card.values = values;
+	for (const struct conf_node *n = map->first; n && !err; n = n->next)
+		err = card_member(c, n, backend, card, values);
+	return err;
+}
+
+/* --- repositories ------------------------------------------------------------------- */
+
+int conf_repositories(const struct conf *c, const struct conf_node *map)
+{
+	static const char *const known[] = {
+		"kind",	  "url",      "cloud",	 "clouds-file", "cacert",  "user",
+		"path",	  "names",    "bucket",	 "region",	"max-age", "password-file",
+		"credentials-file", "writable", NULL,
+	};
+	int err = conf_want_map(c, map);
+
+	for (const struct conf_node *repo = map->first; repo && !err; repo = repo->next) {
+		const struct conf_node *kind = NULL;
+
+		err = conf_want_map(c, repo);
+		if (!err)
+			err = conf_known(c, repo, known, "a repository");
+		if (!err)
+			kind = member(repo, "kind");
+		if (!err && !kind)
+			err = CONF_FAULT(c, repo->key_line, "the repository '%s' has no kind",
+					 conf_show(repo->key));
+		if (!err)
+			err = conf_one_of(c, kind, "glance http oci s3 directory");
+		if (!err)
+			err = CONF_FAULT(c, repo->key_line, "the repository '%s': this version serves "
+					 "no repositories yet; take it out", conf_show(repo->key));
+	}
+	return err;
+}
