@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The board "stream" (board.h): handshakes, the register window and the reset line. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "board.h"
+
+#include <fabricfs/card.h>
+
+/* A gap of so many cycles in the design's output ends a read that has bytes already. */
+#define BOARD_GAP_CYCLES 64
+/* How far the clock runs blindly before this side looks again. */
+#define BOARD_STRIDE     1024
+
+enum {
+	PIN_CLK, PIN_RST,
+	PIN_RX_DATA, PIN_RX_VALID = PIN_RX_DATA + 8, PIN_RX_READY,
+	PIN_TX_DATA, PIN_TX_VALID = PIN_TX_DATA + 8, PIN_TX_READY,
+	PIN_REG_ADDR, PIN_REG_WE = PIN_REG_ADDR + 8, PIN_REG_RE,
+	PIN_REG_WDATA, PIN_REG_RDATA = PIN_REG_WDATA + 16, PIN_REG_ACK = PIN_REG_RDATA + 16,
+	PIN_IRQ, PIN_COUNT
+};
+
+/* ICE40.md, appendix: placed, routed and compared with its source over 20,000 cycles. */
+static const char *const pin_names[PIN_COUNT] = {
+	"21", "22",
+	"112", "113", "114", "115", "116", "117", "118", "119", "120", "121",
+	"134", "135", "136", "137", "138", "139", "141", "142", "143", "144",
+	"1", "2", "3", "4", "7", "8", "9", "10", "11", "12",
+	"19", "20", "23", "24", "25", "26", "28", "29", "31", "32", "33", "34", "37", "38", "39", "41",
+	"42", "43", "44", "45", "47", "48", "49", "50", "52", "56", "58", "60", "61", "62", "63", "64",
+	"67", "68",
+};
+
+struct board {
+	struct fabric *f;
+	int pin[PIN_COUNT];
+	bool level[PIN_COUNT]; /* what the board drives, for its outputs */
+	unsigned endpoints;
+	bool rest, stalled;
+	uint64_t idle;
+
+	const uint8_t *offer;  /* not owned */
+	size_t offered, taken;
+
+	uint8_t *queue; /* owned, BOARD_RX_BYTES, a ring; made at the first wake-up */
+	size_t first, waiting;
+
+	enum board_access access;
+	bool write;
+	unsigned access_cycles;
+	uint16_t value;
+	struct board_counters count;
+};
+
+int board_new(struct fabric *f, struct board **out, struct reason *why)
+{
+	struct board *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return reason_set(why, ENOMEM, "no memory for a board");
+	b->f = f;
+	for (unsigned i = 0; i < PIN_COUNT; i++) {
+		b->pin[i] = fabric_pin(f, pin_names[i]);
+		if (b->pin[i] < 0) {
+			int err = reason_set(why, ENODEV, "the board stream needs pin %s, which %s in %s has not",
+					     pin_names[i], fabric_part(f), fabric_package(f));
+
+			free(b);
+			return err;
+		}
+	}
+	*out = b;
+	return 0;
+}
+
+void board_free(struct board *b)
+{
+	if (b)
+		free(b->queue);
+	free(b);
+}
+
+static bool pin_high(const struct board *b, unsigned pin)
+{
+	return fabric_pin_level(b->f, b->pin[pin]) > 0;
+}
+
+static bool pin_driven(const struct board *b, unsigned pin)
+{
+	enum fabric_dir dir = fabric_pin_dir(b->f, b->pin[pin]);
+
+	return dir == FABRIC_PIN_OUT || dir == FABRIC_PIN_INOUT;
+}
+
+/* True when that was a change. */
+static bool pin_drive(struct board *b, unsigned pin, bool level)
+{
+	if (b->level[pin] == level)
+		return false;
+	b->level[pin] = level;
+	fabric_pin_set(b->f, b->pin[pin], level);
+	return true;
+}
+
+static bool pins_drive(struct board *b, unsigned first, unsigned n, unsigned value)
+{
+	bool changed = false;
+
+	for (unsigned i = 0; i < n; i++)
+		changed |= pin_drive(b, first + i, value >> i & 1);
+	return changed;
+}
+
+static unsigned pins_read(const struct board *b, unsigned first, unsigned n)
+{
+	unsigned value = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		value |= (unsigned)pin_high(b, first + i) << i;
+	return value;
+}
+
+static void board_quiesce(struct board *b)
+{
+	b->first = b->waiting = 0;
+	b->offer = NULL;
+	b->offered = b->taken = 0;
+	b->access = BOARD_IDLE;
+	b->idle = 0;
+	b->stalled = false;
+	pins_drive(b, PIN_RX_DATA, 8, 0);
+	pin_drive(b, PIN_RX_VALID, false);
+	pin_drive(b, PIN_TX_READY, false);
+	pin_drive(b, PIN_REG_WE, false);
+	pin_drive(b, PIN_REG_RE, false);
+}
+
+void board_off(struct board *b)
+{
+	board_quiesce(b);
+	/* The design wakes up in reset. */
+	pin_drive(b, PIN_RST, true);
+	b->endpoints = 0;
+	b->rest = true;
+}
+
+void board_reset(struct board *b)
+{
+	board_quiesce(b);
+	pin_drive(b, PIN_RST, true);
+	/* The first of them brings rst to the pin; the design then has it for so many edges. */
+	fabric_cycles(b->f, b->pin[PIN_CLK], 1 + BOARD_RESET_CYCLES);
+	pin_drive(b, PIN_RST, false);
+	fabric_cycle(b->f, b->pin[PIN_CLK]);
+	b->rest = false;
+}
+
+void board_wake(struct board *b)
+{
+	bool rx = pin_driven(b, PIN_TX_VALID), regs = pin_driven(b, PIN_REG_ACK);
+
+	for (unsigned i = 0; i < 8; i++)
+		rx &= pin_driven(b, PIN_TX_DATA + i);
+	for (unsigned i = 0; i < 16; i++)
+		regs &= pin_driven(b, PIN_REG_RDATA + i);
+	if (!b->queue)
+		b->queue = malloc(BOARD_RX_BYTES);
+	b->endpoints = (pin_driven(b, PIN_RX_READY) ? CARD_ENDPOINT_BIT(CARD_TX) : 0) |
+		       (rx && b->queue ? CARD_ENDPOINT_BIT(CARD_RX) : 0) |
+		       (regs ? CARD_ENDPOINT_BIT(CARD_REGS) : 0);
+	board_reset(b);
+}
+
+unsigned board_endpoints(const struct board *b)
+{
+	return b->endpoints;
+}
+
+unsigned board_ready(const struct board *b)
+{
+	unsigned ready = b->endpoints & CARD_ENDPOINT_BIT(CARD_REGS);
+
+	if (b->waiting)
+		ready |= CARD_ENDPOINT_BIT(CARD_RX);
+	/* A design may raise ready only when it sees valid: not stalled is ready. */
+	if (!b->offered && (!b->stalled || pin_high(b, PIN_RX_READY)))
+		ready |= b->endpoints & CARD_ENDPOINT_BIT(CARD_TX);
+	return ready;
+}
+
+void board_offer(struct board *b, const uint8_t *bytes, size_t n)
+{
+	if (!n && b->offered > b->taken)
+		b->stalled = true;
+	/* What is withdrawn must not be taken at the next edge. */
+	if (pin_drive(b, PIN_RX_VALID, false))
+		fabric_settle(b->f);
+	b->offer = bytes;
+	b->offered = n;
+	b->taken = 0;
+	b->rest = false;
+	b->idle = 0;
+}
+
+size_t board_taken(const struct board *b)
+{
+	return b->taken;
+}
+
+size_t board_waiting(const struct board *b)
+{
+	return b->waiting;
+}
+
+size_t board_take(struct board *b, uint8_t *bytes, size_t n)
+{
+	size_t moved = n < b->waiting ? n : b->waiting;
+
+	for (size_t i = 0; i < moved; i++)
+		bytes[i] = b->queue[(b->first + i) % BOARD_RX_BYTES];
+	b->first = (b->first + moved) % BOARD_RX_BYTES;
+	b->waiting -= moved;
+	if (moved && !b->level[PIN_TX_READY])
+		b->rest = false;
+	return moved;
+}
+
+void board_access_begin(struct board *b, unsigned reg, bool write, uint16_t value)
+{
+	b->access = BOARD_PENDING;
+	b->access_cycles = 0;
+	b->write = write;
+	b->value = value;
+	pins_drive(b, PIN_REG_ADDR, 8, reg);
+	if (write)
+		pins_drive(b, PIN_REG_WDATA, 16, value);
+	pin_drive(b, write ? PIN_REG_WE : PIN_REG_RE, true);
+	b->rest = false;
+	b->idle = 0;
+}
+
+enum board_access board_access_result(struct board *b, uint16_t *value)
+{
+	enum board_access result = b->access;
+
+	if (result == BOARD_ACKED || result == BOARD_SILENT)
+		b->access = BOARD_IDLE;
+	if (result == BOARD_ACKED)
+		*value = b->value;
+	return result;
+}
+
+uint64_t board_idle_cycles(const struct board *b)
+{
+	return b->idle;
+}
+
+bool board_at_rest(const struct board *b)
+{
+	return b->rest;
+}
+
+/* The access at the edge to come: ended by ack, or by giving up. True when it ended. */
+static bool board_access_step(struct board *b, bool quiet)
+{
+	if (b->access_cycles && pin_high(b, PIN_REG_ACK)) {
+		if (!b->write)
+			b->value = (uint16_t)pins_read(b, PIN_REG_RDATA, 16);
+		b->access = BOARD_ACKED;
+	} else if (b->access_cycles >= BOARD_ACK_CYCLES || (b->access_cycles && quiet)) {
+		b->access = BOARD_SILENT;
+	} else {
+		b->access_cycles++;
+		return false;
+	}
+	pin_drive(b, PIN_REG_WE, false);
+	pin_drive(b, PIN_REG_RE, false);
+	b->count.accesses++;
+	b->idle = 0;
+	return true;
+}
+
+/* Nothing is offered and nothing accessed: the clock may run until the design sends. */
+static uint64_t board_stride(struct board *b, uint64_t n)
+{
+	if (n > BOARD_STRIDE)
+		n = BOARD_STRIDE;
+	if (!(b->endpoints & CARD_ENDPOINT_BIT(CARD_RX)) || !b->level[PIN_TX_READY]) {
+		fabric_cycles(b->f, b->pin[PIN_CLK], n);
+		return n;
+	}
+
+	uint64_t ran = fabric_cycles_until(b->f, b->pin[PIN_CLK], n, b->pin[PIN_TX_VALID], true);
+
+	if (!ran) {
+		fabric_cycle(b->f, b->pin[PIN_CLK]);
+		ran = 1;
+	}
+	return ran;
+}
+
+void board_run(struct board *b, uint64_t n, unsigned stop, size_t want)
+{
+	while (n && !b->rest) {
+		bool staged = false, ended = false, moved = false;
+		bool quiet = fabric_quiet(b->f);
+
+		/* What happens at the next rising edge follows from the levels before it. */
+		if (b->level[PIN_TX_READY] && pin_high(b, PIN_TX_VALID)) {
+			b->queue[(b->first + b->waiting) % BOARD_RX_BYTES] =
+				(uint8_t)pins_read(b, PIN_TX_DATA, 8);
+			b->waiting++;
+			b->count.bytes_out++;
+			moved = true;
+		}
+		if (b->level[PIN_RX_VALID] && pin_high(b, PIN_RX_READY)) {
+			b->taken++;
+			b->count.bytes_in++;
+			b->stalled = false;
+			moved = true;
+			ended |= b->taken == b->offered && stop & BOARD_STOP_TAKEN;
+		}
+
+		bool more = b->taken < b->offered;
+
+		if (more)
+			staged |= pins_drive(b, PIN_RX_DATA, 8, b->offer[b->taken]);
+		staged |= pin_drive(b, PIN_RX_VALID, more);
+		staged |= pin_drive(b, PIN_TX_READY, b->endpoints & CARD_ENDPOINT_BIT(CARD_RX) &&
+							     b->waiting < BOARD_RX_BYTES);
+		if (b->access == BOARD_PENDING && board_access_step(b, quiet && !moved && !staged)) {
+			ended |= stop & BOARD_STOP_ACCESS;
+			moved = true;
+		}
+		if (quiet && !staged && !moved && b->access != BOARD_PENDING) {
+			b->rest = true;
+			break;
+		}
+
+		uint64_t ran = 1;
+
+		if (more || moved || staged || b->access == BOARD_PENDING) {
+			fabric_cycle(b->f, b->pin[PIN_CLK]);
+			b->count.stalls += (more && !pin_high(b, PIN_RX_READY)) +
+					   (pin_high(b, PIN_TX_VALID) && !b->level[PIN_TX_READY]);
+		} else {
+			ran = board_stride(b, n);
+		}
+		n -= ran < n ? ran : n;
+		b->idle = moved ? 0 : b->idle + ran;
+		if (ended)
+			break;
+		if (stop & BOARD_STOP_SENT &&
+		    (b->waiting >= want || (b->waiting && b->idle > BOARD_GAP_CYCLES)))
+			break;
+	}
+}
+
+void board_counters(const struct board *b, struct board_counters *out)
+{
+	*out = b->count;
+}

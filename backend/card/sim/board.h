@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The board "stream" around a simulated HX1K in a TQ144 package: it wires 65
+ * pins to a byte stream into the design, one out of it, a window of 256
+ * registers of 16 bits, a clock, a reset and an interrupt line.
+ *
+ *	clk 21, rst 22 (high for 4 cycles after wake-up and on reset)
+ *	host -> design: rx_data 112..119, rx_valid 120, rx_ready 121 (out)
+ *	design -> host: tx_data 134..139 141 142, tx_valid 143 (all out), tx_ready 144
+ *	registers: reg_addr[8], reg_we, reg_re, reg_wdata[16], reg_rdata[16] and reg_ack (out)
+ *	irq 68 (out)
+ *
+ * A byte moves at a rising clock edge before which valid and ready are both
+ * high. A register access holds address and re or we until an edge before
+ * which ack is high; one idle cycle follows it.
+ *
+ * The board only runs when it is told to, and says when running further would
+ * change nothing. It belongs to one thread and never blocks.
+ */
+#ifndef SIM_BOARD_H
+#define SIM_BOARD_H
+
+#include "engine/fabric.h"
+
+#include <fabricfs/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BOARD_RX_BYTES    65536 /* what the design has sent and nobody has read */
+#define BOARD_REGS        256
+#define BOARD_ACK_CYCLES  4096  /* a register that has not acknowledged by then does not */
+#define BOARD_RESET_CYCLES 4
+
+struct board;
+
+/* A board around this fabric, which it does not own. -ENODEV: the fabric has not these pins. */
+int board_new(struct fabric *f, struct board **out, struct reason *why);
+void board_free(struct board *b); /* NULL is fine */
+
+/* The configuration was wiped: queues are empty, no endpoints. */
+void board_off(struct board *b);
+/* DONE rose: see what the image drives, reset it. */
+void board_wake(struct board *b);
+/* Reset the design (its registers as it likes, its block RAM stays); queues are emptied. */
+void board_reset(struct board *b);
+
+/* CARD_ENDPOINT_BITs (card.h) that the image drives, and those that would not wait now. */
+unsigned board_endpoints(const struct board *b);
+unsigned board_ready(const struct board *b);
+
+/* Offer n bytes to the design; not copied, they stay the caller's until taken or withdrawn
+ * with n = 0. Those that were taken count from here. */
+void board_offer(struct board *b, const uint8_t *bytes, size_t n);
+size_t board_taken(const struct board *b);
+
+/* Bytes the design has sent; take up to n of them. */
+size_t board_waiting(const struct board *b);
+size_t board_take(struct board *b, uint8_t *bytes, size_t n);
+
+enum board_access { BOARD_IDLE, BOARD_PENDING, BOARD_ACKED, BOARD_SILENT };
+/* Begin an access (none may be pending); board_run() drives it. */
+void board_access_begin(struct board *b, unsigned reg, bool write, uint16_t value);
+/* What became of it; ACKED and SILENT are told once, then the state is IDLE. */
+enum board_access board_access_result(struct board *b, uint16_t *value);
+
+/* Cycles since a byte moved or an access ended. */
+uint64_t board_idle_cycles(const struct board *b);
+/* Running would change nothing until the host does something. */
+bool board_at_rest(const struct board *b);
+
+/* What board_run() stops for, beside rest and the end of the cycles. */
+enum { BOARD_STOP_ACCESS = 1, BOARD_STOP_TAKEN = 2, BOARD_STOP_SENT = 4 };
+/* Run up to n cycles; stops earlier when an access ended, all that was offered
+ * was taken, `want` bytes wait or the stream out of the design paused (SENT). */
+void board_run(struct board *b, uint64_t n, unsigned stop, size_t want);
+
+struct board_counters {
+	uint64_t bytes_in, bytes_out, stalls, accesses;
+};
+/* stalls: cycles in which one side was valid and the other not ready. Since board_new(). */
+void board_counters(const struct board *b, struct board_counters *out);
+
+#endif

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Power and temperature (model.h). */
+#include "model.h"
+
+#define STATIC_W    (1.2 * 1.14e-3)
+#define TOGGLE_J    3e-12
+#define RAM_J       10e-12
+#define K_PER_W     40.0
+#define AMBIENT     25.0
+#define TAU_S       15.0
+/* Two questions in quick succession see the same interval, not the noise of a short one. */
+#define INTERVAL_NS 100000000
+
+void model_step(struct model *m, int64_t now_ns, uint64_t toggles, uint64_t ram_accesses)
+{
+	if (!m->last_ns) {
+		*m = (struct model){ now_ns, toggles, ram_accesses, STATIC_W, AMBIENT };
+		return;
+	}
+
+	double dt = (double)(now_ns - m->last_ns) * 1e-9;
+
+	if (now_ns - m->last_ns < INTERVAL_NS)
+		return;
+	m->power_w = STATIC_W + ((double)(toggles - m->last_toggles) * TOGGLE_J +
+				 (double)(ram_accesses - m->last_ram) * RAM_J) / dt;
+	/* One implicit step of dT/dt = (P * Rth - (T - Ta)) / tau: stable for any dt. */
+	m->temp_degc = (m->temp_degc + dt / TAU_S * (AMBIENT + m->power_w * K_PER_W)) /
+		       (1 + dt / TAU_S);
+	m->last_ns = now_ns;
+	m->last_toggles = toggles;
+	m->last_ram = ram_accesses;
+}

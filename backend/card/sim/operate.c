@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Reads and writes of a simulated card's endpoints, and its clock `demand`.
+ *
+ * The clock runs while an operation waits for the design or while the design
+ * may still be at work for the last one, and stops for good when the design is
+ * at rest. A design with a free-running counter never is: then it stops
+ * WANT_NS after the last byte, or WANT_CYCLES after the last register access.
+ * Times are processor time, so that a busy machine does not change results.
+ *
+ * Operations of one endpoint are served in their order, one at a time.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "process.h"
+
+#define WANT_NS       100000000
+#define WANT_CYCLES   4096
+/* A write that may not wait gives up when the design took nothing for so long. */
+#define STALL_CYCLES  1024
+/* An operation that got nothing for so long is looked after now and then only. */
+#define PATIENCE_NS   500000000
+#define LAZY_NS       18000000
+#define OPS_MAX       64
+
+int64_t process_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static struct op *op_first(const struct process *p, enum card_endpoint endpoint)
+{
+	struct op *op = p->ops;
+
+	while (op && op->endpoint != endpoint)
+		op = op->next;
+	return op;
+}
+
+static void op_free(struct process *p, struct op *op)
+{
+	for (struct op **at = &p->ops; *at; at = &(*at)->next)
+		if (*at == op) {
+			*at = op->next;
+			break;
+		}
+	free(op->data);
+	free(op);
+}
+
+static void io_reply(struct process *p, uint32_t seq, int err, size_t moved, const uint8_t *data,
+		     size_t len)
+{
+	if (seq)
+		process_send(p, &(struct proto_msg){ .type = PROTO_IO, .reply = true, .seq = seq,
+						     .err = moved ? 0 : err, .arg = { moved },
+						     .data = data, .len = moved ? len : 0 });
+}
+
+/* Remember what a write moved, and stop offering the rest. */
+static void tx_settle(struct process *p, struct op *op)
+{
+	if (!op->offered)
+		return;
+	op->moved += board_taken(p->board);
+	op->offered = false;
+	board_offer(p->board, NULL, 0);
+	if (op->moved)
+		ledger_set(&p->ledger, op->id, false, 0, op->base + op->moved, NULL, 0);
+}
+
+/* The end of an operation: remembered if anything moved, told if anybody is there. */
+static void op_end(struct process *p, struct op *op, int err)
+{
+	bool read = !op->write;
+
+	if (op->endpoint == CARD_TX)
+		tx_settle(p, op);
+	else if (op->moved || (op->endpoint == CARD_REGS && !op->cancelled))
+		ledger_set(&p->ledger, op->id, true, op->moved ? 0 : err, op->moved,
+			   read ? op->data : NULL, read ? op->moved : 0);
+	if (op->endpoint == CARD_REGS)
+		p->want_cycles = WANT_CYCLES;
+	else if (op->moved || op->endpoint == CARD_TX)
+		p->want_until = process_cpu_ns() + WANT_NS;
+	io_reply(p, op->seq, err, op->moved, read ? op->data : NULL, read ? op->moved : 0);
+	op_free(p, op);
+}
+
+/* Is this operation known already? Then it is answered, or goes on where it was. */
+static bool op_resume(struct process *p, const struct proto_msg *msg, size_t *skip)
+{
+	const struct ledger_entry *e = ledger_find(&p->ledger, msg->id);
+
+	*skip = 0;
+	for (struct op *op = p->ops; op; op = op->next)
+		if (op->id == msg->id && op->endpoint != CARD_TX) {
+			op->seq = msg->seq;
+			return true;
+		}
+	if (!e)
+		return false;
+	if (e->complete) {
+		io_reply(p, msg->seq, e->err, e->moved, e->data, e->len);
+		return true;
+	}
+	if (e->moved <= msg->arg[3])
+		return false;
+
+	uint64_t known = e->moved - msg->arg[3];
+
+	if (known >= msg->len) {
+		io_reply(p, msg->seq, 0, msg->len, NULL, 0);
+		return true;
+	}
+	*skip = (size_t)known;
+	return false;
+}
+
+/* Size and place of an access to the register window. 0 or an errno. */
+static int regs_range(const struct op *op, size_t *size)
+{
+	const uint64_t window = 2 * BOARD_REGS;
+
+	if (op->write && (op->offset % 2 || *size % 2))
+		return EINVAL; /* half a register cannot be written without reading it, which may act */
+	if (op->offset >= window)
+		return op->write ? ENOSPC : 0;
+	if (*size > window - op->offset)
+		*size = (size_t)(window - op->offset);
+	return 0;
+}
+
+void op_submit(struct process *p, const struct proto_msg *msg)
+{
+	unsigned endpoint = (unsigned)(msg->arg[0] & PROTO_IO_ENDPOINT);
+	bool write = msg->arg[0] & PROTO_IO_WRITE;
+	struct op op = {
+		.seq = msg->seq,
+		.id = msg->id,
+		.endpoint = (enum card_endpoint)endpoint,
+		.write = write,
+		.nonblock = msg->arg[0] & PROTO_IO_NONBLOCK,
+		.wait = msg->arg[0] & PROTO_IO_WAIT,
+		.offset = msg->arg[1],
+		.base = msg->arg[3],
+	};
+	size_t size = write ? msg->len : msg->arg[2] < PROTO_DATA ? (size_t)msg->arg[2] : PROTO_DATA;
+	size_t skip = 0;
+	unsigned pending = 0;
+	int err = 0;
+
+	for (const struct op *o = p->ops; o; o = o->next)
+		pending++;
+	if (op_resume(p, msg, &skip))
+		return;
+	if (endpoint > CARD_REGS || !(board_endpoints(p->board) & CARD_ENDPOINT_BIT(endpoint)))
+		err = ENODEV;
+	else if (endpoint != CARD_REGS && write != (endpoint == CARD_TX))
+		err = EINVAL;
+	else if (endpoint == CARD_REGS)
+		err = regs_range(&op, &size);
+	if (!err && pending >= OPS_MAX)
+		err = EBUSY;
+	if (err || !size || (endpoint == CARD_REGS && op.offset >= 2 * BOARD_REGS)) {
+		io_reply(p, msg->seq, err, 0, NULL, 0);
+		return;
+	}
+
+	struct op *made = malloc(sizeof(*made));
+
+	op.data = malloc(size);
+	if (!made || !op.data) {
+		free(made);
+		free(op.data);
+		io_reply(p, msg->seq, ENOMEM, 0, NULL, 0);
+		return;
+	}
+	if (write)
+		memcpy(op.data, msg->data, size);
+	op.size = size;
+	op.moved = skip;
+	p->last_move = process_cpu_ns();
+	op.until = p->last_move + WANT_NS;
+	*made = op;
+
+	struct op **at = &p->ops;
+
+	while (*at)
+		at = &(*at)->next;
+	*at = made;
+}
+
+bool op_cancel(struct process *p, uint32_t seq)
+{
+	struct op *op = p->ops;
+
+	while (op && op->seq != seq)
+		op = op->next;
+	if (!op)
+		return false;
+	op->cancelled = true;
+	/* A register access on the pins is brought to its end first; it is a short one. */
+	if (op->endpoint != CARD_REGS)
+		op_end(p, op, EINTR);
+	return true;
+}
+
+void ops_detach(struct process *p)
+{
+	struct op *op = p->ops;
+
+	while (op) {
+		struct op *next = op->next;
+
+		op->seq = 0;
+		if (op->endpoint == CARD_TX)
+			tx_settle(p, op);
+		if (op->endpoint != CARD_REGS)
+			op_free(p, op);
+		op = next;
+	}
+}
+
+void ops_fail(struct process *p, int err)
+{
+	while (p->ops) {
+		struct op *op = p->ops;
+
+		op->cancelled = true;
+		op_end(p, op, err);
+	}
+	p->want_cycles = 0;
+	p->want_until = 0;
+}
+
+/* --- one look at each endpoint's first operation; true when one ended ----------- */
+
+static bool tx_step(struct process *p)
+{
+	struct op *op = op_first(p, CARD_TX);
+
+	if (!op)
+		return false;
+	if (!op->offered) {
+		board_offer(p->board, op->data + op->moved, op->size - op->moved);
+		op->offered = true;
+		return false;
+	}
+
+	size_t taken = board_taken(p->board);
+
+	if (taken && !board_idle_cycles(p->board))
+		p->last_move = process_cpu_ns();
+	if (op->moved + taken == op->size) {
+		op_end(p, op, 0);
+		return true;
+	}
+	if (op->nonblock &&
+	    (board_at_rest(p->board) || board_idle_cycles(p->board) >= STALL_CYCLES)) {
+		op_end(p, op, EAGAIN);
+		return true;
+	}
+	return false;
+}
+
+static bool rx_step(struct process *p, bool ran)
+{
+	struct op *op = op_first(p, CARD_RX);
+	size_t waiting = board_waiting(p->board);
+	bool rest = board_at_rest(p->board);
+
+	if (!op)
+		return false;
+	if (waiting >= op->size || (waiting && (rest || ran))) {
+		op->moved = board_take(p->board, op->data, op->size);
+		op_end(p, op, 0);
+		return true;
+	}
+	if (waiting)
+		return false;
+	if (op->wait && op->nonblock) {
+		/* Whoever polls for a byte wants the clock to run for it. */
+		op_end(p, op, EAGAIN);
+		p->want_until = process_cpu_ns() + WANT_NS;
+		return true;
+	}
+	if (!op->wait && (rest || process_cpu_ns() >= op->until)) {
+		op_end(p, op, 0);
+		return true;
+	}
+	return false;
+}
+
+/* Bytes of the present register that the operation covers go to or come from `data`. */
+static bool regs_step(struct process *p)
+{
+	struct op *op = op_first(p, CARD_REGS);
+	uint16_t value;
+
+	if (!op)
+		return false;
+	switch (board_access_result(p->board, &value)) {
+	case BOARD_PENDING:
+		return false;
+	case BOARD_SILENT:
+		op_end(p, op, ETIMEDOUT);
+		return true;
+	case BOARD_ACKED:
+		if (!op->write && op->offset % 2 == 0)
+			op->data[op->moved++] = (uint8_t)value;
+		if (!op->write && op->moved < op->size)
+			op->data[op->moved++] = (uint8_t)(value >> 8);
+		if (op->write)
+			op->moved += 2;
+		op->offset = (op->offset | 1) + 1;
+		p->last_move = process_cpu_ns();
+		if (op->moved == op->size) {
+			op_end(p, op, 0);
+			return true;
+		}
+		break;
+	case BOARD_IDLE:
+		break;
+	}
+	if (op->cancelled) {
+		op_end(p, op, EINTR);
+		return true;
+	}
+	value = op->write ? (uint16_t)(op->data[op->moved] | op->data[op->moved + 1] << 8) : 0;
+	board_access_begin(p->board, (unsigned)(op->offset / 2), op->write, value);
+	return false;
+}
+
+static bool clock_wanted(const struct process *p)
+{
+	return p->ops || p->want_cycles || (p->want_until && process_cpu_ns() < p->want_until);
+}
+
+/* Run for half a millisecond or so. */
+static void clock_run(struct process *p)
+{
+	const struct op *rx = op_first(p, CARD_RX);
+	struct fabric_counters before, after;
+	uint64_t n = p->slice;
+	int64_t start = process_cpu_ns();
+
+	if (!p->ops && p->want_cycles && p->want_until <= start && n > p->want_cycles)
+		n = p->want_cycles;
+	fabric_counters(p->fabric, &before);
+	board_run(p->board, n,
+		  BOARD_STOP_ACCESS | BOARD_STOP_TAKEN | (rx ? BOARD_STOP_SENT : 0),
+		  rx ? rx->size : 0);
+	fabric_counters(p->fabric, &after);
+
+	uint64_t ran = after.cycles - before.cycles;
+	int64_t took = process_cpu_ns() - start;
+
+	p->busy_ns += took;
+	p->want_cycles -= ran < p->want_cycles ? ran : p->want_cycles;
+	if (took > PROCESS_SLICE_NS / 2 && p->slice > 64)
+		p->slice /= 2;
+	else if (took < PROCESS_SLICE_NS / 8 && ran >= n && n == p->slice && n < 65536)
+		p->slice *= 2;
+}
+
+int64_t ops_run(struct process *p)
+{
+	int64_t end = process_cpu_ns() + PROCESS_SLICE_NS;
+
+	if (!p->fabric || p->load.fd >= 0 || !fabric_done(p->fabric))
+		return -1;
+	for (bool ran = false;; ran = true) {
+		/* What one operation frees, another may wait for. */
+		while (regs_step(p) | tx_step(p) | rx_step(p, ran))
+			ran = false;
+		if (!clock_wanted(p)) {
+			p->want_until = 0;
+			return -1;
+		}
+		if (board_at_rest(p->board)) {
+			/* Nothing will happen until somebody comes. */
+			p->want_cycles = 0;
+			p->want_until = 0;
+			return -1;
+		}
+
+		int64_t now = process_cpu_ns();
+
+		if (now >= end)
+			return p->ops && now - p->last_move > PATIENCE_NS ? LAZY_NS : 0;
+		clock_run(p);
+	}
+}
+
+void ops_stir(struct process *p)
+{
+	p->want_cycles = WANT_CYCLES;
+}

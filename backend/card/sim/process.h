@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The process of a simulated card, from the inside.
+ *
+ *	process.c  its life: socket, connection, the loop
+ *	service.c  what each message asks for
+ *	load.c     programming, paced by the link
+ *	operate.c  reads and writes of the endpoints, and when the clock runs
+ *
+ * One thread. Nothing blocks but the poll() of the loop; running the design
+ * and feeding the configuration port go in slices of a few milliseconds, so
+ * that a message is never left waiting for longer.
+ */
+#ifndef SIM_PROCESS_H
+#define SIM_PROCESS_H
+
+#include "board.h"
+#include "ledger.h"
+#include "link.h"
+#include "model.h"
+#include "proto.h"
+
+#include <fabricfs/card.h>
+
+#define PROCESS_SLICE_NS  2000000
+#define PROCESS_LINGER_NS 60000000000 /* without a worker */
+#define PROCESS_IMAGE_MAX (1024 * 1024)
+
+/* A message that did not fit into the socket. */
+struct packet {
+	struct packet *next;
+	struct proto_msg msg; /* its data are below */
+	uint8_t data[];
+};
+
+/* A read or write of an endpoint that is not finished. */
+struct op {
+	struct op *next;
+	uint32_t seq;    /* 0: its connection is gone, it goes on for the ledger's sake */
+	uint64_t id;
+	enum card_endpoint endpoint;
+	bool write, nonblock, wait, cancelled;
+	uint64_t offset; /* REGS: of the next byte */
+	uint64_t base;   /* TX: where in the operation data[0] is */
+	size_t size, moved;
+	bool offered;    /* TX: the board has data + moved */
+	int64_t until;   /* RX without wait: processor time at which it gives up */
+	uint8_t *data;   /* owned; size bytes */
+};
+
+/* The run in progress, and the last one. */
+struct load {
+	int fd;         /* owned; -1 = none in progress */
+	uint32_t seq;   /* to be told; 0 = nobody is there */
+	uint64_t id;
+	uint64_t size, done, told;
+	int64_t start_ns;
+	uint64_t last_id; /* what runs is what this run programmed; 0 = none */
+	uint64_t last_size;
+};
+
+struct process {
+	int listen_fd, run_fd;
+	const char *socket_name;
+	int conn;
+	bool greeted;    /* HELLO came on this connection */
+	bool ending;
+	int64_t alone_ns; /* since when there is no connection */
+	uint64_t instance;
+	uint8_t *packet; /* owned, PROTO_MAX: the message being served */
+	struct packet *out, **out_end;
+
+	struct fabric *fabric; /* from the first HELLO on, as board and link */
+	struct board *board;
+	struct link link;
+	struct load load;
+	struct model model;
+	struct ledger ledger;
+	struct op *ops;
+
+	enum card_condition condition;
+	char sha256[SHA256_HEX]; /* of what the port was given, while it runs */
+	char detail[256];
+
+	/* The clock is wanted even without an operation: so many cycles, or until this much
+	 * processor time was used. */
+	uint64_t want_cycles;
+	int64_t want_until;
+	int64_t last_move;   /* processor time when an operation last moved something */
+	int64_t busy_ns;     /* processor time spent on cycles */
+	uint64_t slice;      /* cycles that fit well into a slice, by experience */
+	unsigned told_endpoints, told_ready;
+};
+
+/* --- process.c --- */
+
+/* Send or queue. data of msg are copied if need be. */
+void process_send(struct process *p, const struct proto_msg *msg);
+/* Answer a request: err 0 with data, or -errno with the sentence. */
+void process_reply(struct process *p, unsigned type, uint32_t seq, int err,
+		   const struct reason *why);
+/* Tell the worker what the design offers, if that changed. */
+void process_news(struct process *p);
+int64_t process_cpu_ns(void);
+
+/* --- service.c --- */
+
+/* Serve one message; fd (or -1) is taken over. -EPROTO: drop the connection. */
+int service_message(struct process *p, const struct proto_msg *msg, int fd);
+
+/* --- load.c --- */
+
+void load_begin(struct process *p, const struct proto_msg *msg, int fd);
+/* Feed what the link's clock allows. */
+void load_step(struct process *p);
+/* Nanoseconds until load_step() has something to do; -1 = never. */
+int64_t load_wait_ns(const struct process *p);
+/* End the run in progress, if any, with this errno: the card is left without a design. */
+void load_abort(struct process *p, int err, const char *because);
+/* CRESET: no design, no endpoints; operations end with ESTALE. */
+void load_wipe(struct process *p);
+
+/* --- operate.c --- */
+
+void op_submit(struct process *p, const struct proto_msg *msg);
+/* False when there is none with this seq. */
+bool op_cancel(struct process *p, uint32_t seq);
+/* The connection is gone: nothing waits any more, and nothing half done is forgotten. */
+void ops_detach(struct process *p);
+/* The design is gone. */
+void ops_fail(struct process *p, int err);
+/* Let the clock run if anything wants it. Returns how long to wait before calling
+ * again: 0 = at once, -1 = until something happens, else nanoseconds. */
+int64_t ops_run(struct process *p);
+/* Run a little after a reset or wake-up, so that the design comes to its first rest. */
+void ops_stir(struct process *p);
+
+#endif

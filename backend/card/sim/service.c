@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What each message to a simulated card asks for. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "process.h"
+
+#include <fabricfs/buf.h>
+#include <fabricfs/clock.h>
+
+/* Check the descriptor and size that came with a message. */
+static int image_check(const struct proto_msg *msg, int fd, struct reason *why)
+{
+	struct stat st;
+
+	if (msg->arg[0] > PROCESS_IMAGE_MAX)
+		return reason_set(why, EFBIG, "an image of %llu bytes, a simulated card takes %d",
+				  (unsigned long long)msg->arg[0], PROCESS_IMAGE_MAX);
+	/* Reading from anything else could wait. */
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return reason_set(why, EINVAL, "the image is not in a regular file");
+	return 0;
+}
+
+static int image_read(const struct proto_msg *msg, int fd, uint8_t **out, struct reason *why)
+{
+	size_t size, done = 0;
+	int err = image_check(msg, fd, why);
+
+	if (err)
+		return err;
+	size = (size_t)msg->arg[0];
+
+	uint8_t *bytes CLEANUP_FREE = malloc(size ? size : 1);
+
+	if (!bytes)
+		return reason_set(why, ENOMEM, "no memory for an image of %zu bytes", size);
+	while (done < size) {
+		ssize_t n = pread(fd, bytes + done, size - done, (off_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return reason_set(why, n < 0 ? errno : EIO, "reading the image at byte %zu of %zu",
+					  done, size);
+		done += (size_t)n;
+	}
+	*out = STEAL_PTR(bytes);
+	return 0;
+}
+
+static void hello(struct process *p, const struct proto_msg *msg)
+{
+	struct reason why = { 0 };
+	char part[65];
+	int err = 0;
+
+	memcpy(part, msg->data, msg->len);
+	part[msg->len] = '\0';
+	if (!p->fabric) {
+		if (!p->link.digest)
+			p->link.digest = digest_new();
+		if (!p->link.digest)
+			err = reason_set(&why, ENOMEM, "no memory for a digest");
+		if (!err)
+			err = fabric_new(part, NULL, &p->fabric, &why);
+		if (!err)
+			err = board_new(p->fabric, &p->board, &why);
+		if (err) {
+			fabric_free(p->fabric);
+			p->fabric = NULL;
+		} else {
+			p->link.fabric = p->fabric;
+			board_off(p->board);
+		}
+	} else if (strcasecmp(part, fabric_part(p->fabric)) != 0) {
+		err = reason_set(&why, EBUSY, "the card's process simulates %s, not %s",
+				 fabric_part(p->fabric), part);
+	}
+	if (err) {
+		process_reply(p, PROTO_HELLO, msg->seq, err, &why);
+		return;
+	}
+	p->link.hz = msg->arg[0];
+	p->link.faults = (unsigned)msg->arg[1];
+	p->greeted = true;
+	process_send(p, &(struct proto_msg){ .type = PROTO_HELLO, .reply = true, .seq = msg->seq,
+					     .arg = { p->instance, (uint64_t)getpid() } });
+	p->told_endpoints = p->told_ready = 0;
+	process_news(p);
+}
+
+static void status(struct process *p, const struct proto_msg *msg)
+{
+	uint8_t data[64 + sizeof(p->detail)];
+	bool known = p->condition == CARD_CONFIGURED && p->sha256[0];
+	size_t len = strlen(p->detail);
+
+	memcpy(data, p->sha256, known ? 64 : 0);
+	memcpy(data + (known ? 64 : 0), p->detail, len);
+	process_send(p, &(struct proto_msg){ .type = PROTO_STATUS, .reply = true, .seq = msg->seq,
+					     .arg = { p->condition, known ? 64 : 0 },
+					     .data = data, .len = len + (known ? 64 : 0) });
+}
+
+static int accept_image(struct process *p, const struct proto_msg *msg, int fd, struct reason *why)
+{
+	uint8_t *bytes CLEANUP_FREE = NULL;
+	int err = image_read(msg, fd, &bytes, why);
+
+	return err ? err : fabric_check(p->fabric, bytes, (size_t)msg->arg[0], why);
+}
+
+/*
+ * Has the card this image? Asked of the card's own side only: DONE, and the
+ * configuration memory read back, never of what the link said.
+ */
+static int read_back(struct process *p, const struct proto_msg *msg, int fd, struct reason *why)
+{
+	uint8_t *bytes CLEANUP_FREE = NULL;
+	int err = image_read(msg, fd, &bytes, why);
+
+	if (err)
+		return err;
+	if (!fabric_done(p->fabric))
+		return reason_set(why, EIO,
+				  "DONE is low: the configuration logic took %llu of %llu bytes",
+				  (unsigned long long)fabric_config_bytes(p->fabric),
+				  (unsigned long long)msg->arg[0]);
+	return fabric_verify(p->fabric, bytes, (size_t)msg->arg[0], why);
+}
+
+static void clear(struct process *p)
+{
+	load_abort(p, ECANCELED, "the card was cleared");
+	load_wipe(p);
+	p->condition = CARD_UNCONFIGURED;
+	p->detail[0] = '\0';
+}
+
+static int reset(struct process *p, struct reason *why)
+{
+	if (!fabric_done(p->fabric))
+		return reason_set(why, ENODATA, "nothing is loaded that could be reset");
+	ops_fail(p, ECANCELED);
+	board_reset(p->board);
+	ops_stir(p);
+	process_news(p);
+	return 0;
+}
+
+static void telemetry(struct process *p, const struct proto_msg *msg)
+{
+	struct fabric_counters c;
+	struct fabric_resources r;
+	struct board_counters b;
+	uint8_t data[8 * PROTO_STATS];
+
+	fabric_counters(p->fabric, &c);
+	fabric_resources(p->fabric, &r);
+	board_counters(p->board, &b);
+	model_step(&p->model, clock_mono_ns(), c.toggles, c.ram_reads + c.ram_writes);
+
+	const uint64_t stats[PROTO_STATS] = {
+		[STAT_CYCLES] = c.cycles,
+		[STAT_CLOCK_HZ] = p->busy_ns ? (uint64_t)((double)c.cycles * 1e9 /
+							  (double)p->busy_ns) : 0,
+		[STAT_TOGGLES] = c.toggles,
+		[STAT_BYTES_IN] = b.bytes_in,
+		[STAT_BYTES_OUT] = b.bytes_out,
+		[STAT_STALLS] = b.stalls,
+		[STAT_REG_ACCESSES] = b.accesses,
+		[STAT_RAM_READS] = c.ram_reads,
+		[STAT_RAM_WRITES] = c.ram_writes,
+		[STAT_LUTS] = r.luts,
+		[STAT_DFFS] = r.dffs,
+		[STAT_CARRIES] = r.carries,
+		[STAT_RAMS] = r.rams,
+		[STAT_PINS_IN] = r.pins_in,
+		[STAT_PINS_OUT] = r.pins_out,
+		[STAT_GLOBALS] = r.globals,
+		[STAT_CLOCK_DOMAINS] = r.clock_domains,
+		[STAT_LUT_LEVELS] = r.lut_levels,
+		[STAT_LOOPS] = r.loops,
+		[STAT_UNDRIVEN] = r.undriven,
+		[STAT_POWER_NW] = (uint64_t)(p->model.power_w * 1e9),
+		[STAT_TEMP_UDEGC] = (uint64_t)(p->model.temp_degc * 1e6),
+	};
+
+	for (unsigned i = 0; i < PROTO_STATS; i++)
+		proto_put(data + 8 * i, 8, stats[i]);
+	process_send(p, &(struct proto_msg){ .type = PROTO_TELEMETRY, .reply = true,
+					     .seq = msg->seq, .data = data, .len = sizeof(data) });
+}
+
+static int service(struct process *p, const struct proto_msg *msg, int *fd)
+{
+	struct reason why = { 0 };
+	int err = 0;
+
+	if (msg->type != PROTO_HELLO && msg->type != PROTO_QUIT && !p->greeted)
+		return -EPROTO;
+	if (!msg->seq && msg->type != PROTO_QUIT)
+		return -EPROTO;
+	switch ((enum proto_type)msg->type) {
+	case PROTO_HELLO:
+		hello(p, msg);
+		return 0;
+	case PROTO_STATUS:
+		status(p, msg);
+		return 0;
+	case PROTO_PROGRAM:
+		err = image_check(msg, *fd, &why);
+		if (err)
+			break;
+		load_begin(p, msg, STEAL_FD(*fd));
+		return 0;
+	case PROTO_ACCEPT:
+		err = accept_image(p, msg, *fd, &why);
+		break;
+	case PROTO_CONFIRM:
+	case PROTO_VERIFY:
+		err = read_back(p, msg, *fd, &why);
+		break;
+	case PROTO_CLEAR:
+		clear(p);
+		break;
+	case PROTO_RESET:
+		err = reset(p, &why);
+		break;
+	case PROTO_TELEMETRY:
+		telemetry(p, msg);
+		return 0;
+	case PROTO_IO:
+		op_submit(p, msg);
+		return 0;
+	case PROTO_CANCEL:
+		if (!op_cancel(p, (uint32_t)msg->arg[0]) && p->load.fd >= 0 &&
+		    p->load.seq == (uint32_t)msg->arg[0])
+			load_abort(p, ECANCELED, "programming was ended");
+		return 0;
+	case PROTO_QUIT:
+		p->ending = true;
+		return 0;
+	case PROTO_NEWS:
+	case PROTO_PROGRESS:
+	case PROTO_TYPES:
+		return -EPROTO; /* proto_decode() lets none of them through */
+	}
+	process_reply(p, msg->type, msg->seq, err, &why);
+	return 0;
+}
+
+int service_message(struct process *p, const struct proto_msg *msg, int fd)
+{
+	int err = service(p, msg, &fd);
+
+	cleanup_fd(&fd);
+	return err;
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The backend `sim`: a simulated card, reached over its configuration port and
+ * its board like any other. The card itself is a process (process.h).
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "process.h"
+#include "sim.h"
+
+#include <fabricfs/buf.h>
+
+#define DEFAULT_HZ 25000000
+
+/* What is simulated. A row more needs its database and its board. */
+static const struct {
+	const char *part, *board;
+} parts[] = {
+	{ "iCE40-HX1K", "stream" },
+};
+#define PARTS (sizeof(parts) / sizeof(parts[0]))
+
+static const struct card_key sim_keys[] = {
+	{ "clock", CARD_KEY_TEXT },
+	{ "config_clock_hz", CARD_KEY_INTEGER },
+	{ "faults", CARD_KEY_MAP },
+	{ "board", CARD_KEY_TEXT },
+	{ NULL, CARD_KEY_TEXT },
+};
+
+struct sim {
+	struct client *client;
+};
+
+static int parse_faults(const struct card_value *faults, unsigned *bits, struct reason *why)
+{
+	*bits = 0;
+	for (size_t i = 0; faults && i + 1 < faults->list_len; i += 2) {
+		const char *name = faults->list[i], *text = faults->list[i + 1];
+
+		if (strcmp(name, "link-lies") != 0)
+			return reason_set(why, EINVAL, "faults: there is no fault '%s', there is: link-lies",
+					  name);
+		if (strcmp(text, "true") == 0)
+			*bits |= PROTO_FAULT_LINK_LIES;
+		else if (strcmp(text, "false") != 0)
+			return reason_set(why, EINVAL, "faults: link-lies is true or false, not '%s'", text);
+	}
+	return 0;
+}
+
+static int parse(const struct card_config *config, struct client_setup *setup, size_t *row,
+		 struct reason *why)
+{
+	const struct card_value *clock = card_config_get(config, "clock");
+	const struct card_value *hz = card_config_get(config, "config_clock_hz");
+	const struct card_value *board = card_config_get(config, "board");
+	char list[128] = "";
+	size_t i, len = 0;
+
+	for (i = 0; i < PARTS; i++)
+		if (!config->part[0] || strcasecmp(config->part, parts[i].part) == 0)
+			break;
+	if (i == PARTS) {
+		for (size_t j = 0; j < PARTS && len < sizeof(list); j++)
+			len += (size_t)snprintf(list + len, sizeof(list) - len, " %s", parts[j].part);
+		return reason_set(why, EINVAL, "part '%s' is not simulated, these are:%s",
+				  config->part, list);
+	}
+	*row = i;
+	if (config->slots)
+		return reason_set(why, EINVAL, "slots: a simulated %s has none in this version",
+				  parts[i].part);
+	if (clock && strcmp(clock->text, "demand") != 0)
+		return reason_set(why, EINVAL, "clock: a simulated card runs on 'demand', '%s' is not offered",
+				  clock->text);
+	if (board && strcmp(board->text, parts[i].board) != 0)
+		return reason_set(why, EINVAL, "board: %s is on the board '%s', not '%s'",
+				  parts[i].part, parts[i].board, board->text);
+	text_copy(setup->part, sizeof(setup->part), parts[i].part);
+	setup->hz = hz ? (uint64_t)hz->number : DEFAULT_HZ;
+	return parse_faults(card_config_get(config, "faults"), &setup->faults, why);
+}
+
+static int sim_check(const struct card_config *config, struct reason *why)
+{
+	struct client_setup setup = { 0 };
+	size_t row;
+
+	return parse(config, &setup, &row, why);
+}
+
+static int sim_open(const struct card_config *config, const struct card_host *host, void **card,
+		    struct card_facts *facts, struct reason *why)
+{
+	struct client_setup setup = { .host = host };
+	struct sim *sim;
+	size_t row;
+	int err = parse(config, &setup, &row, why);
+
+	if (err)
+		return err;
+	sim = calloc(1, sizeof(*sim));
+	if (!sim)
+		return reason_set(why, ENOMEM, "no memory for a simulated card");
+	err = client_open(&setup, &sim->client, why);
+	if (err) {
+		free(sim);
+		return err;
+	}
+	*facts = (struct card_facts){
+		.vendor = "fabricfs",
+		.formats = "ice40",
+		.execution = "simulated",
+		.can = CARD_CAN_CLEAR | CARD_CAN_RESET | CARD_CAN_READBACK,
+		.endpoints = CARD_ENDPOINT_BIT(CARD_TX) | CARD_ENDPOINT_BIT(CARD_RX) |
+			     CARD_ENDPOINT_BIT(CARD_REGS),
+		.image_max = PROCESS_IMAGE_MAX,
+		.restore = true,
+	};
+	text_copy(facts->part, sizeof(facts->part), parts[row].part);
+	text_copy(facts->board, sizeof(facts->board), parts[row].board);
+	text_copy(facts->serial, sizeof(facts->serial), config->name);
+	*card = sim;
+	return 0;
+}
+
+static void sim_close(void *card, bool last)
+{
+	struct sim *sim = card;
+
+	client_close(sim->client, last);
+	free(sim);
+}
+
+/* A call whose reply has nothing in it but its errno. */
+static int sim_call(void *card, unsigned type, const struct card_run *run, struct reason *why)
+{
+	struct sim *sim = card;
+	struct proto_msg reply, msg = { .type = type };
+
+	if (run) {
+		msg.id = run->id;
+		msg.arg[0] = run->size;
+	}
+	return client_call(sim->client, &msg, run ? run->fd : -1, NULL, &reply, why);
+}
+
+static int sim_status(void *card, unsigned slot, struct card_status *status, struct reason *why)
+{
+	struct sim *sim = card;
+	struct proto_msg reply, msg = { .type = PROTO_STATUS };
+	int err = client_call(sim->client, &msg, -1, NULL, &reply, why);
+	size_t hash;
+
+	(void)slot;
+	if (err)
+		return err;
+	hash = reply.arg[1] == 64 && reply.len >= 64 ? 64 : 0;
+	*status = (struct card_status){ .condition = CARD_UNKNOWN };
+	if (reply.arg[0] <= CARD_FAILED)
+		status->condition = (enum card_condition)reply.arg[0];
+	memcpy(status->sha256, reply.data, hash);
+	snprintf(status->detail, sizeof(status->detail), "%.*s", (int)(reply.len - hash),
+		 (const char *)reply.data + hash);
+	return 0;
+}
+
+static int sim_accept(void *card, const struct card_run *run, struct reason *why)
+{
+	return sim_call(card, PROTO_ACCEPT, run, why);
+}
+
+static int sim_program(void *card, struct card_run *run, struct reason *why)
+{
+	struct sim *sim = card;
+	struct proto_msg reply, msg = { .type = PROTO_PROGRAM, .id = run->id, .arg = { run->size } };
+
+	run->touched = true;
+	return client_call(sim->client, &msg, run->fd, run, &reply, why);
+}
+
+static int sim_confirm(void *card, struct card_run *run, struct reason *why)
+{
+	int err = sim_call(card, PROTO_CONFIRM, run, why);
+
+	if (err) {
+		reason_wrap(why, "the link reported success, but reading the card back says");
+		return err == -EBADMSG ? -EIO : err;
+	}
+	text_copy(run->confirmed_by, sizeof(run->confirmed_by),
+		  "CRC, DONE and configuration memory read back");
+	return 0;
+}
+
+static int sim_clear(void *card, unsigned slot, struct reason *why)
+{
+	(void)slot;
+	return sim_call(card, PROTO_CLEAR, NULL, why);
+}
+
+static int sim_reset(void *card, unsigned slot, struct reason *why)
+{
+	(void)slot;
+	return sim_call(card, PROTO_RESET, NULL, why);
+}
+
+static int sim_verify(void *card, struct card_run *run, struct reason *why)
+{
+	return sim_call(card, PROTO_VERIFY, run, why);
+}
+
+static const struct {
+	const char *name;
+	enum proto_stat stat;
+	enum card_source source;
+	double unit;
+	int decimals;
+} sensors[] = {
+	{ "cycles", STAT_CYCLES, CARD_MEASURED, 1, 0 },
+	{ "clock_hz", STAT_CLOCK_HZ, CARD_MEASURED, 1, 0 },
+	{ "toggles", STAT_TOGGLES, CARD_MEASURED, 1, 0 },
+	{ "bytes_in", STAT_BYTES_IN, CARD_MEASURED, 1, 0 },
+	{ "bytes_out", STAT_BYTES_OUT, CARD_MEASURED, 1, 0 },
+	{ "stalls", STAT_STALLS, CARD_MEASURED, 1, 0 },
+	{ "register_accesses", STAT_REG_ACCESSES, CARD_MEASURED, 1, 0 },
+	{ "ram_reads", STAT_RAM_READS, CARD_MEASURED, 1, 0 },
+	{ "ram_writes", STAT_RAM_WRITES, CARD_MEASURED, 1, 0 },
+	{ "luts", STAT_LUTS, CARD_DECODED, 1, 0 },
+	{ "dffs", STAT_DFFS, CARD_DECODED, 1, 0 },
+	{ "carries", STAT_CARRIES, CARD_DECODED, 1, 0 },
+	{ "rams", STAT_RAMS, CARD_DECODED, 1, 0 },
+	{ "pins_in", STAT_PINS_IN, CARD_DECODED, 1, 0 },
+	{ "pins_out", STAT_PINS_OUT, CARD_DECODED, 1, 0 },
+	{ "globals", STAT_GLOBALS, CARD_DECODED, 1, 0 },
+	{ "clock_domains", STAT_CLOCK_DOMAINS, CARD_DECODED, 1, 0 },
+	{ "lut_levels", STAT_LUT_LEVELS, CARD_DECODED, 1, 0 },
+	{ "loops", STAT_LOOPS, CARD_DECODED, 1, 0 },
+	{ "undriven_nets", STAT_UNDRIVEN, CARD_DECODED, 1, 0 },
+	{ "model_power_watts", STAT_POWER_NW, CARD_MODEL, 1e-9, 6 },
+	{ "model_temp_celsius", STAT_TEMP_UDEGC, CARD_MODEL, 1e-6, 2 },
+};
+
+static int sim_telemetry(void *card, struct card_sensor *out, size_t max, struct reason *why)
+{
+	struct sim *sim = card;
+	struct proto_msg reply, msg = { .type = PROTO_TELEMETRY };
+	size_t n = sizeof(sensors) / sizeof(sensors[0]);
+	int err = client_call(sim->client, &msg, -1, NULL, &reply, why);
+
+	if (err)
+		return err;
+	if (reply.len != 8 * PROTO_STATS)
+		return reason_set(why, EIO, "the simulated card told %zu bytes of telemetry, not %d",
+				  reply.len, 8 * PROTO_STATS);
+	if (n > max)
+		n = max;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t v = proto_get(reply.data + 8 * sensors[i].stat, 8);
+
+		out[i] = (struct card_sensor){
+			.source = sensors[i].source,
+			.value = (double)v * sensors[i].unit,
+			.decimals = sensors[i].decimals,
+		};
+		text_copy(out[i].name, sizeof(out[i].name), sensors[i].name);
+	}
+	return (int)n;
+}
+
+static unsigned sim_endpoints(void *card, unsigned slot)
+{
+	(void)slot;
+	return client_endpoints(((struct sim *)card)->client);
+}
+
+static unsigned sim_io_ready(void *card, unsigned slot)
+{
+	(void)slot;
+	return client_ready(((struct sim *)card)->client);
+}
+
+static void sim_io_submit(void *card, struct card_io *io)
+{
+	client_io(((struct sim *)card)->client, io);
+}
+
+static void sim_io_cancel(void *card, struct card_io *io)
+{
+	client_io_cancel(((struct sim *)card)->client, io);
+}
+
+static int sim_poll_fd(void *card)
+{
+	return client_poll_fd(((struct sim *)card)->client);
+}
+
+static unsigned sim_pump(void *card, struct reason *why)
+{
+	return client_pump(((struct sim *)card)->client, why);
+}
+
+int64_t sim_pid(void *card)
+{
+	return client_pid(((struct sim *)card)->client);
+}
+
+const struct card_backend sim_backend = {
+	.version = CARD_ABI,
+	.name = "sim",
+	.keys = sim_keys,
+	.check = sim_check,
+	.open = sim_open,
+	.close = sim_close,
+	.status = sim_status,
+	.accept = sim_accept,
+	.program = sim_program,
+	.confirm = sim_confirm,
+	.clear = sim_clear,
+	.reset = sim_reset,
+	.verify = sim_verify,
+	.telemetry = sim_telemetry,
+	.endpoints = sim_endpoints,
+	.io_submit = sim_io_submit,
+	.io_cancel = sim_io_cancel,
+	.io_ready = sim_io_ready,
+	.poll_fd = sim_poll_fd,
+	.pump = sim_pump,
+};

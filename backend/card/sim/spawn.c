@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Starting the process of a simulated card (spawn.h).
+ *
+ * Whoever starts it makes the listening socket and hands it over, so there is
+ * nothing to wait for: the connection is taken as soon as the process looks.
+ * A lock file keeps two starters apart; a socket file nobody listens to is a
+ * leftover of a process that was killed.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "spawn.h"
+
+#include <fabricfs/buf.h>
+#include <fabricfs/sim_card.h>
+
+#define LISTEN_FD 3 /* as sim_card_main() expects them */
+#define FOLDER_FD 4
+
+static int address(const struct card_host *host, struct sockaddr_un *to)
+{
+	*to = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	/* By way of the folder's descriptor: its path may be longer than an address. */
+	return snprintf(to->sun_path, sizeof(to->sun_path), "/proc/self/fd/%d/card-%u.sock",
+			host->run_dir, host->dev) < (int)sizeof(to->sun_path) ? 0 : -ENAMETOOLONG;
+}
+
+static int try_connect(const struct card_host *host, int *sock)
+{
+	struct sockaddr_un to;
+	int fd CLEANUP_FD = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int err = address(host, &to);
+
+	if (fd < 0)
+		return -errno;
+	if (err)
+		return err;
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+		return -errno;
+	*sock = STEAL_FD(fd);
+	return 0;
+}
+
+static int start(const struct card_host *host, int listen_fd, pid_t *child)
+{
+	char socket_name[32];
+	char name[] = SIM_CARD_NAME;
+	char *argv[] = { name, socket_name, NULL };
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	sigset_t none, all;
+	int err;
+
+	/* Out of the way of the numbers they will get. */
+	int high_listen CLEANUP_FD = fcntl(listen_fd, F_DUPFD_CLOEXEC, 16);
+	int high_folder CLEANUP_FD = fcntl(host->run_dir, F_DUPFD_CLOEXEC, 16);
+
+	if (high_listen < 0 || high_folder < 0)
+		return -errno;
+	snprintf(socket_name, sizeof(socket_name), "card-%u.sock", host->dev);
+	if (posix_spawn_file_actions_init(&files))
+		return -ENOMEM;
+	if (posix_spawnattr_init(&attr)) {
+		posix_spawn_file_actions_destroy(&files);
+		return -ENOMEM;
+	}
+	sigemptyset(&none);
+	sigfillset(&all);
+	/* A session of its own: what is typed at the terminal does not reach it. The root
+	 * folder: it keeps no file system busy. */
+	err = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
+					      POSIX_SPAWN_SETSIGDEF);
+	err = err ? err : posix_spawnattr_setsigmask(&attr, &none);
+	err = err ? err : posix_spawnattr_setsigdefault(&attr, &all);
+	err = err ? err : posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+	err = err ? err : posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
+	err = err ? err : posix_spawn_file_actions_adddup2(&files, high_listen, LISTEN_FD);
+	err = err ? err : posix_spawn_file_actions_adddup2(&files, high_folder, FOLDER_FD);
+	err = err ? err : posix_spawn_file_actions_addclosefrom_np(&files, FOLDER_FD + 1);
+	err = err ? err : posix_spawn(child, host->self_exe, &files, &attr, argv, environ);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&files);
+	return -err;
+}
+
+int spawn_connect(const struct card_host *host, int *sock, pid_t *child, struct reason *why)
+{
+	char name[32];
+	struct sockaddr_un to;
+	int err = try_connect(host, sock);
+
+	if (!err)
+		return 0;
+
+	snprintf(name, sizeof(name), "card-%u.lock", host->dev);
+
+	int lock CLEANUP_FD = openat(host->run_dir, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	/* Held only for the few calls below, and by nobody who died. */
+	if (lock < 0 || flock(lock, LOCK_EX) < 0)
+		return reason_set(why, errno, "starting the simulated card: its lock file: %s",
+				  strerror(errno));
+	err = try_connect(host, sock);
+	if (!err)
+		return 0;
+	if (err != -ENOENT && err != -ECONNREFUSED)
+		return reason_set(why, -err, "connecting to the simulated card's process: %s",
+				  strerror(-err));
+
+	int listen_fd CLEANUP_FD = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	snprintf(name, sizeof(name), "card-%u.sock", host->dev);
+	if (unlinkat(host->run_dir, name, 0) < 0 && errno != ENOENT)
+		return reason_set(why, errno, "removing the old socket of the simulated card: %s",
+				  strerror(errno));
+	err = address(host, &to);
+	if (!err && (listen_fd < 0 || bind(listen_fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
+		     listen(listen_fd, 8) < 0))
+		err = -errno;
+	if (!err)
+		err = start(host, listen_fd, child);
+	if (err)
+		return reason_set(why, -err, "starting the simulated card's process (%s): %s",
+				  host->self_exe, strerror(-err));
+	err = try_connect(host, sock);
+	if (err)
+		return reason_set(why, -err, "connecting to the simulated card's process just started: %s",
+				  strerror(-err));
+	return 0;
+}
+
+bool spawn_wait(pid_t pid, bool child, int ms, char *how, size_t size)
+{
+	int pidfd CLEANUP_FD = pidfd_open(pid, 0);
+	struct pollfd poller = { .fd = pidfd, .events = POLLIN };
+	int status = 0;
+
+	if (how)
+		how[0] = '\0';
+	if (pidfd < 0)
+		return errno == ESRCH;
+	while (poll(&poller, 1, ms) < 0 && errno == EINTR)
+		;
+	if (!poller.revents)
+		return false;
+	if (child && waitpid(pid, &status, WNOHANG) == pid && how) {
+		if (WIFSIGNALED(status))
+			snprintf(how, size, "by signal %d", WTERMSIG(status));
+		else
+			snprintf(how, size, "with status %d", WEXITSTATUS(status));
+	}
+	return true;
+}
