@@ -22,7 +22,12 @@
 #include "fs/daemon/worker.h"
 
 #include <fabricfs/buf.h>
+#if __has_include(<fabricfs/helper.h>)
 #include <fabricfs/helper.h>
+#define HAVE_HELPER 1
+#else
+#define HAVE_HELPER 0
+#endif
 #include <fabricfs/log.h>
 #include <fabricfs/sim_card.h>
 #include <fabricfs/store.h>
@@ -34,7 +39,9 @@ static const struct part {
 } internal_parts[] = {
 	{ "fabricfs-worker", worker_main },
 	{ "fabricfs-card", sim_card_main },
+#if HAVE_HELPER
 	{ "fabricfs-helper", helper_main },
+#endif
 }, commands[] = {
 	{ "inspect", inspect_main },
 	{ "check-config", check_config_main },
@@ -177,7 +184,8 @@ int main(int argc, char **argv)
 			return commands[i].main(argc - 1, argv + 1);
 
 	if (options_parse(argc, argv, &options, &why)) {
-		fprintf(stderr, "fabricfs: %s\nTry 'fabricfs --help'.\n", why.text);
+		fprintf(stderr, "fabricfs: %s\n%s", why.text,
+			why.err == EINVAL ? "Try 'fabricfs --help'.\n" : "");
 		return why.err == EINVAL ? 2 : 1;
 	}
 	if (options.help) {

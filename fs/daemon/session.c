@@ -117,9 +117,11 @@ int session_attach(int memfd, struct reason *why)
 
 	if (s->magic != SESSION_MAGIC || s->version != SESSION_VERSION ||
 	    s->bytes != sizeof(struct session)) {
+		int err = reason_set(why, EPROTO, "the session of the mount is of version %u, this"
+				     " program wants %u: mount again", s->version, SESSION_VERSION);
+
 		munmap(p, sizeof(struct session));
-		return reason_set(why, EPROTO, "the session of the mount is of version %u, this program"
-				  " wants %u: mount again", s->version, SESSION_VERSION);
+		return err;
 	}
 	if (session)
 		munmap(session, sizeof(*session));
