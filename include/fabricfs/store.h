@@ -120,7 +120,10 @@ int store_records(struct store *store, int dev, uint64_t after, unsigned max, st
 		  uint64_t *first, uint64_t *last, struct reason *why);
 /*
  * The oldest `max` records above `after` instead (for a follower that reads on);
- * *lost: how many above `after` have been trimmed away already.
+ * *lost: how many between `after` and *last have been trimmed away already, so
+ * that the sum over a follower's calls is what it missed in all. Exact for all
+ * cards, and for one card when `after` is 0, still there, or the *last of a
+ * recent call; else at most the true count.
  */
 int store_records_next(struct store *store, int dev, uint64_t after, unsigned max, struct buf *out,
 		       uint64_t *last, uint64_t *lost, struct reason *why);

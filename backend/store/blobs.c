@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Blobs and the spool. A spool file becomes a blob by rename, so no byte of an
+ * image is copied after its upload. Both folders are reached through held
+ * descriptors: a state folder that is moved while fabricfs runs goes on working.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store_in.h"
+
+bool store_sha256_valid(const char *sha256)
+{
+	return strlen(sha256) == SHA256_HEX - 1 && strspn(sha256, "0123456789abcdef") == SHA256_HEX - 1;
+}
+
+static void spool_name(uint64_t id, char out[24])
+{
+	snprintf(out, 24, "%" PRIu64, id);
+}
+
+void store_spool_path(const struct store *store, uint64_t id, char *out, size_t size)
+{
+	snprintf(out, size, "%s/spool/%" PRIu64, store->dir, id);
+}
+
+void store_blob_path(const struct store *store, const char *sha256, char *out, size_t size)
+{
+	snprintf(out, size, "%s/blobs/%s", store->dir, sha256);
+}
+
+int store_spool_open(struct store *store, uint64_t id, int *fd, struct reason *why)
+{
+	char name[24];
+
+	spool_name(id, name);
+	*fd = openat(store->spool_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (*fd < 0)
+		return reason_set(why, errno, "cannot make the spool file %s/spool/%s: %s", store->dir, name,
+				  strerror(errno));
+	return 0;
+}
+
+void store_spool_drop(struct store *store, uint64_t id)
+{
+	char name[24];
+
+	spool_name(id, name);
+	unlinkat(store->spool_fd, name, 0);
+}
+
+int store_spool_keep(struct store *store, uint64_t id, const char *sha256, struct reason *why)
+{
+	struct stat spool, blob;
+	char name[24];
+
+	if (!store_sha256_valid(sha256))
+		return reason_set(why, EINVAL, "\"%s\" is not a SHA-256", sha256);
+	spool_name(id, name);
+
+	bool here = !fstatat(store->blobs_fd, sha256, &blob, AT_SYMLINK_NOFOLLOW) && S_ISREG(blob.st_mode);
+
+	if (fstatat(store->spool_fd, name, &spool, AT_SYMLINK_NOFOLLOW)) {
+		/* A worker that died between the rename and its note comes here again. */
+		if (errno == ENOENT && here)
+			return 0;
+		return reason_set(why, errno, "cannot find the spool file %s/spool/%s: %s", store->dir, name,
+				  strerror(errno));
+	}
+	/* The old one may be open and may be on the disk already: keep it. One of
+	 * another size is the rest of a crash, and is replaced. */
+	if (here && blob.st_size == spool.st_size) {
+		unlinkat(store->spool_fd, name, 0);
+		return 0;
+	}
+	/* Readable by the helper processes of other users through the descriptor
+	 * only; nobody writes to it any more. */
+	fchmodat(store->spool_fd, name, 0400, 0);
+	if (renameat(store->spool_fd, name, store->blobs_fd, sha256))
+		return reason_set(why, errno, "cannot keep %s/spool/%s as an image: %s", store->dir, name,
+				  strerror(errno));
+	return 0;
+}
+
+int store_blob_open(struct store *store, const char *sha256, int *fd, uint64_t *size,
+		    struct reason *why)
+{
+	int blob CLEANUP_FD = -1;
+	struct stat st;
+
+	if (!store_sha256_valid(sha256))
+		return reason_set(why, EINVAL, "\"%s\" is not a SHA-256", sha256);
+	blob = openat(store->blobs_fd, sha256, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (blob < 0 || fstat(blob, &st))
+		return reason_set(why, errno, "cannot open the kept image %s/blobs/%s: %s", store->dir,
+				  sha256, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return reason_set(why, EUCLEAN, "the kept image %s/blobs/%s is not a file", store->dir,
+				  sha256);
+	if (size)
+		*size = (uint64_t)st.st_size;
+	*fd = STEAL_FD(blob);
+	return 0;
+}
+
+/* A stream over a held folder, from its beginning. */
+static DIR *folder_open(int dir_fd)
+{
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d && fd >= 0)
+		close(fd);
+	return d;
+}
+
+int store_spool_empty(struct store *store, struct reason *why)
+{
+	DIR *d = folder_open(store->spool_fd);
+	struct dirent *e;
+
+	if (!d)
+		return reason_set(why, errno, "cannot list %s/spool: %s", store->dir, strerror(errno));
+	while ((e = readdir(d)))
+		if (e->d_name[0] != '.')
+			unlinkat(store->spool_fd, e->d_name, 0);
+	closedir(d);
+	return 0;
+}
+
+/* 1 named by a row, 0 not, or -errno. */
+static int blob_named(struct store *store, const char *sha256, struct reason *why)
+{
+	sqlite3_stmt *s = store->r[R_NAMED];
+	int rc, named = 0;
+
+	pthread_mutex_lock(&store->read_lock);
+	sqlite3_bind_text(s, 1, sha256, -1, SQLITE_STATIC);
+	rc = sqlite3_step(s);
+	if (rc == SQLITE_ROW)
+		named = 1;
+	else if (rc != SQLITE_DONE)
+		named = store_db_fail(store, store->reader, rc, why, "looking for an image's card");
+	sqlite3_reset(s);
+	sqlite3_clear_bindings(s);
+	pthread_mutex_unlock(&store->read_lock);
+	return named;
+}
+
+int store_blobs_trim(struct store *store, struct reason *why)
+{
+	DIR *d = folder_open(store->blobs_fd);
+	struct dirent *e;
+	int err = 0;
+
+	if (!d)
+		return reason_set(why, errno, "cannot list %s/blobs: %s", store->dir, strerror(errno));
+	while (!err && (e = readdir(d))) {
+		int named;
+
+		if (!store_sha256_valid(e->d_name))
+			continue;
+		named = blob_named(store, e->d_name, why);
+		if (named < 0)
+			err = named;
+		else if (!named && unlinkat(store->blobs_fd, e->d_name, 0) && errno != ENOENT)
+			err = reason_set(why, errno, "cannot remove %s/blobs/%s: %s", store->dir,
+					 e->d_name, strerror(errno));
+	}
+	closedir(d);
+	return err;
+}

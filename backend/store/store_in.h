@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the files of the store share.
+ *
+ * Locks, in order of precedence (outer first):
+ *   write_lock   the writer connection, its statements, next_seq
+ *   read_lock    the reader connection and its statements
+ *   sync_lock    dirty, synced, failed, quit, sync_why
+ *   heads_lock   heads, newest; a leaf, held for a few instructions
+ * write_lock and read_lock are never held together. No fsync happens under
+ * write_lock but the one header that SQLite syncs when the WAL starts again,
+ * which the background thread takes upon itself (sync.c).
+ */
+#ifndef FABRICFS_STORE_IN_H
+#define FABRICFS_STORE_IN_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+
+#include <fabricfs/store.h>
+
+#define STORE_SCHEMA 1
+#define STORE_APP_ID 0x66706773 /* "fpgs", PRAGMA application_id */
+#define STORE_DB "catalogue.db"
+#define STORE_KEY_MAX 512     /* longest recognition key in bytes */
+#define STORE_CARD_MAX 65536  /* card numbers; guards the table of heads */
+#define STORE_TRIM_EVERY 64   /* records of a card between two trims */
+#define STORE_WAL_PAGES 1000  /* pages in the WAL before it is copied back */
+#define STORE_BATCH_MS 50     /* commits within this time share one fsync */
+#define STORE_PLACES 256      /* followers whose place is remembered */
+
+enum writer_stmt {
+	W_BEGIN, W_COMMIT, W_ROLLBACK, W_CARD_GET, W_CARD_ADD, W_CARD_FORGET, W_SLOT_FORGET, W_SLOT_PUT,
+	W_RECORD_ADD, W_HEAD_PUT, W_TRIM_CARD, W_TRIM_NONE, W_TRIM_FORGOTTEN, W_HEAD_TRIMMED, W_MARK,
+	W_COUNT
+};
+enum reader_stmt {
+	R_SLOT, R_LAST_CARD, R_LAST_ALL, R_NEXT_CARD, R_NEXT_ALL, R_SIZE_CARD, R_SIZE_ALL, R_PLACE,
+	R_HEAD, R_NAMED, R_COUNT
+};
+
+/* The newest record of a card, and the size of what it shows, once asked. */
+struct store_head {
+	uint64_t newest;   /* number of its newest record, 0 = none */
+	uint64_t nth;      /* how many it ever had */
+	uint64_t sized_at; /* `newest` when bytes was computed; 0 = never */
+	uint64_t bytes;
+};
+
+/* Where a follower stood: that record `seq` was the nth of its card. */
+struct store_place {
+	uint64_t seq, nth;
+};
+
+struct store {
+	char *dir;
+	int dir_fd, blobs_fd, spool_fd, run_fd, wal_fd;
+	char boot[64]; /* this boot's id: what was written in it is in the page cache at least */
+
+	pthread_mutex_t write_lock;
+	sqlite3 *writer;
+	sqlite3_stmt *w[W_COUNT];
+	uint64_t next_seq;
+	_Atomic int wal_pages;
+
+	pthread_mutex_t read_lock;
+	sqlite3 *reader;
+	sqlite3_stmt *r[R_COUNT];
+	struct store_place places[STORE_PLACES];
+
+	pthread_mutex_t heads_lock;
+	struct store_head all;
+	struct store_head *heads; /* by card number */
+	size_t heads_len;
+
+	pthread_t sync_thread;
+	bool sync_started;
+	pthread_mutex_t sync_lock;
+	pthread_cond_t sync_wake, sync_done;
+	uint64_t dirty;  /* counts commits */
+	uint64_t synced; /* all commits up to this one are on the disk */
+	uint64_t failed; /* syncing this one failed, sync_why says why */
+	unsigned sync_waiters;
+	bool quit;
+	struct reason sync_why;
+	sqlite3 *syncer;
+};
+
+/* open.c: the sentence for what SQLite said last about `db`. Returns -errno. */
+int store_db_fail(struct store *store, sqlite3 *db, int rc, struct reason *why, const char *what);
+/* Run a statement that gives no row, and make it ready for the next use. SQLite's code. */
+int store_step_done(sqlite3_stmt *stmt);
+/* BEGIN IMMEDIATE and its ends; write_lock is held. store_tx_end commits when
+ * err is 0, rolls back otherwise, and returns the errno that counts. */
+int store_tx_begin(struct store *store, struct reason *why);
+int store_tx_end(struct store *store, int err, struct reason *why, const char *what);
+
+/* records.c: append within a transaction; write_lock is held. store_record_told
+ * follows once it is committed. */
+int store_record_put(struct store *store, const struct store_record *record, struct reason *why);
+void store_record_told(struct store *store, const struct store_record *record, uint64_t *seq);
+int store_heads_load(struct store *store, struct reason *why);
+
+/* blobs.c */
+bool store_sha256_valid(const char *sha256);
+int store_spool_empty(struct store *store, struct reason *why);
+
+/* sync.c */
+int store_sync_start(struct store *store, struct reason *why);
+void store_sync_stop(struct store *store);
+void store_dirty(struct store *store);
+
+#endif

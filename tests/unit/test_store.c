@@ -1,0 +1,640 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The store: card numbers, rows, blobs, durability, and what it says when it cannot. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <ftw.h>
+#include <sqlite3.h>
+
+#include <fabricfs/store.h>
+
+struct place {
+	char dir[64];
+	char db[96];
+	bool mounted;
+};
+
+static int place_make(void **state)
+{
+	struct place *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -1;
+	snprintf(p->dir, sizeof(p->dir), "/tmp/test-store-XXXXXX");
+	if (!mkdtemp(p->dir))
+		return -1;
+	snprintf(p->db, sizeof(p->db), "%s/catalogue.db", p->dir);
+	*state = p;
+	return 0;
+}
+
+static int place_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static int place_remove(void **state)
+{
+	struct place *p = *state;
+
+	if (p->mounted)
+		umount2(p->dir, MNT_DETACH);
+	nftw(p->dir, place_remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	free(p);
+	return 0;
+}
+
+static struct store *open_ok(struct place *p, bool fresh)
+{
+	struct reason why = { 0 };
+	struct store *store = NULL;
+
+	if (store_open(p->dir, fresh, &store, &why))
+		fail_msg("store_open: %s", why.text);
+	return store;
+}
+
+/* A change made behind the store's back, as a disk or another program would. */
+static void db_edit(struct place *p, const char *sql)
+{
+	sqlite3 *db = NULL;
+
+	assert_int_equal(sqlite3_open(p->db, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+/* A blob with these contents, the way an upload makes one. */
+static void blob_make(struct store *store, uint64_t id, const char *text, char sha256[SHA256_HEX])
+{
+	struct reason why = { 0 };
+	int fd = -1;
+
+	assert_int_equal(store_spool_open(store, id, &fd, &why), 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	assert_int_equal(digest_fd(fd, sha256), 0);
+	close(fd);
+	assert_int_equal(store_spool_keep(store, id, sha256, &why), 0);
+}
+
+static struct store_slot row_with(const char *sha256)
+{
+	struct store_slot row = { .state = "configured", .load = 7, .run = 0xfffffffffffffff0u, .run_err = 5,
+				  .image_mtime_ns = 1234567890123456789, .state_mtime_ns = -1, .restorable = true };
+
+	text_copy(row.loaded_sha256, sizeof(row.loaded_sha256), sha256);
+	row.loaded = (char *)(uintptr_t)"{\"part\":\"x\"}";
+	text_copy(row.error, sizeof(row.error), "it went wrong");
+	return row;
+}
+
+static void card_numbers_begin_at_0_and_stay_with_their_key(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	unsigned number = 99;
+	bool added = false;
+
+	assert_int_equal(store_card_number(store, "sim:a", &number, &added, NULL), 0);
+	assert_int_equal(number, 0);
+	assert_true(added);
+	assert_int_equal(store_card_number(store, "sim:b", &number, &added, NULL), 0);
+	assert_int_equal(number, 1);
+	store_close(store);
+	store = open_ok(*state, false);
+	assert_int_equal(store_card_number(store, "sim:a", &number, &added, NULL), 0);
+	assert_int_equal(number, 0);
+	assert_false(added);
+	store_close(store);
+}
+
+static void a_forgotten_number_is_never_given_again(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	struct store_slot row = row_with("");
+	unsigned number;
+	bool doubted;
+
+	assert_int_equal(store_card_number(store, "sim:a", &number, NULL, NULL), 0);
+	assert_int_equal(store_commit(store, number, -1, &row, NULL, NULL, NULL), 0);
+	assert_int_equal(store_card_forget(store, number, NULL), 0);
+	store_close(store);
+	store = open_ok(*state, true);
+	assert_int_equal(store_card_number(store, "sim:a", &number, NULL, NULL), 0);
+	assert_int_equal(number, 1);
+	assert_int_equal(store_slot_load(store, 0, -1, &row, &doubted, NULL), -ENOENT);
+	store_close(store);
+}
+
+static void a_key_that_is_empty_or_endless_is_refused(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	char key[2000];
+	unsigned number;
+
+	memset(key, 'k', sizeof(key));
+	key[sizeof(key) - 1] = '\0';
+	assert_int_equal(store_card_number(store, key, &number, NULL, NULL), -EINVAL);
+	assert_int_equal(store_card_number(store, "", &number, NULL, NULL), -EINVAL);
+	store_close(store);
+}
+
+static void a_row_comes_back_as_it_was_committed(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	char sha256[SHA256_HEX];
+	struct store_slot row, got;
+	bool doubted = true;
+
+	blob_make(store, 1, "image", sha256);
+	row = row_with(sha256);
+	assert_int_equal(store_slot_load(store, 0, -1, &got, &doubted, NULL), -ENOENT);
+	assert_null(got.loaded);
+	assert_int_equal(store_commit(store, 0, -1, &row, NULL, NULL, NULL), 0);
+	store_close(store);
+	store = open_ok(*state, false);
+	assert_int_equal(store_slot_load(store, 0, -1, &got, &doubted, NULL), 0);
+	assert_false(doubted);
+	assert_string_equal(got.loaded_sha256, sha256);
+	assert_string_equal(got.loaded, "{\"part\":\"x\"}");
+	assert_null(got.previous);
+	assert_string_equal(got.previous_sha256, "");
+	assert_string_equal(got.error, "it went wrong");
+	assert_string_equal(got.state, "configured");
+	assert_true(got.load == 7 && got.run == 0xfffffffffffffff0u && got.run_err == 5 && got.restorable);
+	assert_true(got.image_mtime_ns == 1234567890123456789 && got.state_mtime_ns == -1);
+	store_slot_fini(&got);
+	store_close(store);
+}
+
+static void a_spool_file_becomes_the_blob_and_is_gone(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	char sha256[SHA256_HEX], again[SHA256_HEX], path[256], text[16] = "";
+	struct stat before, after;
+	uint64_t size = 0;
+	int fd = -1;
+
+	blob_make(store, 5, "bytes", sha256);
+	store_spool_path(store, 5, path, sizeof(path));
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(store_blob_open(store, sha256, &fd, &size, NULL), 0);
+	assert_int_equal(size, 5);
+	assert_int_equal(read(fd, text, sizeof(text)), 5);
+	assert_string_equal(text, "bytes");
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	close(fd);
+	store_blob_path(store, sha256, path, sizeof(path));
+	assert_int_equal(stat(path, &before), 0);
+	assert_int_equal(before.st_mode & 0777, 0400);
+
+	/* The same bytes again: the old file stays, the new one goes. */
+	blob_make(store, 6, "bytes", again);
+	assert_string_equal(again, sha256);
+	assert_int_equal(stat(path, &after), 0);
+	assert_true(after.st_ino == before.st_ino);
+	store_spool_path(store, 6, path, sizeof(path));
+	assert_int_equal(access(path, F_OK), -1);
+
+	/* A repeated keep, after a worker died between rename and note, is no error. */
+	assert_int_equal(store_spool_keep(store, 6, sha256, NULL), 0);
+	assert_int_equal(store_blob_open(store, "0000000000000000000000000000000000000000000000000000000000000000",
+					 &fd, NULL, NULL), -ENOENT);
+	assert_int_equal(store_blob_open(store, "../lock", &fd, NULL, NULL), -EINVAL);
+	assert_int_equal(store_spool_keep(store, 6, "../../x", NULL), -EINVAL);
+	store_close(store);
+}
+
+static void the_spool_is_emptied_by_a_fresh_start_only(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	char path[256];
+	int fd = -1;
+
+	assert_int_equal(store_spool_open(store, 3, &fd, NULL), 0);
+	close(fd);
+	store_spool_path(store, 3, path, sizeof(path));
+	store_close(store);
+	store = open_ok(*state, false);
+	assert_int_equal(access(path, F_OK), 0);
+	store_close(store);
+	store = open_ok(*state, true);
+	assert_int_equal(access(path, F_OK), -1);
+	store_close(store);
+}
+
+static void trimming_keeps_loaded_and_previous_blobs_and_removes_the_rest(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	char loaded[SHA256_HEX], previous[SHA256_HEX], other[SHA256_HEX];
+	struct store_slot row;
+	int fd = -1;
+
+	blob_make(store, 1, "loaded", loaded);
+	blob_make(store, 2, "previous", previous);
+	blob_make(store, 3, "other", other);
+	row = row_with(loaded);
+	text_copy(row.previous_sha256, SHA256_HEX, previous);
+	assert_int_equal(store_commit(store, 0, 0, &row, NULL, NULL, NULL), 0);
+	assert_int_equal(store_blobs_trim(store, NULL), 0);
+	assert_int_equal(store_blob_open(store, other, &fd, NULL, NULL), -ENOENT);
+	assert_int_equal(store_blob_open(store, loaded, &fd, NULL, NULL), 0);
+	close(fd);
+	assert_int_equal(store_blob_open(store, previous, &fd, NULL, NULL), 0);
+	close(fd);
+	store_close(store);
+}
+
+/* One committed row whose blob then changes on the disk, as after a power loss. */
+static void row_then_power_loss(struct place *p, const char *edit, bool cut, char sha256[SHA256_HEX])
+{
+	struct store *store = open_ok(p, true);
+	struct store_slot row;
+	char path[256];
+
+	blob_make(store, 1, "the image", sha256);
+	row = row_with(sha256);
+	assert_int_equal(store_commit(store, 0, -1, &row, NULL, NULL, NULL), 0);
+	assert_int_equal(store_sync(store, NULL), 0);
+	store_blob_path(store, sha256, path, sizeof(path));
+	store_close(store);
+	db_edit(p, edit);
+	if (cut) {
+		chmod(path, 0600);
+		assert_int_equal(truncate(path, 3), 0);
+	}
+}
+
+static void a_row_of_before_a_power_loss_is_believed_only_if_its_blob_hashes_right(void **state)
+{
+	char sha256[SHA256_HEX];
+	struct store_slot got;
+	struct store *store;
+	bool doubted = false;
+	int fd = -1;
+
+	row_then_power_loss(*state, "UPDATE slots SET boot = 'an earlier boot'", true, sha256);
+	store = open_ok(*state, false);
+	assert_int_equal(store_slot_load(store, 0, -1, &got, &doubted, NULL), 0);
+	assert_true(doubted);
+	assert_string_equal(got.loaded_sha256, "");
+	assert_null(got.loaded);
+	assert_false(got.restorable);
+	store_slot_fini(&got);
+	/* The cut blob must not be taken for the image when it is uploaded again. */
+	assert_int_equal(store_blob_open(store, sha256, &fd, NULL, NULL), -ENOENT);
+	store_close(store);
+}
+
+static void a_row_of_before_a_power_loss_with_a_whole_blob_is_believed(void **state)
+{
+	char sha256[SHA256_HEX];
+	struct store_slot got;
+	struct store *store;
+	bool doubted = true;
+
+	row_then_power_loss(*state, "UPDATE slots SET boot = 'an earlier boot'", false, sha256);
+	store = open_ok(*state, false);
+	assert_int_equal(store_slot_load(store, 0, -1, &got, &doubted, NULL), 0);
+	assert_false(doubted);
+	assert_string_equal(got.loaded_sha256, sha256);
+	store_slot_fini(&got);
+	store_close(store);
+}
+
+static void a_synced_row_is_durable(void **state)
+{
+	char sha256[SHA256_HEX];
+	struct store_slot got;
+	struct store *store;
+	bool doubted = true;
+
+	/* Were the row still marked, the edit would make it doubtful. */
+	row_then_power_loss(*state, "UPDATE slots SET boot = 'an earlier boot' WHERE boot IS NOT NULL", true,
+			    sha256);
+	store = open_ok(*state, false);
+	assert_int_equal(store_slot_load(store, 0, -1, &got, &doubted, NULL), 0);
+	assert_false(doubted);
+	assert_string_equal(got.loaded_sha256, sha256);
+	store_slot_fini(&got);
+	store_close(store);
+}
+
+static void a_commit_survives_kill_9_of_its_process(void **state)
+{
+	struct place *p = *state;
+	struct reason why = { 0 };
+	struct store *store;
+	struct store_slot got;
+	bool doubted;
+	int said[2];
+	uint64_t told = 0;
+	pid_t child;
+
+	assert_int_equal(pipe(said), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		struct store_slot row = row_with("");
+		struct store_record r = { .dev = 0, .slot = -1, .json = "{\"event\":\"programmed\"}" };
+
+		if (store_open(p->dir, true, &store, &why))
+			_exit(1);
+		for (row.load = 1;; row.load++)
+			if (store_commit(store, 0, -1, &row, &r, NULL, NULL) ||
+			    write(said[1], &row.load, sizeof(row.load)) != sizeof(row.load))
+				_exit(1);
+	}
+	close(said[1]);
+	for (int i = 0; i < 200; i++)
+		assert_int_equal(read(said[0], &told, sizeof(told)), sizeof(told));
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	/* What it told before it died counts too. */
+	while (read(said[0], &told, sizeof(told)) == sizeof(told))
+		;
+	close(said[0]);
+
+	store = open_ok(p, false);
+	assert_int_equal(store_slot_load(store, 0, -1, &got, &doubted, &why), 0);
+	assert_false(doubted);
+	assert_true(got.load >= told && got.load <= told + 1);
+	/* Row and record are one transaction. */
+	assert_true(store_records_last(store, 0) == got.load);
+	store_slot_fini(&got);
+	store_close(store);
+}
+
+static void a_folder_locked_by_another_process_is_refused_naming_it(void **state)
+{
+	struct place *p = *state;
+	struct reason why = { 0 };
+	char pid[32];
+	int lock = -1, ready[2];
+	pid_t child;
+	char byte;
+
+	assert_int_equal(pipe(ready), 0);
+	child = fork();
+	if (!child) {
+		if (store_lock(p->dir, &lock, NULL) || write(ready[1], "x", 1) != 1)
+			_exit(1);
+		pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	assert_int_equal(store_lock(p->dir, &lock, &why), -EBUSY);
+	snprintf(pid, sizeof(pid), "process %d:", (int)child);
+	assert_non_null(strstr(why.text, pid));
+	assert_non_null(strstr(why.text, p->dir));
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	assert_int_equal(store_lock(p->dir, &lock, &why), 0);
+	assert_true(fcntl(lock, F_GETFD) & FD_CLOEXEC);
+	close(lock);
+}
+
+static void a_missing_folder_is_made_private(void **state)
+{
+	struct place *p = *state;
+	char dir[128];
+	struct stat st;
+	int lock = -1;
+
+	snprintf(dir, sizeof(dir), "%s/a/b", p->dir);
+	assert_int_equal(store_lock(dir, &lock, NULL), 0);
+	close(lock);
+	assert_int_equal(stat(dir, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+}
+
+static void a_file_in_place_of_the_folder_is_refused(void **state)
+{
+	struct place *p = *state;
+	struct reason why = { 0 };
+	char path[128];
+	int lock = -1;
+
+	snprintf(path, sizeof(path), "%s/file", p->dir);
+	close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	assert_int_equal(store_lock(path, &lock, &why), -ENOTDIR);
+	assert_non_null(strstr(why.text, "not a folder"));
+}
+
+static void a_newer_catalogue_is_refused_naming_both_versions(void **state)
+{
+	struct place *p = *state;
+	struct reason why = { 0 };
+	struct store *store = open_ok(p, true);
+
+	store_close(store);
+	db_edit(p, "PRAGMA user_version = 4711");
+	assert_int_equal(store_open(p->dir, true, &store, &why), -EPROTO);
+	assert_non_null(strstr(why.text, "4711"));
+	assert_non_null(strstr(why.text, "up to 1"));
+}
+
+static void damage_at(struct place *p, off_t offset, size_t n)
+{
+	char junk[4096];
+	int fd = open(p->db, O_WRONLY | O_CLOEXEC);
+
+	memset(junk, 0xa5, sizeof(junk));
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, junk, n, offset), (ssize_t)n);
+	close(fd);
+}
+
+static void catalogue_refused_as_damaged(struct place *p)
+{
+	struct reason why = { 0 };
+	struct store *store = NULL;
+	struct stat before, after;
+
+	assert_int_equal(stat(p->db, &before), 0);
+	assert_int_equal(store_open(p->dir, true, &store, &why), -EUCLEAN);
+	assert_non_null(strstr(why.text, p->db));
+	assert_non_null(strstr(why.text, "aside"));
+	assert_int_equal(stat(p->db, &after), 0);
+	assert_true(before.st_size == after.st_size && before.st_ino == after.st_ino);
+}
+
+static void a_damaged_head_is_told_and_nothing_deleted(void **state)
+{
+	struct place *p = *state;
+
+	store_close(open_ok(p, true));
+	damage_at(p, 0, 64);
+	catalogue_refused_as_damaged(p);
+}
+
+static void a_damaged_page_is_found_before_mounting(void **state)
+{
+	struct place *p = *state;
+	struct store *store = open_ok(p, true);
+	struct store_slot row = row_with("");
+
+	for (unsigned i = 0; i < 50; i++)
+		assert_int_equal(store_commit(store, i, -1, &row, NULL, NULL, NULL), 0);
+	store_close(store);
+	damage_at(p, 4096, 4096);
+	damage_at(p, 8192, 4096);
+	damage_at(p, 12288, 4096);
+	catalogue_refused_as_damaged(p);
+}
+
+static void a_file_of_another_program_is_not_taken_over(void **state)
+{
+	struct place *p = *state;
+
+	db_edit(p, "CREATE TABLE theirs (x)");
+	catalogue_refused_as_damaged(p);
+}
+
+static void place_mount(struct place *p, const char *options)
+{
+	if (mount("tmpfs", p->dir, "tmpfs", MS_NOSUID | MS_NODEV, options)) {
+		print_message("[ SKIPPED: a tmpfs cannot be mounted here (%s), run as root ]\n", strerror(errno));
+		skip();
+	}
+	p->mounted = true;
+}
+
+static void a_read_only_folder_is_refused_with_a_sentence(void **state)
+{
+	struct place *p = *state;
+	struct reason why = { 0 };
+	struct store *store = NULL;
+	int lock = -1;
+
+	place_mount(p, "size=4m");
+	store_close(open_ok(p, true));
+	assert_int_equal(mount(NULL, p->dir, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+	assert_int_equal(store_lock(p->dir, &lock, &why), -EROFS);
+	assert_non_null(strstr(why.text, "not writable"));
+	why = (struct reason){ 0 };
+	assert_int_equal(store_open(p->dir, true, &store, &why), -EROFS);
+	assert_non_null(strstr(why.text, p->dir));
+}
+
+static void a_full_disk_changes_nothing_and_passes_when_there_is_room(void **state)
+{
+	static char chunk[65536];
+	struct place *p = *state;
+	struct reason why = { 0 };
+	struct store_record r = { .dev = 0, .slot = -1, .json = "{\"event\":\"programmed\"}" };
+	struct store_slot row = row_with(""), got;
+	struct store *store;
+	char path[128];
+	uint64_t good = 0, seq = 0;
+	bool doubted;
+	int err = 0, fd;
+
+	place_mount(p, "size=1m");
+	store = open_ok(p, true);
+	snprintf(path, sizeof(path), "%s/filler", p->dir);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	while (write(fd, chunk, sizeof(chunk)) > 0)
+		;
+	while (write(fd, chunk, 512) > 0)
+		;
+	for (row.load = 1; !err && row.load < 2000; row.load++) {
+		err = store_commit(store, 0, -1, &row, &r, NULL, &why);
+		if (!err)
+			good = row.load;
+	}
+	assert_int_equal(err, -ENOSPC);
+	assert_non_null(strstr(why.text, "no room"));
+	if (good) {
+		assert_int_equal(store_slot_load(store, 0, -1, &got, &doubted, NULL), 0);
+		assert_true(got.load == good);
+		store_slot_fini(&got);
+	} else {
+		assert_int_equal(store_slot_load(store, 0, -1, &got, &doubted, NULL), -ENOENT);
+	}
+	assert_true(store_records_last(store, 0) == good);
+
+	assert_int_equal(ftruncate(fd, 0), 0);
+	close(fd);
+	row.load = 9999;
+	assert_int_equal(store_commit(store, 0, -1, &row, &r, &seq, &why), 0);
+	assert_true(seq == good + 1);
+	assert_int_equal(store_sync(store, &why), 0);
+	store_close(store);
+	store = open_ok(p, true);
+	assert_int_equal(store_slot_load(store, 0, -1, &got, &doubted, NULL), 0);
+	assert_true(got.load == 9999);
+	store_slot_fini(&got);
+	store_close(store);
+}
+
+static void no_descriptor_of_the_store_is_inherited(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	int seen = 0;
+
+	for (int fd = 3; fd < 256; fd++) {
+		char link[64], target[512];
+		ssize_t n;
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, target, sizeof(target) - 1);
+		if (n < 0)
+			continue;
+		target[n] = '\0';
+		if (!strncmp(target, "/tmp/test-store-", 16)) {
+			seen++;
+			assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+		}
+	}
+	assert_true(seen >= 8);
+	store_close(store);
+}
+
+#define CLAIM(f) cmocka_unit_test_setup_teardown(f, place_make, place_remove)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CLAIM(card_numbers_begin_at_0_and_stay_with_their_key),
+		CLAIM(a_forgotten_number_is_never_given_again),
+		CLAIM(a_key_that_is_empty_or_endless_is_refused),
+		CLAIM(a_row_comes_back_as_it_was_committed),
+		CLAIM(a_spool_file_becomes_the_blob_and_is_gone),
+		CLAIM(the_spool_is_emptied_by_a_fresh_start_only),
+		CLAIM(trimming_keeps_loaded_and_previous_blobs_and_removes_the_rest),
+		CLAIM(a_row_of_before_a_power_loss_is_believed_only_if_its_blob_hashes_right),
+		CLAIM(a_row_of_before_a_power_loss_with_a_whole_blob_is_believed),
+		CLAIM(a_synced_row_is_durable),
+		CLAIM(a_commit_survives_kill_9_of_its_process),
+		CLAIM(a_folder_locked_by_another_process_is_refused_naming_it),
+		CLAIM(a_missing_folder_is_made_private),
+		CLAIM(a_file_in_place_of_the_folder_is_refused),
+		CLAIM(a_newer_catalogue_is_refused_naming_both_versions),
+		CLAIM(a_damaged_head_is_told_and_nothing_deleted),
+		CLAIM(a_damaged_page_is_found_before_mounting),
+		CLAIM(a_file_of_another_program_is_not_taken_over),
+		CLAIM(a_read_only_folder_is_refused_with_a_sentence),
+		CLAIM(a_full_disk_changes_nothing_and_passes_when_there_is_room),
+		CLAIM(no_descriptor_of_the_store_is_inherited),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
