@@ -297,8 +297,6 @@ int conf_card(const struct conf *c, const struct conf_node *map, struct config_c
 		err = card_backend(c, map, &backend);
 	if (err)
 		return err;
-	if (!member(map, "name"))
-		return CONF_FAULT(c, map->line, "a card without a name; its number is kept by its name");
 	config_card_init(card);
 	values = conf_alloc(c->memory, (map->len + 1) * sizeof(*values));
 	if (!values)
@@ -308,6 +306,9 @@ int conf_card(const struct conf *c, const struct conf_node *map, struct config_c
 	card->card.values = values;
 	for (const struct conf_node *n = map->first; n && !err; n = n->next)
 		err = card_member(c, n, backend, card, values);
+	/* Last, so that a misspelt `name` is told as such. */
+	if (!err && !member(map, "name"))
+		err = CONF_FAULT(c, map->line, "a card without a name; its number is kept by its name");
 	return err;
 }
 

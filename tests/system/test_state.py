@@ -185,7 +185,7 @@ def test_a_misspelt_key_is_named_with_its_line_and_the_nearest(fpga):
     ("cards:\n  - {name: a, backend: sim}\n  - {name: a, backend: sim}\n", "a"),
     ("cards:\n  - {name: a, backend: sim, part: iCE40-HX99}\n", "iCE40-HX1K"),
     ("upload-timeout: soon\n", "upload-timeout"),
-    ("access: {mode: 660}\n", "mode"),
+    ("access: {mode: \"0999\"}\n", "mode"),
     ("cards: [\n", "fabricfs.yaml"),
 ], ids=["wrong type", "backend", "same name", "part", "duration", "mode", "no YAML"])
 def test_a_wrong_value_is_refused_with_its_line(fpga, text, word):
