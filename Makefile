@@ -35,7 +35,7 @@ WARN       := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototy
               -Wwrite-strings -Wformat=2 -Wundef -fno-common $(WERROR)
 
 # Targets that need no libraries must work on a machine that has none yet.
-NO_LIBS := deps deps-check clean help format install-man uninstall demo check asan
+NO_LIBS := deps deps-check clean help format man uninstall demo check asan
 ifneq ($(filter-out $(NO_LIBS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(shell for p in $(PKGS); do $(PKG_CONFIG) --exists $$p 2>/dev/null || echo $$p; done)
 ifneq ($(MISSING),)
@@ -79,3 +79,80 @@ $(BUILD)/%.o: %.c
 -include $(SRCS:%.c=$(BUILD)/%.d)
 
 include tests/tests.mk
+
+# --- what a machine needs --------------------------------------------------------
+
+DEPS := contrib/packaging/deps.sh
+
+.PHONY: deps deps-check
+deps:
+	@$(DEPS) build
+deps-check:
+	@$(DEPS) build check
+
+# --- trying it ---------------------------------------------------------------------
+
+.PHONY: demo
+demo:
+	@$(DEPS) --missing build >/dev/null || $(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory $(JOBS) all
+	@contrib/demo.sh
+
+# --- the man page -------------------------------------------------------------------
+
+MAN8 := build/fabricfs.8
+
+.PHONY: man
+man: $(MAN8)
+$(MAN8): fs/daemon/fabricfs.8.pod Makefile
+	$(call say,MAN,$@)
+	@command -v pod2man >/dev/null || { echo "pod2man is missing: it comes with perl (sudo make deps)" >&2; exit 1; }
+	$(Q)mkdir -p $(@D)
+	$(Q)pod2man -u -s 8 -n fabricfs -c "" -r "fabricfs $(VERSION)" $< $@
+
+# --- installing -----------------------------------------------------------------------
+
+# mount(8) finds the program for `mount -t fuse.fabricfs` by its name on the PATH.
+.PHONY: install uninstall
+install: all man
+	install -D -m 0755 $(BUILD)/fabricfs $(DESTDIR)$(bindir)/fabricfs
+	install -D -m 0644 $(MAN8) $(DESTDIR)$(mandir)/man8/fabricfs.8
+	install -D -m 0644 contrib/completion/fabricfs.bash $(DESTDIR)$(prefix)/share/bash-completion/completions/fabricfs
+	install -D -m 0644 contrib/fabricfs.yaml.example $(DESTDIR)$(prefix)/share/doc/fabricfs/fabricfs.yaml.example
+	install -D -m 0644 contrib/examples/icestick.yaml $(DESTDIR)$(prefix)/share/doc/fabricfs/icestick.yaml
+	install -D -m 0644 README.md $(DESTDIR)$(prefix)/share/doc/fabricfs/README.md
+	sed 's,@bindir@,$(bindir),' contrib/systemd/fabricfs.service.in > $(BUILD)/fabricfs.service
+	install -D -m 0644 $(BUILD)/fabricfs.service $(DESTDIR)$(prefix)/lib/systemd/system/fabricfs.service
+
+# The configuration and the state are the administrator's: they stay.
+uninstall:
+	rm -f $(DESTDIR)$(bindir)/fabricfs $(DESTDIR)$(mandir)/man8/fabricfs.8
+	rm -f $(DESTDIR)$(prefix)/share/bash-completion/completions/fabricfs
+	rm -rf $(DESTDIR)$(prefix)/share/doc/fabricfs
+	rm -f $(DESTDIR)$(prefix)/lib/systemd/system/fabricfs.service
+
+# --- the rest ---------------------------------------------------------------------------
+
+.PHONY: format clean help
+format:
+	@command -v clang-format >/dev/null || { echo "clang-format is missing" >&2; exit 1; }
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+# A demonstration that is still mounted would be deleted through its mount point.
+clean:
+	@if grep -q " $(CURDIR)/build/" /proc/self/mounts; then \
+		echo "something is mounted below build/ (umount build/demo/fpga)" >&2; exit 1; fi
+	rm -rf build
+
+help:
+	@echo "make             build/fabricfs (SANITIZE=address,undefined or thread: into build/asan, build/tsan)"
+	@echo "make demo        mount a simulated card, program it, talk to it (as root: on /fpga if that is free)"
+	@echo "make check       every test, also with the sanitizers (as root)"
+	@echo "make unit        the unit tests alone"
+	@echo "make asan        unit and system tests with AddressSanitizer and UBSan"
+	@echo "make deps        install what building and the demo need; deps-check: also what the tests need"
+	@echo "make install     into prefix=$(prefix), below DESTDIR; uninstall takes it away"
+	@echo "make man         $(MAN8)"
+	@echo "make format      clang-format over the sources"
+	@echo "make clean       remove build/"
+	@echo "V=1 shows the commands; CC CFLAGS LDFLAGS are respected"

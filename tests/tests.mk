@@ -11,7 +11,8 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIB_OBJS)
 .PRECIOUS: $(BUILD)/tests/unit/%.o
 -include $(UNIT_SRCS:%.c=$(BUILD)/%.d)
 
-.PHONY: unit
+.PHONY: unit unit-programs
+unit-programs: $(UNIT_BINS)
 unit: $(UNIT_BINS)
 	@for t in $^; do echo "== $$t"; "$$t" || exit 1; done
 
@@ -19,3 +20,21 @@ unit: $(UNIT_BINS)
 
 # A backend of its own in place of the table's.
 $(BUILD)/tests/unit/test_card: LDFLAGS_ALL += -Wl,--wrap=card_backend_find
+
+# Everything: the build that ships and the one with sanitizers. The numbers of both
+# are added up in one file, and the last line is their sum.
+SUM  := build/check.json
+# Both cores, unless make already hands out jobs.
+JOBS  = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
+.PHONY: check asan
+check:
+	@$(DEPS) --missing build check >/dev/null || $(MAKE) --no-print-directory deps-check
+	@rm -f $(SUM)
+	@$(MAKE) --no-print-directory $(JOBS) all unit-programs fabric_drive man
+	@bad=0; tests/check.py --add $(SUM) source unit system examples || bad=1; \
+	$(MAKE) --no-print-directory ADD="--add $(SUM)" asan || bad=1; exit $$bad
+asan:
+	@$(DEPS) --missing build check >/dev/null || $(MAKE) --no-print-directory deps-check
+	@$(MAKE) --no-print-directory $(JOBS) SANITIZE=address,undefined all unit-programs fabric_drive
+	@tests/check.py --build build/asan $(ADD) unit system

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs the packages of the given lists that are missing; `--missing` only
+# says which, and exits 1 when there are some.
+#   deps.sh [--missing] build|check...
+set -euo pipefail
+here=$(dirname "$(readlink -f "$0")")
+
+only_say=
+if [ "${1:-}" = --missing ]; then
+	only_say=1
+	shift
+fi
+[ $# -gt 0 ] || { echo "usage: deps.sh [--missing] build|check..." >&2; exit 2; }
+
+lists=()
+for list in "$@"; do
+	lists+=("$here/packages.$list")
+done
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+	# Elsewhere the Makefile says which libraries are missing.
+	[ -n "$only_say" ] && exit 0
+	echo "deps: only Debian and Ubuntu are known here; install what" \
+	     "${lists[*]##*/} in contrib/packaging list with this system's own tool" >&2
+	exit 1
+fi
+
+missing=() total=0
+while read -r package why; do
+	case $package in ''|'#'*) continue ;; esac
+	total=$((total + 1))
+	status=$(dpkg-query -W -f='${db:Status-Status} ' "$package" 2>/dev/null || true)
+	case " $status" in *" installed "*) continue ;; esac
+	missing+=("$package")
+	printf 'deps: %-21s %s\n' "$package" "$why"
+done < <(cat "${lists[@]}")
+
+if [ ${#missing[@]} -eq 0 ]; then
+	[ -n "$only_say" ] || echo "deps: all $total packages are there"
+	exit 0
+fi
+[ -z "$only_say" ] || exit 1
+if [ "$(id -u)" -ne 0 ]; then
+	echo "deps: ${#missing[@]} packages are missing and only root can install them: sudo make deps" >&2
+	exit 1
+fi
+echo "deps: installing ${#missing[@]} packages"
+export DEBIAN_FRONTEND=noninteractive
+apt-get -q -y update
+exec apt-get -q -y --no-install-recommends install "${missing[@]}"

@@ -1,0 +1,153 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the test suite of one build and counts (see `make check`).
+
+usage: check.py [--build DIR] [--add FILE] STAGE...
+
+Stages: unit (every cmocka program of DIR), system (pytest through a real
+mount), source (what the sources promise about themselves), examples (rebuilt
+and compared). Each skip and each failure is a line; the last line is
+`N passed, N failed, N skipped`, and the exit status 1 when something failed.
+--add FILE adds to the counts of an earlier run kept in FILE, and keeps them.
+"""
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+UNIT_LIMIT_S = 600
+SYSTEM_LIMIT_S = 1500
+# Slow, and about the engine and the documents, not about memory: once is enough.
+ONCE = ["test_designs.py", "test_docs.py"]
+
+
+class Count:
+    def __init__(self):
+        self.passed, self.failed, self.skipped = 0, [], []
+
+    def line(self):
+        return f"{self.passed} passed, {len(self.failed)} failed, {len(self.skipped)} skipped"
+
+
+def environment(build):
+    env = dict(os.environ, LC_ALL="C.UTF-8", FABRICFS_BIN=str(ROOT / build / "fabricfs"),
+               FABRICFS_BUILD=str(ROOT / build), PYTHONDONTWRITEBYTECODE="1")
+    env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+    return env
+
+
+def unit(build, count):
+    programs = sorted(p for p in (ROOT / build / "tests" / "unit").glob("test_*")
+                      if p.suffix == "" and (ROOT / "tests" / "unit" / f"{p.name}.c").exists())
+    wanted = sorted((ROOT / "tests" / "unit").glob("test_*.c"))
+    if len(programs) != len(wanted):
+        built = {p.name for p in programs}
+        count.failed += [f"unit {w.stem}: not built" for w in wanted if w.stem not in built]
+    for program in programs:
+        start = time.monotonic()
+        try:
+            run = subprocess.run([program], cwd=ROOT, env=environment(build), capture_output=True,
+                                 text=True, errors="replace", timeout=UNIT_LIMIT_S, check=False)
+            out, status = run.stdout + run.stderr, run.returncode
+        except subprocess.TimeoutExpired as e:
+            out, status = (e.stdout or b"").decode(errors="replace"), "no end in time"
+        passed = sum(int(n) for n in re.findall(r"\[  PASSED  \] (\d+) test", out))
+        failed = [n for n in re.findall(r"\[  FAILED  \] ([A-Za-z_]\w*)$", out, re.M)]
+        skipped = [n for n in re.findall(r"\[  SKIPPED \] ([A-Za-z_]\w*)$", out, re.M)]
+        failed, skipped = sorted(set(failed)), sorted(set(skipped))
+        count.passed += passed
+        count.skipped += [f"unit {program.name}: {n}" for n in skipped]
+        count.failed += [f"unit {program.name}: {n}" for n in failed]
+        if status != 0 and not failed:
+            count.failed.append(f"unit {program.name}: ended with {status}")
+        word = "ok" if status == 0 else "FAILED"
+        print(f"  {program.name}: {word}, {passed} passed ({time.monotonic() - start:.1f} s)", flush=True)
+        if status != 0:
+            print(out[-6000:], flush=True)
+
+
+def pytest(build, count, folder, ignore=()):
+    with tempfile.NamedTemporaryFile(suffix=".xml") as report:
+        argv = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rf",
+                f"--junitxml={report.name}", "--durations=8", str(ROOT / folder)]
+        argv += [f"--ignore={ROOT / folder / name}" for name in ignore]
+        try:
+            status = subprocess.run(argv, cwd=ROOT, env=environment(build), check=False,
+                                    timeout=SYSTEM_LIMIT_S).returncode
+        except subprocess.TimeoutExpired:
+            count.failed.append(f"{folder}: no end within {SYSTEM_LIMIT_S} s")
+            return
+        try:
+            cases = list(ET.parse(report.name).iter("testcase"))
+        except ET.ParseError:
+            cases = []
+    before = len(count.failed)
+    for case in cases:
+        name = f"{folder} {case.get('classname', '').split('.')[-1]}: {case.get('name')}"
+        skipped = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            count.failed.append(name)
+        elif skipped is not None:
+            count.skipped.append(f"{name}: {skipped.get('message', '')}")
+        else:
+            count.passed += 1
+    if status not in (0, 5) and len(count.failed) == before:
+        count.failed.append(f"{folder}: pytest ended with {status}")
+    if not cases:
+        count.failed.append(f"{folder}: no test was found")
+
+
+def examples(_build, count):
+    run = subprocess.run(["make", "-s", "-C", str(ROOT / "contrib" / "examples"), "check"], check=False)
+    if run.returncode:
+        count.failed.append("examples: the images differ from what their sources give")
+    else:
+        count.passed += 1
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--add")
+    parser.add_argument("stages", nargs="+", choices=["unit", "system", "source", "examples"])
+    args = parser.parse_args()
+    sanitized = args.build != "build"
+    count = Count()
+    stages = {
+        "unit": lambda: unit(args.build, count),
+        "system": lambda: pytest(args.build, count, "tests/system", ONCE if sanitized else ()),
+        "source": lambda: pytest(args.build, count, "tests/source"),
+        "examples": lambda: examples(args.build, count),
+    }
+    for stage in args.stages:
+        start = time.monotonic()
+        print(f"== {stage} ({args.build})", flush=True)
+        stages[stage]()
+        print(f"== {stage}: {time.monotonic() - start:.0f} s", flush=True)
+    mark = f" [{args.build}]" if sanitized else ""
+    for name in count.skipped:
+        print(f"SKIPPED {name}{mark}")
+    for name in count.failed:
+        print(f"FAILED {name}{mark}")
+    total = count
+    if args.add:
+        kept = Path(args.add)
+        before = json.loads(kept.read_text()) if kept.exists() else {"passed": 0, "failed": [], "skipped": []}
+        total = Count()
+        total.passed = before["passed"] + count.passed
+        total.failed = before["failed"] + count.failed
+        total.skipped = before["skipped"] + count.skipped
+        kept.write_text(json.dumps(vars(total)))
+    print(total.line(), flush=True)
+    return 1 if total.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
