@@ -53,7 +53,7 @@ static void check_show(struct slot *slot, const struct image_facts *facts, const
 	v->check = why->err == EMEDIUMTYPE || why->err == EPERM || why->err == ENOKEY
 		? image_facts_json(facts, NULL, sha256, size, 0, NULL, why->text)
 		: image_facts_json(facts, NULL, sha256, size, why->err, why->err ? why->text : NULL,
-				   why->err ? NULL : "yes");
+				   why->err ? NULL : "");
 	v->check_ns = mtime_after(v->check_ns);
 	view_publish(slot->card, view, slot->index, CHANGE_CHECK);
 }

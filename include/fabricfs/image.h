@@ -137,8 +137,8 @@ int image_suits(const struct image_facts *facts, const char *part, bool has_idco
 /*
  * One object in the spelling of `inspect --json` (DESIGN 5), without newline;
  * the caller frees. `err` 0 = sound, else the errno and reason are told;
- * file, sha256 and size as given (NULL/0 = null). fits: the sentence of
- * image_suits, or NULL = was not asked. NULL for lack of memory.
+ * file, sha256 and size as given (NULL/0 = null). fits: "" = it does, the sentence of
+ * image_suits = it does not, NULL = was not asked. NULL for lack of memory.
  */
 char *image_facts_json(const struct image_facts *facts, const char *file, const char *sha256,
 		       uint64_t size, int err, const char *reason, const char *fits);
