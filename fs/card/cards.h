@@ -81,6 +81,7 @@ enum change {
 	CHANGE_STATE = 1, CHANGE_ERROR = 2, CHANGE_LOADED = 4, CHANGE_FACTS = 8, CHANGE_RECORDS = 16,
 	CHANGE_ENDPOINTS = 32, CHANGE_CHECK = 64, CHANGE_ACCESS = 128, CHANGE_CARDS = 256 /* a card came or went */,
 	CHANGE_IO = 512, /* io readiness */ CHANGE_TELEMETRY = 1024, CHANGE_LEASE = 2048,
+	CHANGE_PROGRESS = 4096, /* the phase became idle or ceased to be */
 };
 /* dev -1: of no card. Set once before cards_start. */
 void cards_listen(void (*changed)(int dev, int slot, unsigned what));

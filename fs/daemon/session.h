@@ -121,12 +121,22 @@ struct saved_handle {
 			uint64_t size;
 		} reader;
 		struct {
-			/* Position after the record last given, and before it, with the
-			 * request it was given to: a resent read gets the same again. */
-			_Atomic uint64_t next, before, unique;
-			_Atomic uint64_t dropped;
+			/* Two positions in turn: pos[at] is the present one, the other that
+			 * before it. A read fills the other, then turns `at`; `unique` is the
+			 * request that moved there, so that a resent read gets the same again. */
+			struct {
+				uint64_t next;    /* number of the record last given */
+				uint64_t dropped; /* to be told before the next record */
+				uint64_t cut;     /* bytes of the next line that were given already */
+				uint64_t unique;
+				uint64_t len;     /* bytes given on the way here */
+			} pos[2];
+			_Atomic uint32_t at;
 			int32_t dev; /* -1 = all */
 		} follow;
+		struct {
+			uint64_t of; /* handle of the open that is polled */
+		} watch;
 		struct {
 			uint64_t load; /* the load that this open found */
 		} io;

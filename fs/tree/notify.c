@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * From changes of cards to the kernel: what it keeps is invalidated, who polls
+ * or follows is woken. One thread does all of it, because an invalidation may
+ * wait for a request that only a FUSE thread can answer, and because a change
+ * is told by the card's own thread, which must not wait for the kernel.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/daemon/session.h"
+#include "fs/tree/serve.h"
+
+#include <fabricfs/log.h>
+
+struct change_note {
+	struct change_note *next;
+	int dev, slot;
+	unsigned what;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+static pthread_t thread;
+/* All below: lock. */
+static bool running, connected, ending, kicked, taking_over;
+static struct change_note *notes, **notes_end = &notes;
+static uint64_t *again;
+static size_t again_len, again_cap;
+
+static _Atomic uint64_t count;
+
+/* Notifier only: cards whose every file was invalidated after a takeover. */
+static bool *refreshed;
+static size_t refreshed_len;
+
+uint64_t notify_count(void)
+{
+	return atomic_load(&count);
+}
+
+static void changed(int dev, int slot, unsigned what)
+{
+	struct change_note *note;
+
+	if (!what)
+		return;
+	/* The view is published by now: who asks from here on sees it. */
+	atomic_fetch_add(&count, 1);
+	pthread_mutex_lock(&lock);
+	for (note = notes; note; note = note->next)
+		if (note->dev == dev && note->slot == slot)
+			break;
+	if (note) {
+		note->what |= what;
+	} else if ((note = malloc(sizeof(*note)))) {
+		*note = (struct change_note){ .dev = dev, .slot = slot, .what = what };
+		*notes_end = note;
+		notes_end = &note->next;
+	} else {
+		log_error("no memory to tell of a change of dev%d: what the kernel keeps of it is old", dev);
+	}
+	pthread_cond_signal(&wake);
+	pthread_mutex_unlock(&lock);
+}
+
+void notify_again(uint64_t ino)
+{
+	pthread_mutex_lock(&lock);
+	if (again_len == again_cap) {
+		size_t cap = again_cap ? again_cap * 2 : 64;
+		uint64_t *more = realloc(again, cap * sizeof(*more));
+
+		if (!more) {
+			pthread_mutex_unlock(&lock);
+			return;
+		}
+		again = more;
+		again_cap = cap;
+	}
+	again[again_len++] = ino;
+	pthread_cond_signal(&wake);
+	pthread_mutex_unlock(&lock);
+}
+
+void notify_kick(void)
+{
+	pthread_mutex_lock(&lock);
+	kicked = true;
+	pthread_cond_signal(&wake);
+	pthread_mutex_unlock(&lock);
+}
+
+void notify_connected(void)
+{
+	pthread_mutex_lock(&lock);
+	connected = true;
+	pthread_cond_signal(&wake);
+	pthread_mutex_unlock(&lock);
+}
+
+/* --- the thread -------------------------------------------------------------------------- */
+
+static void rows_stale(const struct row *rows, unsigned len, const struct place *dir, unsigned what)
+{
+	for (unsigned i = 0; i < len; i++) {
+		uint64_t ino;
+
+		if (!(rows[i].changes & what) || !row_exists(&rows[i], dir))
+			continue;
+		ino = row_ino(&rows[i], dir);
+		if (attr_handed_out(ino))
+			session_notify_inode(ino);
+	}
+}
+
+static void slot_stale(int dev, int slot, unsigned what)
+{
+	struct place dir CLEANUP_PLACE = { 0 };
+
+	if (!place_open(&dir, node_make(NODE_CARD, (unsigned)dev, slot, FILE_DIR)))
+		rows_stale(card_rows, card_rows_len, &dir, what);
+}
+
+/* True once for each card: what the dead worker did not come to tell is told now. */
+static bool first_time(int dev)
+{
+	if (!taking_over || dev < 0)
+		return false;
+	if ((size_t)dev >= refreshed_len) {
+		size_t len = (size_t)dev + 64;
+		bool *more = realloc(refreshed, len * sizeof(*more));
+
+		if (!more)
+			return true;
+		memset(more + refreshed_len, 0, (len - refreshed_len) * sizeof(*more));
+		refreshed = more;
+		refreshed_len = len;
+	}
+	if (refreshed[dev])
+		return false;
+	refreshed[dev] = true;
+	return true;
+}
+
+static void tell(const struct change_note *note)
+{
+	const struct place top = { .kind = NODE_ROOT_KIND, .slot = -1, .file = TOP_ROOT };
+	unsigned what = note->what;
+
+	if (first_time(note->dev)) {
+		struct card *card = cards_find((unsigned)note->dev);
+
+		what = ~0u;
+		if (card) {
+			const struct card_view *view = card_view_get(card);
+			unsigned slots = view->slots_len;
+
+			card_view_put(view);
+			for (unsigned s = 0; s < slots; s++)
+				if ((int)s != note->slot)
+					slot_stale(note->dev, (int)s, what);
+			if (note->slot >= 0)
+				slot_stale(note->dev, -1, what);
+		}
+	}
+	if (note->dev >= 0) {
+		slot_stale(note->dev, note->slot, what);
+		/* Records of a slot are the card's too. */
+		if (note->slot >= 0 && (what & CHANGE_RECORDS))
+			slot_stale(note->dev, -1, CHANGE_RECORDS);
+		if (what & CHANGE_CARDS) {
+			char name[24];
+
+			snprintf(name, sizeof(name), "dev%d", note->dev);
+			session_notify_entry(NODE_ROOT, name);
+		}
+	}
+	rows_stale(top_rows, top_rows_len, &top, what);
+	watch_wake(note->dev, note->slot, what);
+	if (what & CHANGE_RECORDS)
+		follow_wake(note->dev);
+}
+
+static void *notifier(void *arg)
+{
+	bool first = true;
+
+	(void)arg;
+	pthread_mutex_lock(&lock);
+	while (!ending) {
+		struct change_note *list = notes;
+		uint64_t *nodes = again;
+		size_t len = again_len;
+		bool kick = kicked;
+
+		if (!connected || (!first && !list && !len && !kick)) {
+			pthread_cond_wait(&wake, &lock);
+			continue;
+		}
+		notes = NULL;
+		notes_end = &notes;
+		again = NULL;
+		again_len = again_cap = 0;
+		kicked = false;
+		pthread_mutex_unlock(&lock);
+
+		if (first && taking_over) {
+			watch_takeover();
+			follow_takeover();
+		}
+		first = false;
+		if (kick)
+			follow_wake(FOLLOW_NONE);
+		while (list) {
+			struct change_note *note = list;
+
+			list = note->next;
+			tell(note);
+			free(note);
+		}
+		for (size_t i = 0; i < len; i++)
+			session_notify_inode(nodes[i]);
+		free(nodes);
+		pthread_mutex_lock(&lock);
+	}
+	pthread_mutex_unlock(&lock);
+	return NULL;
+}
+
+int notify_start(bool takeover, struct reason *why)
+{
+	int err;
+
+	taking_over = takeover;
+	connected = ending = kicked = false;
+	cards_listen(changed);
+	err = pthread_create(&thread, NULL, notifier, NULL);
+	if (err)
+		return reason_set(why, err, "starting the notifier: %s", strerror(err));
+	running = true;
+	return 0;
+}
+
+void notify_stop(void)
+{
+	struct change_note *note;
+
+	if (!running)
+		return;
+	pthread_mutex_lock(&lock);
+	ending = true;
+	pthread_cond_signal(&wake);
+	pthread_mutex_unlock(&lock);
+	pthread_join(thread, NULL);
+	running = false;
+	cards_listen(NULL);
+	pthread_mutex_lock(&lock);
+	while ((note = notes)) {
+		notes = note->next;
+		free(note);
+	}
+	notes_end = &notes;
+	free(again);
+	again = NULL;
+	again_len = again_cap = 0;
+	pthread_mutex_unlock(&lock);
+	free(refreshed);
+	refreshed = NULL;
+	refreshed_len = 0;
+}

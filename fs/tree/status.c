@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * status and status.json: all cards at a glance. Rendered from the published
+ * views, so a sick card delays nothing.
+ */
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/tree/tables.h"
+
+#include <fabricfs/clock.h>
+
+/* --- the table --------------------------------------------------------------------------- */
+
+#define COLUMNS 8
+static const char *const heads[COLUMNS] = { "DEV", "STATE", "PART", "IMAGE", "LOADED", "TEMP", "POWER",
+					    "HOLDER" };
+
+struct table {
+	struct buf cells; /* NUL-separated, row by row */
+	unsigned widths[COLUMNS];
+	unsigned column;
+};
+
+/* A cell is one word, so that `awk '{print $4}'` finds it. */
+static void cell(struct table *t, const char *text)
+{
+	struct buf clean CLEANUP_BUF = BUF_INIT;
+	unsigned width = 0;
+
+	text_clean(*text ? text : "-", &clean);
+	if (buf_ok(&clean)) {
+		t->cells.failed = true;
+		return;
+	}
+	for (char *c = clean.data; *c; c++) {
+		if (*c == ' ')
+			*c = '_';
+		if (((unsigned char)*c & 0xc0) != 0x80)
+			width++;
+	}
+	buf_add(&t->cells, clean.data, clean.len + 1);
+	if (width > t->widths[t->column])
+		t->widths[t->column] = width;
+	t->column = (t->column + 1) % COLUMNS;
+}
+
+static void cell_sensor(struct table *t, const struct card_view *view, const char *name, const char *unit)
+{
+	struct buf b CLEANUP_BUF = BUF_INIT;
+
+	for (unsigned i = 0; view && i < view->sensors_len; i++) {
+		const char *s = view->sensors[i].name;
+
+		if (strcmp(s, name) && !(!strncmp(s, "model_", 6) && !strcmp(s + 6, name)))
+			continue;
+		sensor_format(&view->sensors[i], &b);
+		if (b.len) {
+			b.data[--b.len] = 0;
+			buf_adds(&b, unit);
+		}
+		break;
+	}
+	cell(t, b.len ? b.data : "");
+}
+
+static void table_slot(struct table *t, const struct card_view *view, const struct slot_view *self, int slot)
+{
+	char text[RFC3339_MAX];
+
+	if (slot < 0)
+		snprintf(text, sizeof(text), "dev%u", view->dev);
+	else
+		snprintf(text, sizeof(text), "dev%u/slots/%d", view->dev, slot);
+	cell(t, text);
+	cell(t, state_word(self->state));
+	cell(t, view->facts.part);
+	cell(t, self->loaded.sha256[0] ? self->loaded.name : "");
+	text[0] = 0;
+	if (self->loaded.sha256[0]) {
+		clock_rfc3339(self->loaded.loaded_at_ns, text);
+		/* Whole seconds are enough for people. */
+		if (strlen(text) > 19) {
+			text[19] = 'Z';
+			text[20] = 0;
+		}
+	}
+	cell(t, text);
+	cell_sensor(t, slot < 0 ? view : NULL, "temp_celsius", "C");
+	cell_sensor(t, slot < 0 ? view : NULL, "power_watts", "W");
+	cell(t, "");
+}
+
+void format_status(const struct place *p, struct buf *out)
+{
+	struct table t = { .cells = BUF_INIT };
+	const char *at;
+	unsigned column = 0;
+
+	(void)p;
+	for (unsigned i = 0; i < COLUMNS; i++)
+		cell(&t, heads[i]);
+	for (unsigned i = 0; i < cards_count(); i++) {
+		struct card *card = cards_nth(i);
+
+		if (!card)
+			continue;
+
+		const struct card_view *view = card_view_get(card);
+
+		table_slot(&t, view, &view->self, -1);
+		for (unsigned s = 0; s < view->slots_len; s++)
+			table_slot(&t, view, &view->slots[s], (int)s);
+		card_view_put(view);
+	}
+	if (buf_ok(&t.cells)) {
+		out->failed = true;
+		buf_free(&t.cells);
+		return;
+	}
+	for (at = t.cells.data; at < t.cells.data + t.cells.len; at += strlen(at) + 1) {
+		unsigned width = 0;
+
+		buf_adds(out, at);
+		if (column == COLUMNS - 1) {
+			buf_adds(out, "\n");
+			column = 0;
+			continue;
+		}
+		for (const char *c = at; *c; c++)
+			width += ((unsigned char)*c & 0xc0) != 0x80;
+		buf_addf(out, "%*s", (int)(t.widths[column] - width + 2), "");
+		column++;
+	}
+	buf_free(&t.cells);
+}
+
+/* --- JSON ---------------------------------------------------------------------------------- */
+
+/* Unknown is null, as in inspect --json. */
+static json_t *text_or_null(const char *text)
+{
+	struct buf clean CLEANUP_BUF = BUF_INIT;
+
+	if (!text || !*text)
+		return json_null();
+	text_clean(text, &clean);
+	return buf_ok(&clean) ? json_null() : json_string(clean.data);
+}
+
+static void put(json_t *o, const char *key, json_t *value)
+{
+	json_object_set_new(o, key, value);
+}
+
+static json_t *json_time(int64_t ns)
+{
+	char text[RFC3339_MAX];
+
+	clock_rfc3339(ns, text);
+	return text_or_null(text);
+}
+
+static json_t *json_loaded(const struct slot_view *self)
+{
+	const struct loaded *l = &self->loaded;
+	json_t *o;
+
+	if (!l->sha256[0])
+		return json_null();
+	o = json_object();
+	put(o, "name", text_or_null(l->name));
+	put(o, "sha256", text_or_null(l->sha256));
+	put(o, "size", json_integer((json_int_t)l->size));
+	put(o, "format", text_or_null(l->format));
+	put(o, "part", text_or_null(l->part));
+	put(o, "design", text_or_null(l->design));
+	put(o, "tool", text_or_null(l->tool));
+	put(o, "built", text_or_null(l->built));
+	put(o, "source", text_or_null(l->source));
+	put(o, "loaded_at", json_time(l->loaded_at_ns));
+	put(o, "loaded_by", text_or_null(l->loaded_by));
+	put(o, "duration_ms", json_integer(l->duration_ms));
+	put(o, "confirmed_by", text_or_null(l->confirmed_by));
+	return o;
+}
+
+static json_t *json_progress(struct card *card, int slot)
+{
+	json_t *o = json_object();
+	struct progress now;
+
+	card_progress(card, slot, &now);
+	if (now.phase == PHASE_IDLE)
+		now.done = now.total = 0;
+	put(o, "phase", json_string(phase_word(now.phase)));
+	put(o, "done", json_integer((json_int_t)now.done));
+	put(o, "total", json_integer((json_int_t)now.total));
+	return o;
+}
+
+static const char *source_word(enum card_source source)
+{
+	switch (source) {
+	case CARD_SENSOR: return "sensor";
+	case CARD_MEASURED: return "measured";
+	case CARD_DECODED: return "decoded";
+	case CARD_MODEL: return "model";
+	}
+	return "sensor";
+}
+
+static json_t *json_sensors(const struct card_view *view)
+{
+	json_t *all = json_object();
+
+	for (unsigned i = 0; i < view->sensors_len; i++) {
+		const struct card_sensor *s = &view->sensors[i];
+		struct buf shown CLEANUP_BUF = BUF_INIT;
+		json_t *o = json_object();
+
+		/* The same digits as the file: 3.3 and not 3.2999999523. */
+		sensor_format(s, &shown);
+		put(o, "value", shown.len ? json_real(strtod(shown.data, NULL)) : json_null());
+		put(o, "source", json_string(source_word(s->source)));
+		put(o, "time", json_time(view->sensors_ns));
+		if (json_object_set_new(all, s->name, o))
+			continue; /* not UTF-8: it has no file either */
+	}
+	return all;
+}
+
+static void put_error(json_t *o, const char *error)
+{
+	/* Known to be empty, so not null. */
+	put(o, "error", *error ? text_or_null(error) : json_string(""));
+}
+
+static json_t *json_slot(struct card *card, const struct slot_view *self, int slot)
+{
+	json_t *o = json_object();
+
+	put(o, "slot", json_integer(slot));
+	put(o, "state", json_string(state_word(self->state)));
+	put_error(o, self->error);
+	put(o, "progress", json_progress(card, slot));
+	put(o, "loaded", json_loaded(self));
+	put(o, "lease", json_null());
+	return o;
+}
+
+static json_t *json_card(struct card *card, const struct card_view *view)
+{
+	const struct card_facts *f = &view->facts;
+	json_t *o = json_object(), *slots = json_array(), *can = json_object();
+	char text[32];
+
+	snprintf(text, sizeof(text), "dev%u", view->dev);
+	put(o, "dev", json_string(text));
+	put(o, "name", text_or_null(view->name));
+	put(o, "vendor", text_or_null(f->vendor));
+	put(o, "part", text_or_null(f->part));
+	text[0] = 0;
+	if (f->has_idcode)
+		snprintf(text, sizeof(text), "%08x", (unsigned)f->idcode);
+	put(o, "idcode", text_or_null(text));
+	put(o, "serial", text_or_null(f->serial));
+	put(o, "board", text_or_null(f->board));
+	put(o, "backend", text_or_null(view->backend));
+	put(o, "location", text_or_null(f->location));
+	put(o, "state", json_string(state_word(view->self.state)));
+	put_error(o, view->self.error);
+	put(o, "progress", json_progress(card, -1));
+	put(o, "loaded", json_loaded(&view->self));
+	put(o, "lease", json_null());
+	put(o, "telemetry", json_sensors(view));
+	put(can, "clear", json_boolean(f->can & CARD_CAN_CLEAR));
+	put(can, "partial", json_boolean(f->can & CARD_CAN_PARTIAL));
+	put(can, "readback", json_boolean(f->can & CARD_CAN_READBACK));
+	put(can, "reset", json_boolean(f->can & CARD_CAN_RESET));
+	put(o, "capabilities", can);
+	put(o, "execution", text_or_null(f->execution));
+	for (unsigned s = 0; s < view->slots_len; s++)
+		json_array_append_new(slots, json_slot(card, &view->slots[s], (int)s));
+	put(o, "slots", slots);
+	return o;
+}
+
+void format_status_json(const struct place *p, struct buf *out)
+{
+	json_t *o = json_object(), *cards = json_array();
+	char *text;
+
+	(void)p;
+	put(o, "version", json_string(FABRICFS_VERSION));
+	put(o, "time", json_time(clock_now_ns()));
+	for (unsigned i = 0; i < cards_count(); i++) {
+		struct card *card = cards_nth(i);
+
+		if (!card)
+			continue;
+
+		const struct card_view *view = card_view_get(card);
+
+		json_array_append_new(cards, json_card(card, view));
+		card_view_put(view);
+	}
+	put(o, "cards", cards);
+	put(o, "repositories", json_array());
+	text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));
+	json_decref(o);
+	if (!text) {
+		out->failed = true;
+		return;
+	}
+	buf_adds(out, text);
+	buf_adds(out, "\n");
+	free(text);
+}
