@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The examples of README and the example configurations are true: `console` blocks are run."""
+import os
+import re
+import shutil
+
+import pytest
+
+from harness import BIN, run, shell
+from images import ROOT
+
+
+def consoles(text):
+    """[(command, expected output)] of every ```console block."""
+    steps = []
+    for block in re.findall(r"^```console\n(.*?)^```", text, re.M | re.S):
+        for line in block.splitlines(keepends=True):
+            if line.startswith("$ "):
+                steps.append([line[2:].rstrip("\n"), ""])
+            else:
+                steps[-1][1] += line
+    return steps
+
+
+def test_the_consoles_of_readme_say_what_really_happens(fpga):
+    fabric = fpga(sim=1)
+    steps = consoles((ROOT / "README.md").read_text())
+    assert len(steps) > 5
+    for command, expected in steps:
+        done = shell(command.replace("/fpga", str(fabric.mount)), cwd=ROOT, env=dict(os.environ, LC_ALL="C"))
+        told = (done.stdout + done.stderr).replace(str(fabric.mount), "/fpga").rstrip("\n")
+        assert told == expected.rstrip("\n"), command
+        assert (done.returncode == 0) == (not expected.startswith("cp: ")), command
+
+
+def yaml_blocks(text):
+    return re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S)
+
+
+def check_config(path):
+    return run([str(BIN), "check-config", str(path)])
+
+
+@pytest.mark.parametrize("name", ["contrib/fabricfs.yaml.example", "contrib/examples/icestick.yaml"])
+def test_an_example_configuration_is_taken(name):
+    done = check_config(ROOT / name)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{ROOT / name}: 1 card\n"
+
+
+def test_the_configurations_of_readme_and_man_page_are_taken(tmp_path):
+    pod = (ROOT / "fs" / "daemon" / "fabricfs.8.pod").read_text()
+    section = pod.split("=head1 FABRICFS.YAML")[1].split("=head1")[0]
+    example = "".join(line[4:] + "\n" for line in section.splitlines() if line.startswith("    "))
+    blocks = yaml_blocks((ROOT / "README.md").read_text()) + [example]
+    assert len(blocks) >= 2 and all("cards:" in b for b in blocks)
+    for text in blocks:
+        (tmp_path / "f.yaml").write_text(text)
+        done = check_config(tmp_path / "f.yaml")
+        assert done.returncode == 0, done.stderr
+
+
+def test_install_and_uninstall_leave_nothing_behind(tmp_path):
+    root = tmp_path / "root"
+    for target in ("install", "uninstall"):
+        done = run(["make", "-s", "-C", str(ROOT), target, f"DESTDIR={root}", "prefix=/usr"])
+        assert done.returncode == 0, done.stderr
+        files = sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+        if target == "uninstall":
+            assert not files
+            break
+        assert "usr/bin/fabricfs" in files and "usr/share/man/man8/fabricfs.8" in files
+        done = run([str(root / "usr/bin/fabricfs"), "--version"])
+        assert done.stdout.startswith("fabricfs ")
+        unit = (root / "usr/lib/systemd/system/fabricfs.service").read_text()
+        assert "ExecStart=/usr/bin/fabricfs -f /fpga" in unit
+
+
+def test_every_word_of_completion_is_an_option():
+    text = (ROOT / "contrib" / "completion" / "fabricfs.bash").read_text()
+    assert shutil.which("bash")
+    done = run([str(BIN), "--help"])
+    line = re.search(r'\*\) words="([^"]*)"', text).group(1)
+    for word in line.split():
+        assert word in done.stdout, word
