@@ -192,6 +192,8 @@ void card_gone(struct card *card, const struct reason *why);
 void card_resolve(struct card *card);
 
 /* --- telemetry.c ------------------------------------------------------------------------------ */
+/* Ask the card now (actor): positive errno or 0. */
+int telemetry_read(struct card *card);
 /* Expire waits; returns ns until the next deadline or -1. Main thread. */
 int64_t telemetry_expire(struct card *card, int64_t now);
 

@@ -193,6 +193,8 @@ void card_take_up(struct card *card)
 	show_facts(card, &facts);
 	compare_all(card, back ? "restored after the card came back" : "restored after a start");
 	card->fresh = false;
+	/* So that telemetry/ has its names before anybody asked for a value. */
+	telemetry_read(card);
 }
 
 void card_lost(struct card *card, const struct reason *why)

@@ -31,33 +31,33 @@ static void waits_answer(struct card *card, int err)
 	}
 }
 
-static void telemetry_read(struct card *card, struct job *job, bool end)
+int telemetry_read(struct card *card)
 {
 	struct reason why = { 0 };
 	struct card_view *view;
 	int n;
 
-	free(job);
-	if (end || !card->handle || !card->backend->telemetry) {
-		waits_answer(card, ENODEV);
-		return;
-	}
+	if (!card->handle || !card->backend->telemetry)
+		return ENODEV;
 	view = view_edit(card);
-	if (!view) {
-		waits_answer(card, ENOMEM);
-		return;
-	}
+	if (!view)
+		return ENOMEM;
 	n = card->backend->telemetry(card->handle, view->sensors, CARD_SENSORS_MAX, &why);
 	if (n < 0) {
 		log_warn("dev%u: telemetry: %s", card->dev, why.text);
 		view_free(view);
-		waits_answer(card, -n);
-		return;
+		return -n;
 	}
 	view->sensors_len = (unsigned)n;
 	view->sensors_ns = clock_now_ns();
 	view_publish(card, view, -1, CHANGE_TELEMETRY);
-	waits_answer(card, 0);
+	return 0;
+}
+
+static void telemetry_run(struct card *card, struct job *job, bool end)
+{
+	free(job);
+	waits_answer(card, end ? ENODEV : telemetry_read(card));
 }
 
 void card_telemetry_refresh(struct card *card, void (*done)(void *arg, int err), void *arg)
@@ -86,7 +86,7 @@ void card_telemetry_refresh(struct card *card, void (*done)(void *arg, int err),
 	}
 	*w = (struct telemetry_wait){ .done = done, .arg = arg,
 				      .deadline_ns = clock_mono_ns() + WAIT_MAX_NS };
-	*job = (struct job){ .run = telemetry_read };
+	*job = (struct job){ .run = telemetry_run };
 	pthread_mutex_lock(&card->lock);
 	w->next = card->waits;
 	card->waits = w;
