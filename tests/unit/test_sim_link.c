@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #define MS 1000000
 
@@ -379,6 +380,7 @@ static void a_leftover_socket_is_replaced(void **state)
 	sim_backend.close(rig->card, false);
 	rig->card = NULL;
 	assert_int_equal(kill((pid_t)pid, SIGKILL), 0);
+	assert_int_equal(waitpid((pid_t)pid, NULL, 0), pid);
 	snprintf(path, sizeof(path), "%s/card-7.sock", rig->folder);
 	assert_int_equal(stat(path, &st), 0);
 	rig_open(rig);

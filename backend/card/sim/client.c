@@ -41,8 +41,7 @@ struct client {
 	int sock;       /* -1: lost */
 	int epoll;      /* what the actor polls: sock and event */
 	int event;      /* something is to be finished that no message announces */
-	pid_t child;    /* 0: the process was started by another worker */
-	pid_t pid;
+	pid_t pid;      /* 0: not known for certain */
 	uint64_t instance;
 	uint32_t seq;
 	uint8_t *packet;
@@ -262,6 +261,18 @@ int client_call(struct client *c, struct proto_msg *msg, int fd, struct card_run
 	}
 }
 
+/* Its pid, if the kernel says the same: it is waited for, and killed if need be. */
+static pid_t client_peer(const struct client *c, uint64_t told)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(c->sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.pid <= 1 ||
+	    (uint64_t)peer.pid != told)
+		return 0;
+	return peer.pid;
+}
+
 /* Connect and greet. *same: it is the process that was there before. */
 static int client_connect(struct client *c, bool *same, struct reason *why)
 {
@@ -283,10 +294,8 @@ static int client_connect(struct client *c, bool *same, struct reason *why)
 		if (err)
 			return err;
 		c->sock = sock;
-		if (child) {
-			c->child = child;
+		if (child)
 			c->started_ns = clock_mono_ns();
-		}
 		if (epoll_ctl(c->epoll, EPOLL_CTL_ADD, sock, &ev) < 0) {
 			err = reason_set(why, errno, "epoll_ctl: %s", strerror(errno));
 			client_lose(c);
@@ -296,16 +305,13 @@ static int client_connect(struct client *c, bool *same, struct reason *why)
 		if (!err) {
 			*same = reply.arg[0] == c->instance;
 			c->instance = reply.arg[0];
-			c->pid = (pid_t)reply.arg[1];
-			if (c->pid != c->child)
-				c->child = 0;
-		} else if (c->child) {
+			c->pid = child ? child : client_peer(c, reply.arg[1]);
+		} else if (child) {
 			char how[32];
 
 			client_lose(c);
-			if (spawn_wait(c->child, true, ENDED_MS, how, sizeof(how)) && *how)
+			if (spawn_wait(child, ENDED_MS, how, sizeof(how)) && *how)
 				reason_set(why, EIO, "the simulated card's process ended at once, %s", how);
-			c->child = 0;
 		}
 	}
 	if (err)
@@ -459,8 +465,8 @@ static unsigned client_revive(struct client *c, struct reason *why)
 	bool same = false;
 	int err;
 
-	if (c->child && spawn_wait(c->child, true, ENDED_MS, how, sizeof(how)))
-		c->child = 0;
+	if (c->pid)
+		spawn_wait(c->pid, ENDED_MS, how, sizeof(how));
 	c->short_lives = clock_mono_ns() - c->started_ns < SHORT_NS ? c->short_lives + 1 : 0;
 	if (c->short_lives >= SHORT_LIVES) {
 		reason_set(why, ENODEV, "the simulated card's process ended%s%s, %u times right after its start",
@@ -502,11 +508,11 @@ void client_close(struct client *c, bool last)
 {
 	struct proto_msg quit = { .type = PROTO_QUIT };
 
-	if (last && c->sock >= 0 && client_send(c, &quit, -1) == 0 &&
-	    !spawn_wait(c->pid, c->child == c->pid, QUIT_MS, NULL, 0)) {
+	if (last && c->sock >= 0 && client_send(c, &quit, -1) == 0 && c->pid &&
+	    !spawn_wait(c->pid, QUIT_MS, NULL, 0)) {
 		log_warn("the simulated card's process %d does not end, it is killed", (int)c->pid);
 		kill(c->pid, SIGKILL);
-		spawn_wait(c->pid, c->child == c->pid, ENDED_MS, NULL, 0);
+		spawn_wait(c->pid, ENDED_MS, NULL, 0);
 	}
 	client_lose(c);
 	client_io_finish(c);

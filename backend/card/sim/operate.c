@@ -5,7 +5,8 @@
  * The clock runs while an operation waits for the design or while the design
  * may still be at work for the last one, and stops for good when the design is
  * at rest. A design with a free-running counter never is: then it stops
- * WANT_NS after the last byte, or WANT_CYCLES after the last register access.
+ * WANT_NS after the last byte or write to a register, and WANT_CYCLES after a
+ * register was merely read, so that looking at a counter costs next to nothing.
  * Times are processor time, so that a busy machine does not change results.
  *
  * Operations of one endpoint are served in their order, one at a time.
@@ -24,6 +25,8 @@
 #define PATIENCE_NS   500000000
 #define LAZY_NS       18000000
 #define OPS_MAX       64
+/* Cycles between two looks at the socket while no operation is waiting. */
+#define WANT_SLICE    256
 
 int64_t process_cpu_ns(void)
 {
@@ -84,9 +87,9 @@ static void op_end(struct process *p, struct op *op, int err)
 	else if (op->moved || (op->endpoint == CARD_REGS && !op->cancelled))
 		ledger_set(&p->ledger, op->id, true, op->moved ? 0 : err, op->moved,
 			   read ? op->data : NULL, read ? op->moved : 0);
-	if (op->endpoint == CARD_REGS)
+	if (op->endpoint == CARD_REGS && read)
 		p->want_cycles = WANT_CYCLES;
-	else if (op->moved || op->endpoint == CARD_TX)
+	else if (op->moved || op->endpoint != CARD_RX)
 		p->want_until = process_cpu_ns() + WANT_NS;
 	io_reply(p, op->seq, err, op->moved, read ? op->data : NULL, read ? op->moved : 0);
 	op_free(p, op);
@@ -350,8 +353,8 @@ static void clock_run(struct process *p)
 	uint64_t n = p->slice;
 	int64_t start = process_cpu_ns();
 
-	if (!p->ops && p->want_cycles && p->want_until <= start && n > p->want_cycles)
-		n = p->want_cycles;
+	if (!p->ops && n > WANT_SLICE)
+		n = WANT_SLICE;
 	fabric_counters(p->fabric, &before);
 	board_run(p->board, n,
 		  BOARD_STOP_ACCESS | BOARD_STOP_TAKEN | (rx ? BOARD_STOP_SENT : 0),
@@ -395,6 +398,9 @@ int64_t ops_run(struct process *p)
 		if (now >= end)
 			return p->ops && now - p->last_move > PATIENCE_NS ? LAZY_NS : 0;
 		clock_run(p);
+		/* Nobody waits: the next message should not either. */
+		if (!p->ops)
+			return 0;
 	}
 }
 

@@ -215,6 +215,11 @@ int sim_card_main(int argc, char **argv)
 	fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC);
 	fcntl(FOLDER_FD, F_SETFD, FD_CLOEXEC);
 	fcntl(LISTEN_FD, F_SETFL, O_NONBLOCK);
+	/* Once more: from now on the kernel tells those who connect this process as their peer. */
+	if (listen(LISTEN_FD, 8) < 0) {
+		log_error("listening: %m");
+		return 1;
+	}
 	if (getrandom(&p.instance, sizeof(p.instance), 0) != sizeof(p.instance))
 		p.instance = (uint64_t)clock_now_ns() ^ (uint64_t)getpid() << 48;
 	p.packet = malloc(PROTO_MAX);

@@ -140,7 +140,7 @@ int spawn_connect(const struct card_host *host, int *sock, pid_t *child, struct 
 	return 0;
 }
 
-bool spawn_wait(pid_t pid, bool child, int ms, char *how, size_t size)
+bool spawn_wait(pid_t pid, int ms, char *how, size_t size)
 {
 	int pidfd CLEANUP_FD = pidfd_open(pid, 0);
 	struct pollfd poller = { .fd = pidfd, .events = POLLIN };
@@ -154,7 +154,8 @@ bool spawn_wait(pid_t pid, bool child, int ms, char *how, size_t size)
 		;
 	if (!poller.revents)
 		return false;
-	if (child && waitpid(pid, &status, WNOHANG) == pid && how) {
+	/* Not our child if an earlier worker started it; then there is nothing to collect. */
+	if (waitpid(pid, &status, WNOHANG) == pid && how) {
 		if (WIFSIGNALED(status))
 			snprintf(how, size, "by signal %d", WTERMSIG(status));
 		else

@@ -14,8 +14,8 @@
  */
 int spawn_connect(const struct card_host *host, int *sock, pid_t *child, struct reason *why);
 
-/* Wait up to ms for a process to end; reaps it if it is our child. *how (16
- * bytes or more, may be NULL): how it ended, "" = not known. True when it is gone. */
-bool spawn_wait(pid_t pid, bool child, int ms, char *how, size_t size);
+/* Wait up to ms for a process to end; reaps it if it is our child. *how (may be
+ * NULL): how it ended, "" = not known. True when it is gone. */
+bool spawn_wait(pid_t pid, int ms, char *how, size_t size);
 
 #endif
