@@ -107,6 +107,7 @@ static void *actor_main(void *arg)
 	snprintf(name, sizeof(name), "card-%u", card->dev);
 	pthread_setname_np(pthread_self(), name);
 	card_take_up(card);
+	cards_taken_up();
 
 	while (!ending) {
 		struct job *job = actor_next(card, &ending);

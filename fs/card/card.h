@@ -202,6 +202,8 @@ int64_t telemetry_expire(struct card *card, int64_t now);
 void blobs_hold(void);
 void blobs_release(struct store *store);
 
+/* This card was taken up (or could not be). Actor, once. */
+void cards_taken_up(void);
 /* Ask main for a tick soon: a deadline came up. Any thread. */
 void cards_kick(void);
 

@@ -307,6 +307,35 @@ int cards_start(const struct config *config, struct store *store, bool fresh, st
 	return 0;
 }
 
+static pthread_mutex_t taken_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t taken_cond = PTHREAD_COND_INITIALIZER;
+static unsigned taken_up;
+
+void cards_taken_up(void)
+{
+	pthread_mutex_lock(&taken_lock);
+	taken_up++;
+	pthread_cond_signal(&taken_cond);
+	pthread_mutex_unlock(&taken_lock);
+}
+
+void cards_settle(int max_ms)
+{
+	struct timespec deadline;
+
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += max_ms / 1000;
+	deadline.tv_nsec += max_ms % 1000 * 1000000L;
+	if (deadline.tv_nsec >= 1000000000L) {
+		deadline.tv_sec++;
+		deadline.tv_nsec -= 1000000000L;
+	}
+	pthread_mutex_lock(&taken_lock);
+	while (taken_up < cards_len && !pthread_cond_timedwait(&taken_cond, &taken_lock, &deadline))
+		;
+	pthread_mutex_unlock(&taken_lock);
+}
+
 /* --- the end ----------------------------------------------------------------------------- */
 
 static void card_end(struct card *card, bool last)
@@ -353,6 +382,7 @@ void cards_stop(bool last)
 	free(cards);
 	cards = NULL;
 	cards_len = 0;
+	taken_up = 0;
 	close(timer_fd);
 	timer_fd = -1;
 }

@@ -20,6 +20,9 @@ struct card;
  * policy `restore` applies; else a worker is taking over. Main thread, once.
  */
 int cards_start(const struct config *config, struct store *store, bool fresh, struct reason *why);
+/* Wait until every card was asked once what it has, so that who mounts sees more than
+ * `unknown`; at most max_ms, a sick card delays nobody longer. Main thread. */
+void cards_settle(int max_ms);
 /*
  * End: refuse new programming, finish what runs (at most 30 s), close the
  * backends. `last`: fabricfs itself ends, card processes too. Main thread.

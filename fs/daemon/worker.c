@@ -152,6 +152,9 @@ static void limits_raise(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Who mounts sees the cards as they are, unless one takes longer than this. */
+#define SETTLE_MS 2000
+
 static unsigned threads_wanted(const struct worker *w)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -202,7 +205,12 @@ static int worker_start(struct worker *w, struct reason *why)
 	if ((err = cards_start(w->config, w->store, w->fresh, why)))
 		return err;
 	w->cards = true;
-	return loop_start(w->se, threads_wanted(w), w->event_fd, why);
+	if ((err = loop_start(w->se, threads_wanted(w), w->event_fd, why)))
+		return err;
+	/* Requests are served already; only the word that all is ready waits. */
+	if (w->fresh)
+		cards_settle(SETTLE_MS);
+	return 0;
 }
 
 /* --- main thread ------------------------------------------------------------------------------ */
