@@ -35,7 +35,56 @@ static void tree_init(void *userdata, struct fuse_conn_info *conn)
 	notify_connected();
 }
 
+/* What waits for the card's thread to read the sensors: an open of telemetry/<name>, and, as
+ * long as they were never read and so have no names yet, listing and look-up. */
+struct sensor_wait {
+	fuse_req_t req;
+	uint64_t ino;
+	struct fuse_file_info fi;
+	char name[]; /* looked up */
+};
+
+static bool sensors_unread(const struct place *p)
+{
+	return p->kind == NODE_CARD && p->file == FILE_TELEMETRY_DIR && !p->view->sensors_ns;
+}
+
+static void sensors_wait(fuse_req_t req, const struct place *p, const char *name,
+			 const struct fuse_file_info *fi, void (*done)(void *arg, int err))
+{
+	size_t len = strlen(name);
+	struct sensor_wait *wait = calloc(1, sizeof(*wait) + len + 1);
+
+	if (!wait) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	wait->req = req;
+	wait->ino = p->ino;
+	if (fi)
+		wait->fi = *fi;
+	memcpy(wait->name, name, len);
+	card_telemetry_refresh(p->card, done, wait);
+}
+
 /* --- look-up and attributes ------------------------------------------------------------- */
+
+static void lookup_ready(void *arg, int err)
+{
+	struct sensor_wait *wait = arg;
+	struct place dir CLEANUP_PLACE = { 0 };
+	uint64_t ino;
+
+	(void)err; /* however the reading ended: there is the name or there is not */
+	err = place_open(&dir, wait->ino);
+	if (!err)
+		err = dir_lookup(&dir, wait->name, 0, &ino);
+	if (err)
+		fuse_reply_err(wait->req, -err);
+	else
+		tree_reply_entry(wait->req, ino);
+	free(wait);
+}
 
 static void tree_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
@@ -43,6 +92,10 @@ static void tree_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	uint64_t ino;
 	int err = place_open(&dir, parent);
 
+	if (!err && sensors_unread(&dir)) {
+		sensors_wait(req, &dir, name, NULL, lookup_ready);
+		return;
+	}
 	if (!err)
 		err = dir_lookup(&dir, name, fuse_req_ctx(req)->pid, &ino);
 	if (err)
@@ -138,13 +191,6 @@ static void tree_statfs(fuse_req_t req, fuse_ino_t ino)
 
 /* --- open, read, close --------------------------------------------------------------------- */
 
-/* An open of telemetry/<name> that waits for the card's thread to read the sensors. */
-struct sensor_open {
-	fuse_req_t req;
-	uint64_t ino;
-	struct fuse_file_info fi;
-};
-
 static void reply_snapshot(fuse_req_t req, const struct place *p, struct fuse_file_info *fi)
 {
 	int err;
@@ -161,16 +207,16 @@ static void reply_snapshot(fuse_req_t req, const struct place *p, struct fuse_fi
 
 static void sensor_ready(void *arg, int err)
 {
-	struct sensor_open *open = arg;
+	struct sensor_wait *wait = arg;
 	struct place p CLEANUP_PLACE = { 0 };
 
 	if (!err)
-		err = -place_open(&p, open->ino);
+		err = -place_open(&p, wait->ino);
 	if (err)
-		fuse_reply_err(open->req, errno_public(err));
+		fuse_reply_err(wait->req, errno_public(err));
 	else
-		reply_snapshot(open->req, &p, &open->fi);
-	free(open);
+		reply_snapshot(wait->req, &p, &wait->fi);
+	free(wait);
 }
 
 static void tree_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -201,14 +247,7 @@ static void tree_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	if (p.kind == NODE_SENSOR) {
-		struct sensor_open *open = malloc(sizeof(*open));
-
-		if (!open) {
-			fuse_reply_err(req, ENOMEM);
-			return;
-		}
-		*open = (struct sensor_open){ .req = req, .ino = ino, .fi = *fi };
-		card_telemetry_refresh(p.card, sensor_ready, open);
+		sensors_wait(req, &p, "", fi, sensor_ready);
 		return;
 	}
 	if (p.row && p.row->keep == KEEP_VALUE) {
@@ -363,6 +402,15 @@ static void tree_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 
 /* --- folders ------------------------------------------------------------------------------- */
 
+static void listing_ready(void *arg, int err)
+{
+	struct sensor_wait *wait = arg;
+
+	(void)err; /* then the folder is empty */
+	fuse_reply_open(wait->req, &wait->fi);
+	free(wait);
+}
+
 static void tree_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct place p CLEANUP_PLACE = { 0 };
@@ -375,7 +423,10 @@ static void tree_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *
 		return;
 	}
 	fi->fh = session_number(); /* listed at its first read */
-	fuse_reply_open(req, fi);
+	if (sensors_unread(&p))
+		sensors_wait(req, &p, "", fi, listing_ready);
+	else
+		fuse_reply_open(req, fi);
 }
 
 static size_t entry_add(fuse_req_t req, char *out, size_t room, const struct packed *e, bool plus)

@@ -69,6 +69,7 @@ static void cell_sensor(struct table *t, const struct card_view *view, const cha
 
 static void table_slot(struct table *t, const struct card_view *view, const struct slot_view *self, int slot)
 {
+	const struct loaded *loaded = &self->loaded;
 	char text[RFC3339_MAX];
 
 	if (slot < 0)
@@ -78,10 +79,12 @@ static void table_slot(struct table *t, const struct card_view *view, const stru
 	cell(t, text);
 	cell(t, state_word(self->state));
 	cell(t, view->facts.part);
-	cell(t, self->loaded.sha256[0] ? self->loaded.name : "");
+	/* What has no name is told by the beginning of its hash. */
+	text_copy(text, 13, loaded->sha256);
+	cell(t, !text[0] ? "" : loaded->name[0] ? loaded->name : loaded->design[0] ? loaded->design : text);
 	text[0] = 0;
-	if (self->loaded.sha256[0]) {
-		clock_rfc3339(self->loaded.loaded_at_ns, text);
+	if (loaded->sha256[0]) {
+		clock_rfc3339(loaded->loaded_at_ns, text);
 		/* Whole seconds are enough for people. */
 		if (strlen(text) > 19) {
 			text[19] = 'Z';
@@ -224,7 +227,9 @@ static json_t *json_sensors(const struct card_view *view)
 
 		/* The same digits as the file: 3.3 and not 3.2999999523. */
 		sensor_format(s, &shown);
-		put(o, "value", shown.len ? json_real(strtod(shown.data, NULL)) : json_null());
+		put(o, "value", !shown.len ? json_null() :
+				strchr(shown.data, '.') ? json_real(strtod(shown.data, NULL)) :
+							  json_integer(strtoll(shown.data, NULL, 10)));
 		put(o, "source", json_string(source_word(s->source)));
 		put(o, "time", json_time(view->sensors_ns));
 		if (json_object_set_new(all, s->name, o))
