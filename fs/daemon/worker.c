@@ -154,6 +154,8 @@ static void limits_raise(void)
 
 /* Who mounts sees the cards as they are, unless one takes longer than this. */
 #define SETTLE_MS 2000
+/* A sick card may not hold up the others longer than this when a worker takes over. */
+#define TAKE_OVER_MS 250
 
 static unsigned threads_wanted(const struct worker *w)
 {
@@ -205,6 +207,10 @@ static int worker_start(struct worker *w, struct reason *why)
 	if ((err = cards_start(w->config, w->store, w->fresh, why)))
 		return err;
 	w->cards = true;
+	/* Taking over: whoever has io/ open must not find it gone because the card was
+	 * not asked yet. Requests wait in the kernel meanwhile. */
+	if (!w->fresh)
+		cards_settle(TAKE_OVER_MS);
 	if ((err = loop_start(w->se, threads_wanted(w), w->event_fd, why)))
 		return err;
 	/* Requests are served already; only the word that all is ready waits. */
