@@ -77,6 +77,7 @@ struct card {
 	int cancel_fd;     /* eventfd: readable ends the run in progress */
 
 	pthread_mutex_t lock;
+	pthread_cond_t released; /* an upload is gone: its slot may be free */
 	struct job *jobs, **jobs_end;
 	bool ending;       /* no new jobs; set by cards_stop */
 	struct telemetry_wait *waits;

@@ -228,6 +228,7 @@ static int card_new(const struct config *config, const struct config_card *cc, s
 		return reason_set(why, ENOMEM, "no memory for a card");
 	card->wake_fd = card->cancel_fd = -1;
 	pthread_mutex_init(&card->lock, NULL);
+	pthread_cond_init(&card->released, NULL);
 	pthread_mutex_init(&card->view_lock, NULL);
 	card->config = config;
 	card->card_config = cc;

@@ -14,6 +14,9 @@
 #include <fabricfs/clock.h>
 #include <fabricfs/log.h>
 
+/* How long an open waits for a RELEASE that is on its way. */
+#define RELEASE_WAIT_NS 100000000
+
 static void bits_set(struct upload *u, uint32_t set, uint32_t clear)
 {
 	uint32_t old = atomic_load(&u->saved->upload.bits);
@@ -134,6 +137,36 @@ static int temp_may_be_made(struct slot *slot, const char *name)
 	return temps < TEMPS_MAX ? 0 : -EDQUOT;
 }
 
+/*
+ * As slot_free_for(), for an open. A writer whose close was answered is usually
+ * gone for good, but the kernel sends the RELEASE behind it, and another thread
+ * may still be at it: `cp bad image; cp good image` must not find its own ghost.
+ * card->lock held; may let go of it for RELEASE_WAIT_NS at most.
+ */
+static int slot_free_for_open(struct slot *slot, bool check, struct reason *why)
+{
+	struct timespec until;
+	int err;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += RELEASE_WAIT_NS;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	while ((err = slot_free_for(slot, check, NULL, why)) == -EBUSY) {
+		const struct upload *writer = slot->writer[check];
+
+		if (!writer || slot->running || !(upload_bits(writer) & UPLOAD_JUDGED) ||
+		    pthread_cond_clockwait(&slot->card->released, &slot->card->lock, CLOCK_MONOTONIC,
+					   &until))
+			break;
+	}
+	if (!err && why)
+		*why = (struct reason){ 0 };
+	return err;
+}
+
 int upload_open(struct slot *slot, bool check, int open_flags, uint64_t ino, const struct who *who,
 		const char *name, struct upload **out, struct reason *why)
 {
@@ -170,7 +203,7 @@ int upload_open(struct slot *slot, bool check, int open_flags, uint64_t ino, con
 		return reason_set(why, ENOMEM, "no memory for an upload");
 	}
 	pthread_mutex_lock(&card->lock);
-	err = name ? temp_may_be_made(slot, name) : slot_free_for(slot, check, NULL, why);
+	err = name ? temp_may_be_made(slot, name) : slot_free_for_open(slot, check, why);
 	/* Published inside, so that a successor never finds an upload that was refused. */
 	saved_publish(saved, fh);
 	if (!err) {
@@ -235,6 +268,7 @@ void upload_drop(struct upload *u)
 	pthread_mutex_lock(&u->lock);
 	upload_content_gone(u, UPLOAD_ENDED);
 	pthread_mutex_unlock(&u->lock);
+	pthread_cond_broadcast(&u->slot->card->released);
 	saved_drop(u->saved);
 	upload_put(u);
 }

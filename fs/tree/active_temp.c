@@ -203,9 +203,15 @@ static void temp_judge(fuse_req_t req, uint64_t ino, enum judge_kind kind)
 
 static void temp_flush(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi)
 {
+	struct upload *u = temp_find(ino);
+	bool judged = u && upload_bits(u) & UPLOAD_JUDGED;
+
 	(void)card;
-	/* Validated by whoever wrote; a reader's close says nothing of it. */
-	if ((fi->flags & O_ACCMODE) == O_RDONLY)
+	(void)fi;
+	upload_put(u);
+	/* Validated by the close of whoever wrote (a FLUSH does not tell how the file was
+	 * opened); a reader's close after it says nothing of the content. */
+	if (judged)
 		fuse_reply_err(req, 0);
 	else
 		temp_judge(req, ino, JUDGE_FLUSH);
