@@ -3,6 +3,7 @@
 #include "sim_fixture.h"
 
 #include <signal.h>
+#include <sys/wait.h>
 
 static int unlimited(void **state)
 {
@@ -286,6 +287,40 @@ static void killing_the_process_is_a_power_cut(void **state)
 	assert_int_equal(rig_tx(rig, "x"), 1);
 }
 
+static void a_copy_right_after_a_power_cut_works(void **state)
+{
+	struct rig *rig = *state;
+	pid_t pid;
+
+	rig_program(rig, "regs");
+	pid = (pid_t)sim_pid(rig->card);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	rig->news = 0;
+	rig_program(rig, "upper");
+	assert_int_equal(rig_tx(rig, "x"), 1);
+	/* What it had is not missed by anybody. */
+	while (rig_pump(rig, 0))
+		;
+	assert_false(rig->news & CARD_NEWS_LOST);
+	assert_int_equal(rig_status(rig).condition, CARD_CONFIGURED);
+}
+
+static void a_question_after_a_power_cut_is_answered_and_the_loss_told(void **state)
+{
+	struct rig *rig = *state;
+	pid_t pid;
+
+	rig_program(rig, "regs");
+	pid = (pid_t)sim_pid(rig->card);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	rig->news = 0;
+	assert_int_equal(rig_status(rig).condition, CARD_UNCONFIGURED);
+	assert_true(rig_pump(rig, 10000));
+	assert_true(rig->news & CARD_NEWS_LOST);
+}
+
 static void another_image_ends_what_waits(void **state)
 {
 	struct rig *rig = *state;
@@ -396,6 +431,8 @@ int main(int argc, char **argv)
 		T(an_operation_sent_again_is_not_done_again),
 		T(a_card_survives_its_worker),
 		T(killing_the_process_is_a_power_cut),
+		T(a_copy_right_after_a_power_cut_works),
+		T(a_question_after_a_power_cut_is_answered_and_the_loss_told),
 		T(another_image_ends_what_waits),
 		T(clear_and_reset_do_what_they_say),
 		T(verify_tells_the_loaded_image_from_another),

@@ -50,6 +50,8 @@ struct client {
 	bool changed;   /* ready, since the last pump */
 	int64_t started_ns;
 	unsigned short_lives;
+	unsigned news;  /* found out in a call, for the next pump */
+	struct reason news_why;
 };
 
 static void client_signal(struct client *c)
@@ -210,8 +212,8 @@ static void client_cancel(struct client *c, uint32_t seq)
 	}
 }
 
-int client_call(struct client *c, struct proto_msg *msg, int fd, struct card_run *run,
-		struct proto_msg *reply, struct reason *why)
+static int client_exchange(struct client *c, struct proto_msg *msg, int fd, struct card_run *run,
+			   struct proto_msg *reply, struct reason *why)
 {
 	int64_t deadline = run && run->deadline_ns ? run->deadline_ns : clock_mono_ns() + CALL_NS;
 	uint32_t seq = msg->seq = client_seq(c);
@@ -301,7 +303,7 @@ static int client_connect(struct client *c, bool *same, struct reason *why)
 			client_lose(c);
 			return err;
 		}
-		err = client_call(c, &msg, -1, NULL, &reply, why);
+		err = client_exchange(c, &msg, -1, NULL, &reply, why);
 		if (!err) {
 			*same = reply.arg[0] == c->instance;
 			c->instance = reply.arg[0];
@@ -483,6 +485,31 @@ static unsigned client_revive(struct client *c, struct reason *why)
 	return CARD_NEWS_LOST;
 }
 
+int client_call(struct client *c, struct proto_msg *msg, int fd, struct card_run *run,
+		struct proto_msg *reply, struct reason *why)
+{
+	struct proto_msg other;
+	int got;
+
+	/* A process that died before this call is not a failure of this call. */
+	do
+		got = client_receive(c, 0, NULL, &other);
+	while (got == 0 || got == 1);
+	if (c->sock < 0) {
+		c->news |= client_revive(c, &c->news_why);
+		client_signal(c);
+		if (c->sock < 0)
+			return reason_set(why, EIO, "%s", c->news_why.text);
+	}
+	/* What was lost is about to be replaced anyway: telling it afterwards would only
+	 * cost the new design its state. */
+	if (msg->type == PROTO_PROGRAM && c->news & CARD_NEWS_LOST) {
+		log_warn("%s", c->news_why.text);
+		c->news &= ~(unsigned)CARD_NEWS_LOST;
+	}
+	return client_exchange(c, msg, fd, run, reply, why);
+}
+
 unsigned client_pump(struct client *c, struct reason *why)
 {
 	struct proto_msg msg;
@@ -496,8 +523,13 @@ unsigned client_pump(struct client *c, struct reason *why)
 		got = client_receive(c, 0, NULL, &msg);
 	while (got == 0 || got == 1);
 	client_io_finish(c);
-	if (c->sock < 0)
-		news = client_revive(c, why);
+	if (c->news) {
+		news = c->news;
+		reason_set(why, c->news_why.err, "%s", c->news_why.text);
+		c->news = 0;
+	}
+	if (c->sock < 0 && !(news & CARD_NEWS_GONE))
+		news |= client_revive(c, why);
 	if (c->changed)
 		news |= CARD_NEWS_READY;
 	c->changed = false;
@@ -507,13 +539,16 @@ unsigned client_pump(struct client *c, struct reason *why)
 void client_close(struct client *c, bool last)
 {
 	struct proto_msg quit = { .type = PROTO_QUIT };
+	char how[32] = "";
 
 	if (last && c->sock >= 0 && client_send(c, &quit, -1) == 0 && c->pid &&
-	    !spawn_wait(c->pid, QUIT_MS, NULL, 0)) {
+	    !spawn_wait(c->pid, QUIT_MS, how, sizeof(how))) {
 		log_warn("the simulated card's process %d does not end, it is killed", (int)c->pid);
 		kill(c->pid, SIGKILL);
 		spawn_wait(c->pid, ENDED_MS, NULL, 0);
 	}
+	if (*how && strcmp(how, "with status 0") != 0)
+		log_warn("the simulated card's process ended %s", how);
 	client_lose(c);
 	client_io_finish(c);
 	cleanup_fd(&c->epoll);
