@@ -157,7 +157,7 @@ static int slot_free_for_open(struct slot *slot, bool check, struct reason *why)
 	while ((err = slot_free_for(slot, check, NULL, why)) == -EBUSY) {
 		const struct upload *writer = slot->writer[check];
 
-		if (!writer || slot->running || !(upload_bits(writer) & UPLOAD_JUDGED) ||
+		if (!writer || slot->running || !(upload_bits(writer) & (UPLOAD_JUDGED | UPLOAD_POISONED)) ||
 		    pthread_cond_clockwait(&slot->card->released, &slot->card->lock, CLOCK_MONOTONIC,
 					   &until))
 			break;

@@ -83,6 +83,10 @@ class Card:
     def history(self):
         return [json.loads(line) for line in self.read("history").splitlines()]
 
+    def count(self, event, result=None):
+        """Records of a kind in the metrics of history: not bounded by what `history` shows."""
+        return sum(1 for r in self.history() if r["event"] == event and result in (None, r["result"]))
+
     def last(self, event):
         for record in reversed(self.history()):
             if record["event"] == event:

@@ -257,7 +257,9 @@ def test_status_json_has_the_keys_of_the_contract(fabric, card):
 
 
 def test_status_json_of_an_empty_card_says_null(module_fpga):
-    one, = module_fpga().status()["cards"]
+    fabric = module_fpga()
+    fabric.card().wait_state("unconfigured")
+    one, = fabric.status()["cards"]
     assert one["loaded"] is None and one["state"] == "unconfigured"
 
 

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from harness import put, run, shell, until
-from images import BLINK, HX8K, REGS, UPPER, crc_reset_at, empty_hx1k, end, flip, sha256
+from images import BLINK, HX8K, REGS, UPPER, empty_hx1k, end, flip, sha256
 
 GOOD = UPPER.read_bytes()
 
@@ -78,27 +78,6 @@ def test_a_cut_file_says_how_many_bytes_of_how_many(card, n):
     assert unchanged(card)
 
 
-def test_cut_anywhere_in_steps_is_refused(card):
-    data = GOOD[:end(GOOD)]
-    for n in range(1, len(data), 331):
-        assert card.write(data[:n]) == errno.EBADMSG, n
-    assert unchanged(card)
-    assert card.write(data) == 0  # the pad byte behind the wake-up is not needed
-
-
-def test_a_flipped_bit_is_refused_every_one_of_a_thousand(card):
-    first, last = crc_reset_at(GOOD), end(GOOD)
-    spread = (last - first) * 8
-    refused = 0
-    for i in range(1000):
-        byte, bit = divmod(i * spread // 1000 + i % 7, 8)
-        problem = card.write(flip(GOOD, min(first + byte, last - 1), bit))
-        assert problem == errno.EBADMSG, (byte, bit, problem, card.error)
-        refused += 1
-    assert refused == 1000
-    assert unchanged(card)
-
-
 def test_bytes_after_the_end_are_too_many(card):
     assert card.write(GOOD + b"x") == errno.EFBIG
     assert "after the end" in card.error
@@ -126,10 +105,12 @@ def test_an_fsync_of_an_incomplete_image_is_no_error_and_of_a_complete_one_progr
 
 def test_the_error_of_an_fsync_is_not_told_again_by_close(card):
     fd = opened(card)
-    os.write(fd, flip(GOOD, 15000, 0))
-    # The CRC shows it at the write or at the fsync; it is told exactly once.
-    assert err(os.fsync, fd) in (errno.EBADMSG, 0)
-    assert closed(fd) in (errno.EBADMSG, 0)
+    # Written backwards, so that only the whole shows the damage.
+    bad = flip(GOOD, 15000, 0)
+    os.pwrite(fd, bad[9000:], 9000)
+    os.pwrite(fd, bad[:9000], 0)
+    assert err(os.fsync, fd) == errno.EBADMSG
+    assert closed(fd) == 0
     assert unchanged(card)
 
 
@@ -194,7 +175,7 @@ def test_reading_goes_on_during_an_upload(card):
     assert card.value("progress").startswith("receiving 5000 ")
     assert card.state == "configured"
     assert closed(fd) == errno.EBADMSG
-    assert card.value("progress") == "idle 0 0 0%"
+    until(lambda: card.value("progress") == "idle 0 0 0%", "idle again")
 
 
 def test_writes_out_of_order_are_allowed(card):
