@@ -119,7 +119,7 @@ struct netlist {
 	uint16_t *logic_tiles, *io_tiles, *ram_tiles; /* and back (RAM: the lower tile) */
 	unsigned n_logic, n_io, n_ram;
 	uint32_t pad_base, ram_base, signals;
-	bool tolerant;         /* contention and illegal codes read as undriven */
+	bool tolerant;         /* contention, illegal codes, unmodelled cells read as 0 */
 	unsigned undriven;
 	uint32_t latched;      /* banks whose input latch is driven, see cells.c */
 };

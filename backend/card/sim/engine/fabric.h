@@ -107,8 +107,8 @@ const uint8_t *fabric_cram(const struct fabric *f, unsigned bank, size_t *bytes,
 
 /*
  * Flip one configuration bit under the running design (a radiation upset) and
- * decode again; registers and block RAM keep their contents. Two drivers and
- * illegal codes are tolerated here, as silicon would: they read 0. 0; -ENODATA
+ * decode again; registers and block RAM keep their contents. Two drivers,
+ * illegal codes and what is not modelled are tolerated here and read 0. 0; -ENODATA
  * while DONE is low; -EINVAL: no such bank, row or column; -ENOMEM.
  */
 int fabric_upset(struct fabric *f, unsigned bank, unsigned row, unsigned column,

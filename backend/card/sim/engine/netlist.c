@@ -246,7 +246,7 @@ int netlist_init(struct netlist *n, const struct config *c, bool tolerant, struc
 	if (err != 0)
 		return err;
 	read_sources(n);
-	return check_special(n, why);
+	return tolerant ? 0 : check_special(n, why);
 }
 
 void netlist_fini(struct netlist *n)

@@ -265,8 +265,12 @@ static int enter_leaf(struct build *b, uint32_t sig, const struct cell *c, struc
 		uint32_t first = b->n->ram_base + 16 * c->unit;
 		int err = ram_get(b->n, c->unit, &r->cell, why);
 
-		if (err != 0)
+		if (err != 0 && !b->n->tolerant)
 			return err;
+		if (err != 0) {
+			b->node[sig] = 0;
+			return 0;
+		}
 		r->number = c->unit;
 		r->q = b->nodes;
 		b->ram_index[c->unit] = (int32_t)b->n_rams++;
@@ -286,8 +290,12 @@ static int enter(struct build *b, uint32_t sig, struct reason *why)
 	struct frame *f = &b->stack[b->depth];
 	int err = cell_get(b->n, sig, &f->cell, why);
 
-	if (err != 0)
+	if (err != 0 && !b->n->tolerant)
 		return err;
+	if (err != 0) {
+		b->node[sig] = 0;
+		return 0;
+	}
 	if (f->cell.kind != CELL_LUT)
 		return enter_leaf(b, sig, &f->cell, why);
 	f->sig = sig;

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the decoder refuses. Configuration bits are set one switch at a time in
+ * the memory of a sound image, so each refusal is known to have its cause.
+ */
+#include "backend/card/sim/engine/engine.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+extern const uint8_t sim_db_hx1k[];
+extern const uint64_t sim_db_hx1k_size;
+
+static struct chipdb db;
+static struct config config; /* holds the image "regs" */
+static uint32_t *place;      /* tile, row, column -> bit of configuration memory + 1 */
+
+#define NOWHERE 0u
+
+static unsigned bank_bits(void)
+{
+	return db.cram_width * db.cram_height;
+}
+
+/* Number every bit of configuration memory, and read the numbers through the
+ * tiles, one binary digit at a time. */
+static int learn_places(void)
+{
+	struct tile *tiles = calloc(db.count[DB_TILES], sizeof(*tiles));
+	struct config digits;
+
+	place = calloc((size_t)db.count[DB_TILES] * 16 * 54, sizeof(*place));
+	if (!tiles || !place || config_init(&digits, &db, NULL) != 0)
+		return -1;
+	for (unsigned digit = 0; digit < 20; digit++) {
+		config_reset(&digits);
+		for (unsigned i = 0; i < 4 * bank_bits(); i++)
+			if ((i + 1) >> digit & 1)
+				digits.cram[i / bank_bits()][i % bank_bits() / 8] |=
+					(uint8_t)(0x80 >> i % bank_bits() % 8);
+		tiles_extract(&digits, tiles);
+		for (unsigned t = 0; t < db.count[DB_TILES]; t++)
+			for (unsigned b = 0; b < 16 * 54; b++)
+				place[t * 16 * 54 + b] |=
+					(uint32_t)tile_bit(&tiles[t], b / 54, b % 54) << digit;
+	}
+	config_fini(&digits);
+	free(tiles);
+	return 0;
+}
+
+static int setup(void **state)
+{
+	static uint8_t image[1 << 16];
+	FILE *f = fopen("contrib/examples/regs/regs.bin", "re");
+	size_t n, used;
+
+	(void)state;
+	if (!f)
+		fail_msg("run the tests in the top folder");
+	n = fread(image, 1, sizeof(image), f);
+	fclose(f);
+	if (chipdb_open(&db, sim_db_hx1k, sim_db_hx1k_size, NULL) != 0 ||
+	    config_init(&config, &db, NULL) != 0 ||
+	    config_feed(&config, image, n, &used, NULL) != 0 || config.state != CONFIG_AWAKE)
+		return -1;
+	return learn_places();
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	config_fini(&config);
+	free(place);
+	return 0;
+}
+
+static void flip(unsigned tile, unsigned row, unsigned col)
+{
+	uint32_t bit = place[(tile * 16 + row) * 54 + col];
+
+	assert_int_not_equal(bit, NOWHERE);
+	bit--;
+	config.cram[bit / bank_bits()][bit % bank_bits() / 8] ^=
+		(uint8_t)(0x80 >> bit % bank_bits() % 8);
+}
+
+/* Set the off switch m to this code, or back. */
+static void flip_code(const uint8_t *m, unsigned code)
+{
+	const uint8_t *kind = db.sec[DB_KINDS] + 12 * (size_t)db16(m + 2);
+	const uint8_t *at = db.sec[DB_POOL] + db32(kind + 4);
+
+	for (unsigned b = 0; b < db16(kind); b++)
+		if (code >> b & 1)
+			flip(db16(m), at[2 * b], at[2 * b + 1]);
+}
+
+static unsigned code_of(const struct netlist *n, const uint8_t *m)
+{
+	const uint8_t *kind = db.sec[DB_KINDS] + 12 * (size_t)db16(m + 2);
+	const uint8_t *at = db.sec[DB_POOL] + db32(kind + 4);
+	unsigned code = 0;
+
+	for (unsigned b = 0; b < db16(kind); b++)
+		code |= (unsigned)tile_bit(&n->tiles[db16(m)], at[2 * b], at[2 * b + 1]) << b;
+	return code;
+}
+
+/* 0 or the error of decoding what is in `config` now. */
+static int decode(struct reason *why)
+{
+	struct program *p = NULL;
+	struct netlist n;
+	int err = netlist_init(&n, &config, false, why);
+
+	if (err == 0)
+		err = program_build(&n, &p, why);
+	netlist_fini(&n);
+	program_free(p);
+	return err;
+}
+
+static void every_tile_bit_has_a_place_of_its_own(void **state)
+{
+	static const unsigned columns[] = { 0, 18, 54, 42, 42 };
+	uint8_t *taken = calloc(4 * bank_bits() + 1, 1);
+	unsigned used = 0;
+
+	(void)state;
+	assert_non_null(taken);
+	for (unsigned t = 0; t < db.count[DB_TILES]; t++)
+		for (unsigned b = 0; b < 16 * 54; b++) {
+			uint32_t bit = place[t * 16 * 54 + b];
+
+			if (b % 54 >= columns[db.sec[DB_TILES][t]]) {
+				assert_int_equal(bit, NOWHERE);
+				continue;
+			}
+			assert_in_range(bit, 1, 4 * bank_bits());
+			assert_int_equal(taken[bit]++, 0);
+			used++;
+		}
+	/* 160 logic, 32 RAM and 56 IO tiles */
+	assert_int_equal(used, 16 * (160 * 54 + 32 * 42 + 56 * 18));
+	free(taken);
+}
+
+static void second_driver_of_a_net_is_refused_naming_the_net(void **state)
+{
+	struct reason why = { 0 };
+	struct netlist n;
+	unsigned tried = 0;
+
+	(void)state;
+	assert_int_equal(decode(&why), 0);
+	assert_int_equal(netlist_init(&n, &config, false, &why), 0);
+	for (unsigned i = 0; i < db.count[DB_MUXES] && tried < 100; i++) {
+		const uint8_t *m = db.sec[DB_MUXES] + 12 * (size_t)i;
+		const uint8_t *kind = db.sec[DB_KINDS] + 12 * (size_t)db16(m + 2);
+		int32_t driver = n.driver[db32(m + 4)];
+		unsigned code;
+		char name[80];
+
+		if (driver < 0 || code_of(&n, m) != 0)
+			continue;
+		for (code = 1; code < 1u << db16(kind); code++) {
+			unsigned option = db.sec[DB_POOL][db32(kind + 8) + code];
+
+			if (option < CHIPDB_OFF &&
+			    db32(db.sec[DB_SOURCES] + 4 * ((size_t)db32(m + 8) + option)) !=
+				    (uint32_t)driver)
+				break;
+		}
+		if (code == 1u << db16(kind))
+			continue;
+		flip_code(m, code);
+		memset(&why, 0, sizeof(why));
+		assert_int_equal(decode(&why), -EIO);
+		/* the same bits may belong to another switch too; either sentence */
+		if (strstr(why.text, "contention")) {
+			chipdb_net_name(&db, db32(m + 4), name, sizeof(name));
+			tried += strstr(why.text, name) != NULL;
+		}
+		flip_code(m, code);
+	}
+	assert_true(tried >= 20);
+	assert_int_equal(decode(&why), 0);
+	netlist_fini(&n);
+}
+
+static void code_that_selects_nothing_is_refused_naming_tile_and_net(void **state)
+{
+	struct reason why = { 0 };
+	struct netlist n;
+	unsigned tried = 0;
+
+	(void)state;
+	assert_int_equal(netlist_init(&n, &config, false, &why), 0);
+	for (unsigned i = 0; i < db.count[DB_MUXES] && tried < 50; i += 97) {
+		const uint8_t *m = db.sec[DB_MUXES] + 12 * (size_t)i;
+		const uint8_t *kind = db.sec[DB_KINDS] + 12 * (size_t)db16(m + 2);
+		unsigned code = 1;
+
+		while (code < 1u << db16(kind) &&
+		       db.sec[DB_POOL][db32(kind + 8) + code] != CHIPDB_ILLEGAL)
+			code++;
+		if (code == 1u << db16(kind) || code_of(&n, m) != 0)
+			continue;
+		flip_code(m, code);
+		memset(&why, 0, sizeof(why));
+		assert_int_equal(decode(&why), -EIO);
+		assert_non_null(strstr(why.text, "which selects nothing"));
+		flip_code(m, code);
+		tried++;
+	}
+	assert_true(tried >= 20);
+	netlist_fini(&n);
+}
+
+static void refused_with(unsigned x, unsigned y, unsigned row, unsigned col, const char *what,
+			 const char *where)
+{
+	struct reason why = { 0 };
+
+	flip(chipdb_tile(&db, x, y), row, col);
+	assert_int_equal(decode(&why), -EOPNOTSUPP);
+	assert_non_null(strstr(why.text, what));
+	assert_non_null(strstr(why.text, where));
+	flip(chipdb_tile(&db, x, y), row, col);
+	assert_int_equal(decode(&why), 0);
+}
+
+static void what_is_not_modelled_is_refused_by_name_and_tile(void **state)
+{
+	struct netlist n;
+	unsigned ram = 0;
+
+	(void)state;
+	refused_with(0, 3, 2, 3, "PLL", "tile 0,3");
+	refused_with(0, 5, 0, 2, "PLL", "tile 0,5");
+	/* the clock pin of the board, 21, is pad 1 of tile 0,8 */
+	refused_with(0, 8, 8, 2, "LVDS", "tile 0,8");
+	/* the one block RAM that the image uses */
+	assert_int_equal(netlist_init(&n, &config, false, NULL), 0);
+	for (ram = 0; ram < n.n_ram; ram++) {
+		struct ram_cell cell;
+
+		char where[32];
+
+		if (ram_get(&n, ram, &cell, NULL) != 0)
+			continue; /* those that it does not use are switched off */
+		snprintf(where, sizeof(where), "tile %u,%u", cell.x, cell.y);
+		refused_with(cell.x, cell.y + 1, 5, 7, "cascades", where);
+		refused_with(cell.x, cell.y, 1, 7, "switched off", where);
+		break;
+	}
+	assert_true(ram < n.n_ram);
+	netlist_fini(&n);
+}
+
+static void warm_boot_is_refused(void **state)
+{
+	unsigned tile = chipdb_tile(&db, 12, 0);
+	int32_t fabout = chipdb_port(&db, tile, PORT_FABOUT);
+	unsigned tried = 0;
+
+	(void)state;
+	assert_true(fabout >= 0);
+	for (unsigned i = 0; i < db.count[DB_MUXES]; i++) {
+		const uint8_t *m = db.sec[DB_MUXES] + 12 * (size_t)i;
+		const uint8_t *kind = db.sec[DB_KINDS] + 12 * (size_t)db16(m + 2);
+		struct reason why = { 0 };
+		unsigned code = 1;
+
+		if (db32(m + 4) != (uint32_t)fabout)
+			continue;
+		while (db.sec[DB_POOL][db32(kind + 8) + code] >= CHIPDB_OFF)
+			code++;
+		flip_code(m, code);
+		assert_int_equal(decode(&why), -EOPNOTSUPP);
+		assert_non_null(strstr(why.text, "warm boot"));
+		flip_code(m, code);
+		tried++;
+	}
+	assert_true(tried > 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_tile_bit_has_a_place_of_its_own),
+		cmocka_unit_test(second_driver_of_a_net_is_refused_naming_the_net),
+		cmocka_unit_test(code_that_selects_nothing_is_refused_naming_tile_and_net),
+		cmocka_unit_test(what_is_not_modelled_is_refused_by_name_and_tile),
+		cmocka_unit_test(warm_boot_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
