@@ -112,12 +112,16 @@ static inline bool rig_pump(struct rig *rig, int ms)
 
 /* --- images --- */
 
+/* An example by its name, or another image by its path. */
 static inline int example_open(const char *name)
 {
 	char path[256];
 	int fd;
 
-	snprintf(path, sizeof(path), "contrib/examples/%s/%s.bin", name, name);
+	if (strchr(name, '/'))
+		snprintf(path, sizeof(path), "%s", name);
+	else
+		snprintf(path, sizeof(path), "contrib/examples/%s/%s.bin", name, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		fail_msg("%s is not there: run this from the top of the source", path);
@@ -183,6 +187,21 @@ static inline struct card_status rig_status(struct rig *rig)
 	if (sim_backend.status(rig->card, 0, &status, &rig->why))
 		fail_msg("status: %s", rig->why.text);
 	return status;
+}
+
+/* The value of a sensor, which has to be of this source. */
+static inline double rig_sensor(struct rig *rig, const char *name, enum card_source source)
+{
+	struct card_sensor sensors[CARD_SENSORS_MAX];
+	int n = sim_backend.telemetry(rig->card, sensors, CARD_SENSORS_MAX, &rig->why);
+
+	for (int i = 0; i < n; i++)
+		if (strcmp(sensors[i].name, name) == 0) {
+			assert_int_equal(sensors[i].source, source);
+			return sensors[i].value;
+		}
+	fail_msg("there is no value %s", name);
+	return 0;
 }
 
 /* --- reads and writes --- */

@@ -381,20 +381,6 @@ static void an_image_for_another_part_leaves_the_design_running(void **state)
 	assert_string_equal(got, "OK");
 }
 
-static double sensor(struct rig *rig, const char *name, enum card_source source)
-{
-	struct card_sensor sensors[CARD_SENSORS_MAX];
-	int n = sim_backend.telemetry(rig->card, sensors, CARD_SENSORS_MAX, &rig->why);
-
-	for (int i = 0; i < n; i++)
-		if (strcmp(sensors[i].name, name) == 0) {
-			assert_int_equal(sensors[i].source, source);
-			return sensors[i].value;
-		}
-	fail_msg("there is no value %s", name);
-	return 0;
-}
-
 static void telemetry_counts_what_happened(void **state)
 {
 	struct rig *rig = *state;
@@ -403,13 +389,13 @@ static void telemetry_counts_what_happened(void **state)
 	rig_program(rig, "upper");
 	assert_int_equal(rig_tx(rig, "hello"), 5);
 	rig_rx(rig, got, 5);
-	assert_true(sensor(rig, "bytes_in", CARD_MEASURED) == 5);
-	assert_true(sensor(rig, "bytes_out", CARD_MEASURED) == 5);
-	assert_true(sensor(rig, "cycles", CARD_MEASURED) > 5);
-	assert_true(sensor(rig, "toggles", CARD_MEASURED) > 5);
-	assert_true(sensor(rig, "dffs", CARD_DECODED) == 9);
-	assert_true(sensor(rig, "model_temp_celsius", CARD_MODEL) >= 25);
-	assert_true(sensor(rig, "model_power_watts", CARD_MODEL) > 0.001);
+	assert_true(rig_sensor(rig, "bytes_in", CARD_MEASURED) == 5);
+	assert_true(rig_sensor(rig, "bytes_out", CARD_MEASURED) == 5);
+	assert_true(rig_sensor(rig, "cycles", CARD_MEASURED) > 5);
+	assert_true(rig_sensor(rig, "toggles", CARD_MEASURED) > 5);
+	assert_true(rig_sensor(rig, "dffs", CARD_DECODED) == 9);
+	assert_true(rig_sensor(rig, "model_temp_celsius", CARD_MODEL) >= 25);
+	assert_true(rig_sensor(rig, "model_power_watts", CARD_MODEL) > 0.001);
 }
 
 int main(int argc, char **argv)

@@ -59,10 +59,13 @@ static void op_free(struct process *p, struct op *op)
 static void io_reply(struct process *p, uint32_t seq, int err, size_t moved, const uint8_t *data,
 		     size_t len)
 {
-	if (seq)
-		process_send(p, &(struct proto_msg){ .type = PROTO_IO, .reply = true, .seq = seq,
-						     .err = moved ? 0 : err, .arg = { moved },
-						     .data = data, .len = moved ? len : 0 });
+	if (!seq)
+		return;
+	/* First what is ready now: whoever gets EAGAIN looks at it next. */
+	process_news(p);
+	process_send(p, &(struct proto_msg){ .type = PROTO_IO, .reply = true, .seq = seq,
+					     .err = moved ? 0 : err, .arg = { moved },
+					     .data = data, .len = moved ? len : 0 });
 }
 
 /* Remember what a write moved, and stop offering the rest. */
