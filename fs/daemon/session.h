@@ -95,6 +95,15 @@ enum upload_bits {
 	UPLOAD_SPARSE = 2048,   /* written out of order: the recogniser must read the spool again */
 };
 
+/* Where a reader of .follow is. */
+struct follow_position {
+	uint64_t next;    /* number of the record last given */
+	uint64_t dropped; /* to be told before the next record */
+	uint64_t cut;     /* bytes of the next line that were given already */
+	uint64_t unique;  /* the request that moved it here */
+	uint64_t len;     /* bytes given on the way here */
+};
+
 struct saved_handle {
 	_Atomic uint64_t fh; /* 0 = free; written last */
 	uint32_t kind;       /* saved_kind */
@@ -124,13 +133,7 @@ struct saved_handle {
 			/* Two positions in turn: pos[at] is the present one, the other that
 			 * before it. A read fills the other, then turns `at`; `unique` is the
 			 * request that moved there, so that a resent read gets the same again. */
-			struct {
-				uint64_t next;    /* number of the record last given */
-				uint64_t dropped; /* to be told before the next record */
-				uint64_t cut;     /* bytes of the next line that were given already */
-				uint64_t unique;
-				uint64_t len;     /* bytes given on the way here */
-			} pos[2];
+			struct follow_position pos[2];
 			_Atomic uint32_t at;
 			int32_t dev; /* -1 = all */
 		} follow;

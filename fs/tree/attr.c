@@ -121,9 +121,35 @@ static void stat_temp(const struct place *p, struct stat *st, double *timeout)
 		st->st_nlink = 1;
 }
 
+/* Is some card's progress in numbers that are not told of? */
+static bool busy(void)
+{
+	for (unsigned i = 0; i < cards_count(); i++) {
+		struct card *card = cards_nth(i);
+		struct progress now;
+		int slots;
+
+		if (!card)
+			continue;
+
+		const struct card_view *view = card_view_get(card);
+
+		slots = (int)view->slots_len;
+		card_view_put(view);
+		for (int s = -1; s < slots; s++) {
+			card_progress(card, s, &now);
+			if (now.phase != PHASE_IDLE)
+				return true;
+		}
+	}
+	return false;
+}
+
 static double keep_time(const struct place *p)
 {
 	if (!p->row)
+		return 0;
+	if (!p->card && p->row->file == TOP_STATUS_JSON && busy())
 		return 0;
 	switch (p->row->keep) {
 	case KEEP_VALUE:

@@ -19,8 +19,6 @@
 #include "fs/daemon/session.h"
 #include "fs/tree/serve.h"
 
-#include <fabricfs/log.h>
-
 #define BATCH 64             /* records asked of the store at a time */
 #define READ_MAX (256 * 1024) /* bytes given at a time */
 
@@ -37,8 +35,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct parked *waiting;   /* lock */
 static _Atomic unsigned polled;  /* opens that were ever polled; 0: nobody to look for */
 
-typedef __typeof__(((struct saved_handle *)NULL)->follow.pos[0]) position;
-
 bool place_is_follow(const struct place *p)
 {
 	return p->row && ((p->kind == NODE_TOP && p->file == TOP_FOLLOW) ||
@@ -49,7 +45,7 @@ bool place_is_follow(const struct place *p)
 
 /* As much of a line as fits; the first may be given in pieces, others only whole.
  * False: it was not given to its end. */
-static bool give(struct buf *out, const char *text, size_t len, size_t space, position *pos)
+static bool give(struct buf *out, const char *text, size_t len, size_t space, struct follow_position *pos)
 {
 	size_t rest = len - pos->cut, left = space - out->len;
 
@@ -65,7 +61,7 @@ static bool give(struct buf *out, const char *text, size_t len, size_t space, po
 	return true;
 }
 
-static int give_dropped(struct buf *out, size_t space, position *pos)
+static int give_dropped(struct buf *out, size_t space, struct follow_position *pos)
 {
 	struct buf told CLEANUP_BUF = BUF_INIT;
 
@@ -81,7 +77,7 @@ static int give_dropped(struct buf *out, size_t space, position *pos)
 }
 
 /* One batch; 1 = all of it was given and there may be more, 0 = no more now, -errno. */
-static int give_batch(struct store *store, int dev, struct buf *out, size_t space, position *pos)
+static int give_batch(struct store *store, int dev, struct buf *out, size_t space, struct follow_position *pos)
 {
 	struct buf text CLEANUP_BUF = BUF_INIT;
 	uint64_t last = pos->next, lost = 0;
@@ -134,13 +130,13 @@ static int give_batch(struct store *store, int dev, struct buf *out, size_t spac
 	return 0;
 }
 
-static int fill(int dev, struct buf *out, size_t space, position *pos)
+int follow_fill(struct store *store, int dev, struct buf *out, size_t space, struct follow_position *pos)
 {
 	int r = 1;
 
 	while (r > 0 && out->len < space && !out->failed)
 		r = pos->dropped ? give_dropped(out, space, pos)
-				 : give_batch(cards_store(), dev, out, space, pos);
+				 : give_batch(store, dev, out, space, pos);
 	if (r < 0 && !out->len)
 		return r;
 	return buf_ok(out);
@@ -152,7 +148,7 @@ static bool answer(fuse_req_t req, uint64_t fh, uint64_t unique, size_t size)
 	struct saved_handle *h = saved_find(fh);
 	struct buf out CLEANUP_BUF = BUF_INIT;
 	uint32_t at;
-	position pos;
+	struct follow_position pos;
 	int err;
 
 	if (!h || h->kind != SAVED_FOLLOW) {
@@ -165,10 +161,10 @@ static bool answer(fuse_req_t req, uint64_t fh, uint64_t unique, size_t size)
 	if (h->follow.pos[at].unique == unique && unique) {
 		/* It was given to a worker that died before it could tell: the same again. */
 		pos = h->follow.pos[!at];
-		err = fill(h->follow.dev, &out, h->follow.pos[at].len, &pos);
+		err = follow_fill(cards_store(), h->follow.dev, &out, h->follow.pos[at].len, &pos);
 	} else {
 		pos = h->follow.pos[at];
-		err = fill(h->follow.dev, &out, size, &pos);
+		err = follow_fill(cards_store(), h->follow.dev, &out, size, &pos);
 		if (!err && out.len) {
 			pos.unique = unique;
 			pos.len = out.len;
@@ -263,7 +259,7 @@ void follow_poll(fuse_req_t req, const struct place *p, struct fuse_file_info *f
 			atomic_fetch_add(&polled, 1);
 		}
 
-		const position *pos = &h->follow.pos[atomic_load(&h->follow.at) & 1];
+		const struct follow_position *pos = &h->follow.pos[atomic_load(&h->follow.at) & 1];
 
 		ready = pos->dropped || pos->cut ||
 			store_records_last(cards_store(), h->follow.dev) > pos->next;
@@ -305,7 +301,7 @@ static bool parked_try(struct parked *p, int dev)
 
 	/* Is there something? Asked first, as the callback has to be gone before the answer. */
 	if (h) {
-		const position *pos = &h->follow.pos[atomic_load(&h->follow.at) & 1];
+		const struct follow_position *pos = &h->follow.pos[atomic_load(&h->follow.at) & 1];
 
 		if (!pos->dropped && store_records_last(cards_store(), h->follow.dev) <= pos->next)
 			return false;
@@ -320,8 +316,7 @@ static bool parked_try(struct parked *p, int dev)
 
 struct pollers {
 	int dev;
-	uint64_t handles[256];
-	size_t len;
+	struct buf handles; /* uint64_t each */
 };
 
 static int poller_collect(struct saved_handle *h, void *arg)
@@ -329,10 +324,12 @@ static int poller_collect(struct saved_handle *h, void *arg)
 	struct pollers *all = arg;
 	uint64_t kh = atomic_load(&h->poll_kh);
 
-	if (h->kind != SAVED_FOLLOW || !kh || (h->follow.dev >= 0 && all->dev >= 0 && h->follow.dev != all->dev))
+	if (h->kind != SAVED_FOLLOW || !kh ||
+	    (h->follow.dev >= 0 && all->dev >= 0 && h->follow.dev != all->dev))
 		return 0;
-	all->handles[all->len++] = kh - 1;
-	return all->len == sizeof(all->handles) / sizeof(all->handles[0]) ? 1 : 0;
+	kh--;
+	buf_add(&all->handles, &kh, sizeof(kh));
+	return 0;
 }
 
 static void wake_pollers(int dev)
@@ -341,10 +338,14 @@ static void wake_pollers(int dev)
 
 	if (!atomic_load(&polled))
 		return;
-	if (saved_each(poller_collect, &all))
-		log_warn("more than %zu followers poll: some are woken by their next record only", all.len);
-	for (size_t i = 0; i < all.len; i++)
-		session_notify_poll(all.handles[i]);
+	saved_each(poller_collect, &all);
+	for (size_t at = 0; at < all.handles.len; at += sizeof(uint64_t)) {
+		uint64_t kh;
+
+		memcpy(&kh, all.handles.data + at, sizeof(kh));
+		session_notify_poll(kh);
+	}
+	buf_free(&all.handles);
 }
 
 void follow_wake(int dev)

@@ -96,6 +96,9 @@ void follow_wake(int dev);
 void follow_takeover(void);
 /* Answer all who wait. */
 void follow_stop(void);
+/* At most `space` bytes of what follows pos, which moves on: whole lines, of the first also a
+ * part. Nothing is added when there is nothing yet. 0 or -errno. */
+int follow_fill(struct store *store, int dev, struct buf *out, size_t space, struct follow_position *pos);
 
 /* --- xattr.c ------------------------------------------------------------------------------ */
 
