@@ -32,7 +32,7 @@ struct pending {
 	uint32_t seq;
 	size_t moved;   /* told by earlier pieces and this one's reply */
 	size_t piece;   /* bytes of the piece that is on its way */
-	bool replied;
+	bool replied, cancelled;
 	int err;
 };
 
@@ -405,8 +405,8 @@ void client_io_cancel(struct client *c, struct card_io *io)
 	struct pending *p = io->backend;
 	struct proto_msg msg = { .type = PROTO_CANCEL, .seq = client_seq(c), .arg = { p->seq } };
 
+	p->cancelled = true; /* no further piece */
 	if (p->replied) {
-		p->piece = 0; /* no further one */
 		if (!p->moved && !p->err)
 			p->err = EINTR;
 		return;
@@ -427,7 +427,7 @@ static void client_io_finish(struct client *c)
 			if (!p->replied)
 				continue;
 			again = true;
-			if (!p->err && p->piece && p->moved < p->io->size) {
+			if (!p->err && !p->cancelled && p->piece && p->moved < p->io->size) {
 				client_io_send(c, p);
 				break;
 			}

@@ -136,7 +136,7 @@ void load_step(struct process *p)
 			return;
 		}
 
-		int err = link_write(&p->link, bytes, (size_t)got, &why);
+		int err = p->link.stage->write(&p->link, bytes, (size_t)got, &why);
 
 		l->done += (uint64_t)got;
 		if (err) {
@@ -148,7 +148,7 @@ void load_step(struct process *p)
 	load_tell(p);
 	if (l->done < l->size)
 		return;
-	if (!fabric_done(p->fabric) && !(p->link.faults & PROTO_FAULT_LINK_LIES))
+	if (!p->link.stage->done(&p->link))
 		load_end(p, reason_set(&why, EIO, "all %llu bytes were sent and DONE did not rise",
 				       (unsigned long long)l->size), &why);
 	else

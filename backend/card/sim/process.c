@@ -8,6 +8,7 @@
  * the process ends; killed, it is a card that lost its power.
  */
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -195,6 +197,17 @@ static void process_loop(struct process *p)
 	}
 }
 
+/* What is decoded here comes from anywhere: no rights beyond those of the user it runs as. */
+static void rights_drop(void)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct none[2] = { { 0 } };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    syscall(SYS_capset, &header, none) < 0)
+		log_warn("dropping capabilities: %m");
+}
+
 int sim_card_main(int argc, char **argv)
 {
 	struct process p = {
@@ -206,6 +219,7 @@ int sim_card_main(int argc, char **argv)
 	log_init(SIM_CARD_NAME, false, false);
 	signal(SIGPIPE, SIG_IGN);
 	p.out_end = &p.out;
+	rights_drop();
 	if (argc != 2 || strchr(argv[1], '/') || fcntl(LISTEN_FD, F_GETFL) < 0 ||
 	    fcntl(FOLDER_FD, F_GETFL) < 0) {
 		log_error("this is a simulated card, started by fabricfs for itself");

@@ -85,7 +85,7 @@ static void hello(struct process *p, const struct proto_msg *msg)
 		return;
 	}
 	p->link.hz = msg->arg[0];
-	p->link.faults = (unsigned)msg->arg[1];
+	p->link.stage = link_stage_for(msg->arg[1]);
 	p->greeted = true;
 	process_send(p, &(struct proto_msg){ .type = PROTO_HELLO, .reply = true, .seq = msg->seq,
 					     .arg = { p->instance, (uint64_t)getpid() } });

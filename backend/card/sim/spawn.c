@@ -52,11 +52,26 @@ static int try_connect(const struct card_host *host, int *sock)
 	return 0;
 }
 
+/* What the process may know of our environment: nothing but how a test build behaves. */
+static void environment(char *out[], size_t max)
+{
+	static const char *const kept[] = { "ASAN_OPTIONS=", "LSAN_OPTIONS=", "UBSAN_OPTIONS=",
+					    "TSAN_OPTIONS=", "LD_LIBRARY_PATH=" };
+	size_t n = 0;
+
+	for (char **e = environ; e && *e; e++)
+		for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+			if (n + 1 < max && strncmp(*e, kept[i], strlen(kept[i])) == 0)
+				out[n++] = *e;
+	out[n] = NULL;
+}
+
 static int start(const struct card_host *host, int listen_fd, pid_t *child)
 {
 	char socket_name[32];
 	char name[] = SIM_CARD_NAME;
 	char *argv[] = { name, socket_name, NULL };
+	char *envp[8];
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
@@ -75,6 +90,7 @@ static int start(const struct card_host *host, int listen_fd, pid_t *child)
 		posix_spawn_file_actions_destroy(&files);
 		return -ENOMEM;
 	}
+	environment(envp, sizeof(envp) / sizeof(envp[0]));
 	sigemptyset(&none);
 	sigfillset(&all);
 	/* A session of its own: what is typed at the terminal does not reach it. The root
@@ -88,7 +104,7 @@ static int start(const struct card_host *host, int listen_fd, pid_t *child)
 	err = err ? err : posix_spawn_file_actions_adddup2(&files, high_listen, LISTEN_FD);
 	err = err ? err : posix_spawn_file_actions_adddup2(&files, high_folder, FOLDER_FD);
 	err = err ? err : posix_spawn_file_actions_addclosefrom_np(&files, FOLDER_FD + 1);
-	err = err ? err : posix_spawn(child, host->self_exe, &files, &attr, argv, environ);
+	err = err ? err : posix_spawn(child, host->self_exe, &files, &attr, argv, envp);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&files);
 	return -err;
