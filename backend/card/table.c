@@ -5,9 +5,11 @@
 #include <fabricfs/card.h>
 
 extern const struct card_backend sim_backend;
+extern const struct card_backend command_backend;
 
 const struct card_backend *const card_backends[] = {
 	&sim_backend,
+	&command_backend,
 	NULL,
 };
 
