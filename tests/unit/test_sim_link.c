@@ -183,6 +183,17 @@ static void an_image_cut_short_does_not_raise_done(void **state)
 	close(fd);
 }
 
+/* Repeatable: every run of the tests sees the same. */
+static uint32_t seed = 1;
+
+static uint32_t noise(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 17;
+	seed ^= seed << 5;
+	return seed;
+}
+
 /* --- a worker that dies ---------------------------------------------------------- */
 
 /* A connection of our own to the card's process: it takes the backend's place. */
@@ -322,6 +333,72 @@ static void a_write_whose_worker_died_is_not_taken_twice(void **state)
 	free(got);
 }
 
+/* Begin or begin again: what an earlier worker had begun has the same id. */
+static void resubmit(struct rig *rig, struct io *x)
+{
+	x->ended = false;
+	sim_backend.io_submit(rig->card, &x->io);
+}
+
+/*
+ * A stream through the design while workers die at random moments. What a
+ * worker was told in the moment of its death is not known to the next one.
+ */
+static void no_byte_is_lost_or_doubled_while_workers_die(void **state)
+{
+	enum { SIZE = 600000, DEATHS = 60 };
+	struct rig *rig = *state;
+	uint8_t *sent = malloc(SIZE), *got = malloc(SIZE + 70000);
+	size_t in = 0, out = 0;
+	unsigned deaths = 0;
+	struct io tx, rx;
+
+	assert_true(sent && got);
+	for (unsigned i = 0; i < SIZE; i++)
+		sent[i] = (uint8_t)noise() & 0x5f;
+	rig_program(rig, "upper");
+	tx = io_make(rig, CARD_TX, true, sent, 1 + noise() % 100000);
+	rx = io_make(rig, CARD_RX, false, got, 1 + noise() % 70000);
+	rx.io.wait = true;
+	resubmit(rig, &tx);
+	resubmit(rig, &rx);
+	while (out < SIZE) {
+		if (deaths < DEATHS && noise() % 4 == 0) {
+			deaths++;
+			sim_backend.close(rig->card, false);
+			rig_open(rig);
+			if (in < SIZE)
+				resubmit(rig, &tx);
+			resubmit(rig, &rx);
+		}
+		assert_true(rig_pump(rig, 10000));
+		if (tx.ended && in < SIZE) {
+			assert_int_equal(tx.err, 0);
+			in += tx.moved;
+			if (in < SIZE) {
+				size_t n = 1 + noise() % 100000;
+
+				tx = io_make(rig, CARD_TX, true, sent + in, n < SIZE - in ? n : SIZE - in);
+				resubmit(rig, &tx);
+			}
+		}
+		if (rx.ended) {
+			assert_int_equal(rx.err, 0);
+			out += rx.moved;
+			rx = io_make(rig, CARD_RX, false, got + out, 1 + noise() % 70000);
+			rx.io.wait = out < SIZE;
+			resubmit(rig, &rx);
+		}
+	}
+	io_wait(rig, &rx);
+	assert_int_equal(rx.moved, 0);
+	assert_int_equal(out, SIZE);
+	assert_memory_equal(sent, got, SIZE);
+	assert_true(deaths >= DEATHS / 4);
+	free(sent);
+	free(got);
+}
+
 static void a_run_goes_on_when_its_worker_dies_and_is_not_done_twice(void **state)
 {
 	struct rig *rig = *state;
@@ -399,16 +476,6 @@ static void a_clean_end_ends_the_process(void **state)
 }
 
 /* --- hostile messages -------------------------------------------------------------- */
-
-static uint32_t seed = 1;
-
-static uint32_t noise(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 17;
-	seed ^= seed << 5;
-	return seed;
-}
 
 static void broken_messages_are_refused(void **state)
 {
@@ -575,6 +642,7 @@ int main(int argc, char **argv)
 		T(an_image_cut_short_does_not_raise_done, unlimited),
 		T(a_read_whose_worker_died_loses_no_byte, unlimited),
 		T(a_write_whose_worker_died_is_not_taken_twice, unlimited),
+		T(no_byte_is_lost_or_doubled_while_workers_die, unlimited),
 		T(a_run_goes_on_when_its_worker_dies_and_is_not_done_twice, slow),
 		T(two_workers_at_once_get_one_process, unlimited),
 		T(a_leftover_socket_is_replaced, unlimited),
