@@ -7,8 +7,8 @@
  * Stimulus: a line "clk PIN", a line "in PIN...", a line "out PIN...", then a
  * line of 0s and 1s a cycle, one for each input in that order. These appear with
  * the commit of the rising edge; the line of outputs is what can be seen just
- * before the next one. With "bench N" instead of cycles it runs N cycles and
- * says how long loading and running took, on stderr; "info" prints resources.
+ * before the next one. With "bench N" instead of cycles it runs N cycles with
+ * random inputs and says how long that took, on stderr; "info" prints resources.
  */
 #include "backend/card/sim/engine/fabric.h"
 
@@ -63,12 +63,15 @@ static int load(const char *path, struct fabric *f)
 static void info(const struct fabric *f)
 {
 	struct fabric_resources r;
+	struct fabric_counters c;
 
+	fabric_counters(f, &c);
 	fabric_resources(f, &r);
 	fprintf(stderr, "luts %u dffs %u carries %u rams %u in %u out %u globals %u domains %u "
-		"levels %u ops %u loops %u undriven %u comment %s\n",
+		"levels %u ops %u loops %u undriven %u unsettled %llu comment %s\n",
 		r.luts, r.dffs, r.carries, r.rams, r.pins_in, r.pins_out, r.globals,
-		r.clock_domains, r.lut_levels, r.ops, r.loops, r.undriven, fabric_comment(f));
+		r.clock_domains, r.lut_levels, r.ops, r.loops, r.undriven,
+		(unsigned long long)c.unsettled, fabric_comment(f));
 }
 
 static int pin_list(const struct fabric *f, char *words, int *pins, unsigned *count)
@@ -82,13 +85,21 @@ static int pin_list(const struct fabric *f, char *words, int *pins, unsigned *co
 	return 0;
 }
 
-static void bench(struct fabric *f, int clk, uint64_t n)
+/* Every input changes at random in every cycle, if there are any. */
+static void bench(struct fabric *f, int clk, const int *in, unsigned n_in, uint64_t n)
 {
+	uint64_t noise = 88172645463325252u;
 	struct fabric_counters c;
 	double t = now_ms();
 
-	for (uint64_t i = 0; i < n; i++)
+	for (uint64_t i = 0; i < n; i++) {
+		noise ^= noise << 13;
+		noise ^= noise >> 7;
+		noise ^= noise << 17;
+		for (unsigned k = 0; k < n_in; k++)
+			fabric_pin_set(f, in[k], noise >> k % 64 & 1);
 		fabric_cycle(f, clk);
+	}
 	t = now_ms() - t;
 	fabric_counters(f, &c);
 	fprintf(stderr, "%llu cycles in %.1f ms, %.3f Mcycle/s, %.2f toggles a cycle\n",
@@ -118,7 +129,7 @@ int main(int argc, char **argv)
 		} else if (!strncmp(line, "out ", 4)) {
 			err = pin_list(f, line + 4, out, &n_out);
 		} else if (!strncmp(line, "bench ", 6)) {
-			bench(f, clk[0], strtoull(line + 6, NULL, 10));
+			bench(f, clk[0], in, n_in, strtoull(line + 6, NULL, 10));
 		} else if (!strcmp(line, "info\n")) {
 			info(f);
 		} else {

@@ -246,6 +246,7 @@ static void what_is_not_modelled_is_refused_by_name_and_tile(void **state)
 	refused_with(0, 5, 0, 2, "PLL", "tile 0,5");
 	/* the clock pin of the board, 21, is pad 1 of tile 0,8 */
 	refused_with(0, 8, 8, 2, "LVDS", "tile 0,8");
+	refused_with(0, 8, 11, 3, "iCEGate", "tile 0,8");
 	/* the one block RAM that the image uses */
 	assert_int_equal(netlist_init(&n, &config, false, NULL), 0);
 	for (ram = 0; ram < n.n_ram; ram++) {

@@ -173,6 +173,8 @@ static int pad_get(struct netlist *n, unsigned pad, enum pad_signal what, struct
 
 	if (tile_bit(&n->tiles[tile], 8, 2))
 		return io_refuse(n, pad, "an LVDS input", why);
+	if (tile_bit(&n->tiles[tile], 11, 3))
+		return io_refuse(n, pad, "iCEGate", why);
 	switch (what) {
 	case PAD_LEVEL:
 		if (!pad_is_output(n, pad)) {

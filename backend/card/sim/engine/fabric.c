@@ -110,17 +110,21 @@ static int pins_init(struct fabric *f, const char *package, struct reason *why)
 	return 0;
 }
 
-static int fabric_new_part(const struct part *part, const char *package, struct fabric **out,
-			   struct reason *why)
+/* db: the part's database if it was checked before, else NULL. */
+static int fabric_new_part(const struct part *part, const char *package, const struct chipdb *db,
+			   struct fabric **out, struct reason *why)
 {
 	struct fabric *f = calloc(1, sizeof(*f));
-	int err;
+	int err = 0;
 
 	if (!f)
 		return reason_set(why, ENOMEM, "no memory for a fabric");
 	f->part = part;
 	f->quiet_clk = -1;
-	err = chipdb_open(&f->db, part->db, *part->db_size, why);
+	if (db)
+		f->db = *db;
+	else
+		err = chipdb_open(&f->db, part->db, *part->db_size, why);
 	if (err == 0)
 		err = config_init(&f->config, &f->db, why);
 	if (err == 0)
@@ -137,7 +141,7 @@ int fabric_new(const char *part, const char *package, struct fabric **out, struc
 {
 	const struct part *found = part_find(part, why);
 
-	return found ? fabric_new_part(found, package, out, why) : -ENODEV;
+	return found ? fabric_new_part(found, package, NULL, out, why) : -ENODEV;
 }
 
 static void design_drop(struct fabric *f)
@@ -277,7 +281,7 @@ uint64_t fabric_config_bytes(const struct fabric *f)
 static int scratch_load(const struct fabric *f, const void *image, size_t n, struct fabric **out,
 			struct reason *why)
 {
-	int err = fabric_new_part(f->part, f->package, out, why);
+	int err = fabric_new_part(f->part, f->package, &f->db, out, why);
 
 	if (err != 0)
 		return err;
