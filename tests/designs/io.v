@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Registers in the IO cells: inputs on either edge, outputs plain, inverted,
-// double data rate, and a driver that is switched off.
+// double data rate.
 module top(input clk, input rst, input [15:0] in, output [15:0] out);
 	wire [3:0] rise, fall;
 	reg [3:0] state = 0;

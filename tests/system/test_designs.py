@@ -232,6 +232,24 @@ def test_ring_that_never_rests_is_counted_and_stops_nothing_else(drive, tmp_path
     assert unsettled[0] == 0 and unsettled[1] >= 10
 
 
+@needs_tools
+def test_pad_in_both_directions_has_the_level_of_whoever_drives_it(drive, tmp_path):
+    synthesise(DESIGNS / "tristate.v", DESIGNS / "designs.pcf", tmp_path / "pads.bin")
+    pins = pin_map(DESIGNS / "designs.pcf")
+    rng, lines, want, enabled = random.Random(SEED), [], [], 0
+    for _ in range(200):
+        value, enable, outside0, outside1 = (rng.getrandbits(1) for _ in range(4))
+        lines.append(f"{value}{enable}{outside0}{outside1}\n")
+        # a cycle brings the inputs with its rising edge: the register has the one before
+        plain, registered = value if enable else outside0, value if enabled else outside1
+        want.append(f"{plain}{registered}{plain}{registered}")
+        enabled = enable
+    text = "clk {}\nin {} {} {} {}\nout {} {} {} {}\n".format(
+        *(pins[n] for n in ("clk", "in[0]", "in[1]", "out[0]", "out[1]",
+                            "out[0]", "out[1]", "out[2]", "out[3]")))
+    assert run(drive, tmp_path / "pads.bin", input=text + "".join(lines)).split() == want
+
+
 NETLISTS = int(os.environ.get("FABRICFS_NETLISTS", "50"))
 
 
