@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -585,6 +586,93 @@ static void a_full_disk_changes_nothing_and_passes_when_there_is_room(void **sta
 	store_close(store);
 }
 
+static void a_start_on_a_full_disk_is_refused_and_loses_nothing(void **state)
+{
+	static char chunk[65536];
+	struct place *p = *state;
+	struct reason why = { 0 };
+	struct store *store = NULL;
+	struct store_slot row = row_with(""), got;
+	char path[128];
+	bool doubted;
+	int fd;
+
+	place_mount(p, "size=1m");
+	store = open_ok(p, true);
+	assert_int_equal(store_commit(store, 0, -1, &row, NULL, NULL, NULL), 0);
+	store_close(store);
+	snprintf(path, sizeof(path), "%s/filler", p->dir);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	while (write(fd, chunk, sizeof(chunk)) > 0)
+		;
+	while (write(fd, chunk, 512) > 0)
+		;
+	assert_int_equal(store_open(p->dir, true, &store, &why), -ENOSPC);
+	assert_non_null(strstr(why.text, "no room"));
+	close(fd);
+	unlink(path);
+	store = open_ok(p, true);
+	assert_int_equal(store_slot_load(store, 0, -1, &got, &doubted, NULL), 0);
+	assert_true(got.load == 7);
+	store_slot_fini(&got);
+	store_close(store);
+}
+
+#define BUSY_COMMITS 300
+
+static void *busy_writer(void *arg)
+{
+	static _Atomic int next_dev;
+	struct store_slot row = row_with("");
+	int dev = next_dev++ % 4;
+	struct store_record r = { .dev = dev, .slot = -1, .json = "{}" };
+
+	for (int i = 0; i < BUSY_COMMITS; i++)
+		if (store_commit(arg, (unsigned)dev, -1, &row, &r, NULL, NULL) || (i % 50 == 0 && store_sync(arg, NULL)))
+			return arg;
+	return NULL;
+}
+
+static void *busy_follower(void *arg)
+{
+	uint64_t after = 0, lost = 0, seen = 0;
+
+	while (seen < 4 * BUSY_COMMITS) {
+		struct buf b CLEANUP_BUF = BUF_INIT;
+		struct store_slot got;
+		uint64_t last = after, bytes;
+		bool doubted;
+
+		if (store_records_next(arg, -1, after, 64, &b, &last, &lost, NULL) || store_records_size(arg, 1, &bytes))
+			return arg;
+		for (size_t i = 0; i < b.len; i++)
+			seen += b.data[i] == '\n';
+		seen += lost;
+		after = last;
+		if (!store_slot_load(arg, 2, -1, &got, &doubted, NULL))
+			store_slot_fini(&got);
+		if (store_records_last(arg, -1) > 4 * BUSY_COMMITS)
+			return arg;
+	}
+	return after == 4 * BUSY_COMMITS ? NULL : arg;
+}
+
+static void threads_that_write_read_and_sync_do_not_disturb_each_other(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	pthread_t threads[6];
+
+	for (int i = 0; i < 6; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, i < 4 ? busy_writer : busy_follower, store), 0);
+	for (int i = 0; i < 6; i++) {
+		void *wrong = store;
+
+		pthread_join(threads[i], &wrong);
+		assert_null(wrong);
+	}
+	store_close(store);
+}
+
 static void no_descriptor_of_the_store_is_inherited(void **state)
 {
 	struct store *store = open_ok(*state, true);
@@ -633,6 +721,8 @@ int main(void)
 		CLAIM(a_file_of_another_program_is_not_taken_over),
 		CLAIM(a_read_only_folder_is_refused_with_a_sentence),
 		CLAIM(a_full_disk_changes_nothing_and_passes_when_there_is_room),
+		CLAIM(a_start_on_a_full_disk_is_refused_and_loses_nothing),
+		CLAIM(threads_that_write_read_and_sync_do_not_disturb_each_other),
 		CLAIM(no_descriptor_of_the_store_is_inherited),
 	};
 
