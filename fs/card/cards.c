@@ -154,7 +154,7 @@ static int slot_first_view(struct slot *slot, struct slot_view *v, bool fresh, s
 	if (slot->row.image_mtime_ns)
 		v->image_ns = slot->row.image_mtime_ns;
 	if (*slot->row.loaded_sha256 && strcmp(slot->row.state, "programming"))
-		loaded_parse(slot->row.loaded, &v->loaded, NULL);
+		loaded_parse(slot->row.loaded, &v->loaded, &v->loaded_facts);
 	v->load = slot->row.load;
 	atomic_store(&slot->load, v->load);
 	v->uid = slot->uid;

@@ -218,7 +218,12 @@ void slot_show_loaded(struct slot *slot, enum state state, const char *error,
 	struct slot_view *v = view_slot(view, slot->index);
 	unsigned what = slot_view_state(v, state, error) | CHANGE_LOADED | CHANGE_ENDPOINTS;
 
+	struct loaded parsed;
+
 	v->loaded = *loaded;
+	/* A copy to another card goes by these, without reading the image again. */
+	if (!*loaded->sha256 || loaded_parse(slot->row.loaded, &parsed, &v->loaded_facts))
+		memset(&v->loaded_facts, 0, sizeof(v->loaded_facts));
 	v->loaded_ns = mtime_after(v->loaded_ns);
 	v->image_ns = slot->row.image_mtime_ns;
 	v->load = slot->row.load;

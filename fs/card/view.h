@@ -15,6 +15,7 @@
 #include <fabricfs/card.h>
 #include <fabricfs/digest.h>
 #include <fabricfs/error.h>
+#include <fabricfs/image.h>
 
 enum state {
 	STATE_UNCONFIGURED,
@@ -55,6 +56,7 @@ struct slot_view {
 	char error[REASON_MAX];
 	int64_t error_ns;
 	struct loaded loaded; /* empty while the old image counts as lost */
+	struct image_facts loaded_facts; /* of the image that is loaded */
 	int64_t loaded_ns;    /* mtime of the files of loaded/ */
 	int64_t image_ns;     /* mtime of `image`: last success, or as its writer set it */
 	char *check;          /* last result of `check` (inspect --json object, no newline), NULL = none; owned by the view */

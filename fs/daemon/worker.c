@@ -289,10 +289,11 @@ static void worker_end(struct worker *w)
 	/* Whatever hangs: everything that matters is committed as it happens. */
 	alarm(LINK_STOP_S + 5);
 	loop_stop();
-	if (w->cards)
-		cards_stop(true);
+	/* First: its notifier looks at cards. */
 	if (w->tree)
 		tree_stop();
+	if (w->cards)
+		cards_stop(true);
 	session_set_fd(-1);
 	/* Nobody else is left to take the mount away. */
 	if (w->link_fd < 0 && !loop_has_ended() && mount_end(&w->mount))

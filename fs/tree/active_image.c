@@ -581,18 +581,17 @@ void image_create(fuse_req_t req, struct card *card, int slot, struct fuse_file_
 
 /* --- from card to card --------------------------------------------------------------------------------- */
 
-/* What is loaded there, with its facts, from the store: no byte is read. */
-static bool whole_reference(struct saved_handle *from, struct slot *source, struct image_facts *facts)
+/* Is what the reader has open still what is loaded there? Then its facts are known. */
+static bool whole_reference(const struct saved_handle *from, struct slot *source,
+			    struct image_facts *facts)
 {
-	struct store_slot row = { 0 };
-	struct loaded loaded;
-	struct reason why;
-	bool same = false;
+	const struct card_view *view = card_view_get(source->card);
+	const struct slot_view *v = slot_view(view, source->index);
+	bool same = *v->loaded_facts.format && !strcmp(v->loaded.sha256, from->reader.sha256);
 
-	if (!store_slot_load(cards_store(), source->card->dev, source->index, &row, NULL, &why) &&
-	    !strcmp(row.loaded_sha256, from->reader.sha256))
-		same = !loaded_parse(row.loaded, &loaded, facts);
-	store_slot_fini(&row);
+	if (same)
+		*facts = v->loaded_facts;
+	card_view_put(view);
 	return same;
 }
 

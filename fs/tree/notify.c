@@ -2,14 +2,17 @@
 /*
  * From changes of cards to the kernel: what it keeps is invalidated, who polls
  * or follows is woken. One thread does all of it, because an invalidation may
- * wait for a request that only a FUSE thread can answer, and because a change
- * is told by the card's own thread, which must not wait for the kernel.
+ * wait for a request that only a FUSE thread can answer. Who told of a change
+ * outside of a request (the card's own thread) waits until it was passed on, at
+ * most a second: it is about to answer a copy, and whoever copied then reads
+ * loaded/, which must not come from the page cache of before.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "fs/daemon/session.h"
 #include "fs/tree/serve.h"
@@ -31,6 +34,12 @@ static struct change_note *notes, **notes_end = &notes;
 static uint64_t *again;
 static size_t again_len, again_cap;
 
+/* Notes are numbered; all up to `told` were passed on. */
+static uint64_t noted, told;
+static pthread_cond_t passed_on = PTHREAD_COND_INITIALIZER;
+static __thread bool is_notifier;
+#define TOLD_WAIT_S 1
+
 static _Atomic uint64_t count;
 
 /* Notifier only: cards whose every file was invalidated after a takeover. */
@@ -42,15 +51,34 @@ uint64_t notify_count(void)
 	return atomic_load(&count);
 }
 
+/* lock */
+static void wait_told(void)
+{
+	uint64_t number = noted;
+	struct timespec deadline;
+
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += TOLD_WAIT_S;
+	while (told < number && !ending)
+		if (pthread_cond_timedwait(&passed_on, &lock, &deadline))
+			return;
+}
+
 static void changed(int dev, int slot, unsigned what)
 {
 	struct change_note *note;
 
+	what &= ~(unsigned)CHANGE_IO; /* io/ looks after its own pollers, and nothing of it is kept */
 	if (!what)
 		return;
 	/* The view is published by now: who asks from here on sees it. */
 	atomic_fetch_add(&count, 1);
 	pthread_mutex_lock(&lock);
+	if (ending) {
+		pthread_mutex_unlock(&lock);
+		return;
+	}
+	noted++;
 	for (note = notes; note; note = note->next)
 		if (note->dev == dev && note->slot == slot)
 			break;
@@ -64,6 +92,8 @@ static void changed(int dev, int slot, unsigned what)
 		log_error("no memory to tell of a change of dev%d: what the kernel keeps of it is old", dev);
 	}
 	pthread_cond_signal(&wake);
+	if (connected && !is_notifier && !request_current()->unique)
+		wait_told();
 	pthread_mutex_unlock(&lock);
 }
 
@@ -190,12 +220,14 @@ static void *notifier(void *arg)
 	bool first = true;
 
 	(void)arg;
+	is_notifier = true;
 	pthread_mutex_lock(&lock);
 	while (!ending) {
 		struct change_note *list = notes;
 		uint64_t *nodes = again;
 		size_t len = again_len;
 		bool kick = kicked;
+		uint64_t number = noted;
 
 		if (!connected || (!first && !list && !len && !kick)) {
 			pthread_cond_wait(&wake, &lock);
@@ -226,6 +258,8 @@ static void *notifier(void *arg)
 			session_notify_inode(nodes[i]);
 		free(nodes);
 		pthread_mutex_lock(&lock);
+		told = number;
+		pthread_cond_broadcast(&passed_on);
 	}
 	pthread_mutex_unlock(&lock);
 	return NULL;
@@ -245,8 +279,13 @@ int notify_start(bool takeover, struct reason *why)
 	return 0;
 }
 
+/* An invalidation waits for a page that is being read; when nobody answers requests any more
+ * it would do so until the mount is gone. */
+#define STOP_WAIT_S 2
+
 void notify_stop(void)
 {
+	struct timespec deadline;
 	struct change_note *note;
 
 	if (!running)
@@ -254,10 +293,15 @@ void notify_stop(void)
 	pthread_mutex_lock(&lock);
 	ending = true;
 	pthread_cond_signal(&wake);
+	pthread_cond_broadcast(&passed_on);
 	pthread_mutex_unlock(&lock);
-	pthread_join(thread, NULL);
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += STOP_WAIT_S;
+	if (pthread_timedjoin_np(thread, NULL, &deadline)) {
+		log_warn("the notifier waits for the kernel; it is left behind");
+		return;
+	}
 	running = false;
-	cards_listen(NULL);
 	pthread_mutex_lock(&lock);
 	while ((note = notes)) {
 		notes = note->next;

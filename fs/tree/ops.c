@@ -677,6 +677,7 @@ int tree_start(const struct config *config, struct store *store, struct reason *
 	if (takeover) {
 		attr_takeover();
 		watch_restore();
+		follow_restore();
 	}
 	return notify_start(takeover, why);
 }

@@ -92,6 +92,8 @@ void follow_release(fuse_req_t req, struct fuse_file_info *fi);
 #define FOLLOW_NONE (-2)
 /* Notifier: new records of a card (dev -1: of none), or only interrupts (FOLLOW_NONE). */
 void follow_wake(int dev);
+/* Take over those of a worker that died; before requests come. */
+void follow_restore(void);
 /* Notifier, after a takeover: everybody asks again. */
 void follow_takeover(void);
 /* Answer all who wait. */
