@@ -5,8 +5,9 @@
  * The clock runs while an operation waits for the design or while the design
  * may still be at work for the last one, and stops for good when the design is
  * at rest. A design with a free-running counter never is: then it stops
- * WANT_NS after the last byte or write to a register, and WANT_CYCLES after a
- * register was merely read, so that looking at a counter costs next to nothing.
+ * WORK_NS after it was given bytes, because somebody may poll for the answer,
+ * WANT_NS after a register was written, and WANT_CYCLES after one was merely
+ * read, so that looking at a counter costs next to nothing.
  * Times are processor time, so that a busy machine does not change results.
  *
  * Operations of one endpoint are served in their order, one at a time.
@@ -18,11 +19,12 @@
 #include "process.h"
 
 #define WANT_NS       100000000
+#define WORK_NS       1000000000
 #define WANT_CYCLES   4096
 /* A write that may not wait gives up when the design took nothing for so long. */
 #define STALL_CYCLES  1024
 /* An operation that got nothing for so long is looked after now and then only. */
-#define PATIENCE_NS   500000000
+#define PATIENCE_NS   10000000000
 #define LAZY_NS       18000000
 #define OPS_MAX       64
 /* Cycles between two looks at the socket while no operation is waiting. */
@@ -34,6 +36,15 @@ int64_t process_cpu_ns(void)
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Let the clock go on for this much processor time from now. */
+static void clock_want(struct process *p, int64_t ns)
+{
+	int64_t until = process_cpu_ns() + ns;
+
+	if (until > p->want_until)
+		p->want_until = until;
 }
 
 static struct op *op_first(const struct process *p, enum card_endpoint endpoint)
@@ -92,8 +103,8 @@ static void op_end(struct process *p, struct op *op, int err)
 			   read ? op->data : NULL, read ? op->moved : 0);
 	if (op->endpoint == CARD_REGS && read)
 		p->want_cycles = WANT_CYCLES;
-	else if (op->moved || op->endpoint != CARD_RX)
-		p->want_until = process_cpu_ns() + WANT_NS;
+	else if (op->endpoint != CARD_RX)
+		clock_want(p, op->endpoint == CARD_TX ? WORK_NS : WANT_NS);
 	io_reply(p, op->seq, err, op->moved, read ? op->data : NULL, read ? op->moved : 0);
 	op_free(p, op);
 }
@@ -293,7 +304,7 @@ static bool rx_step(struct process *p, bool ran)
 	if (op->wait && op->nonblock) {
 		/* Whoever polls for a byte wants the clock to run for it. */
 		op_end(p, op, EAGAIN);
-		p->want_until = process_cpu_ns() + WANT_NS;
+		clock_want(p, WANT_NS);
 		return true;
 	}
 	if (!op->wait && (rest || process_cpu_ns() >= op->until)) {
