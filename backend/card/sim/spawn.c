@@ -52,11 +52,12 @@ static int try_connect(const struct card_host *host, int *sock)
 	return 0;
 }
 
-/* What the process may know of our environment: nothing but how a test build behaves. */
+/* What the process may know of our environment: what is meant for this program and for the
+ * run-time of a test build. Others keep secrets there. */
 static void environment(char *out[], size_t max)
 {
 	static const char *const kept[] = { "ASAN_OPTIONS=", "LSAN_OPTIONS=", "UBSAN_OPTIONS=",
-					    "TSAN_OPTIONS=", "LD_LIBRARY_PATH=" };
+					    "TSAN_OPTIONS=", "LD_LIBRARY_PATH=", "FABRICFS_" };
 	size_t n = 0;
 
 	for (char **e = environ; e && *e; e++)
@@ -71,7 +72,7 @@ static int start(const struct card_host *host, int listen_fd, pid_t *child)
 	char socket_name[32];
 	char name[] = SIM_CARD_NAME;
 	char *argv[] = { name, socket_name, NULL };
-	char *envp[8];
+	char *envp[16];
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
