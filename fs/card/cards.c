@@ -150,9 +150,8 @@ static int slot_first_view(struct slot *slot, struct slot_view *v, bool fresh, s
 	v->state = fresh || !*slot->row.state ? STATE_UNKNOWN : state_of(slot->row.state);
 	v->state_ns = slot->row.state_mtime_ns ? slot->row.state_mtime_ns : clock_now_ns();
 	text_copy(v->error, sizeof(v->error), slot->row.error);
-	v->error_ns = v->loaded_ns = v->image_ns = v->check_ns = v->state_ns;
-	if (slot->row.image_mtime_ns)
-		v->image_ns = slot->row.image_mtime_ns;
+	v->error_ns = v->loaded_ns = v->check_ns = v->state_ns;
+	v->image_ns = *slot->row.loaded_sha256 ? slot->row.image_mtime_ns : 0;
 	if (*slot->row.loaded_sha256 && strcmp(slot->row.state, "programming"))
 		loaded_parse(slot->row.loaded, &v->loaded, &v->loaded_facts);
 	v->load = slot->row.load;

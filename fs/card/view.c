@@ -225,7 +225,8 @@ void slot_show_loaded(struct slot *slot, enum state state, const char *error,
 	if (!*loaded->sha256 || loaded_parse(slot->row.loaded, &parsed, &v->loaded_facts))
 		memset(&v->loaded_facts, 0, sizeof(v->loaded_facts));
 	v->loaded_ns = mtime_after(v->loaded_ns);
-	v->image_ns = slot->row.image_mtime_ns;
+	/* Nothing loaded is older than any source, so that make programs the card. */
+	v->image_ns = *loaded->sha256 ? slot->row.image_mtime_ns : 0;
 	v->load = slot->row.load;
 	v->endpoints = card->handle && card->backend->endpoints && state == STATE_CONFIGURED
 			       ? card->backend->endpoints(card->handle, (unsigned)(slot->index < 0 ? 0 : slot->index))
