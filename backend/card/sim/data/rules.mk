@@ -25,4 +25,4 @@ chipdb:
 	$(Q)xz -9e -T1 -c $(BUILD)/$(SIM_DATA)/hx1k.db > $(SIM_DATA)/hx1k.db.xz
 
 # The evaluator is the one place where the compiler's last percent is felt.
-$(BUILD)/backend/card/sim/engine/eval.o: CFLAGS_ALL += -O3
+$(BUILD)/backend/card/sim/engine/eval.o: CFLAGS_ALL += $(if $(filter -O2,$(CFLAGS)),-O3)

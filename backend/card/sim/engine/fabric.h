@@ -6,7 +6,7 @@
  * which a bitstream is clocked byte by byte, and pins. Between them it decodes
  * the configuration bits into nets, look-up tables, registers, carry chains,
  * block RAM and pads, and evaluates them cycle by cycle. It knows nothing of
- * boards, streams, registers files, queues or sockets.
+ * boards, streams, register files, queues or sockets.
  *
  *	fabric_new("iCE40-HX1K", "tq144", &f, why);
  *	fabric_config_reset(f);                         CRESET low
