@@ -46,10 +46,8 @@ static void load_end(struct process *p, int err, const struct reason *why)
 		snprintf(p->detail, sizeof(p->detail), "DONE is low%s%.200s", err ? ": " : "",
 			 err && why ? why->text : "");
 	}
-	if (!err) {
+	if (!err)
 		l->last_id = l->id;
-		l->last_size = l->size;
-	}
 	process_news(p);
 	if (seq)
 		process_reply(p, PROTO_PROGRAM, seq, err, why);

@@ -56,7 +56,6 @@ struct load {
 	uint64_t size, done, told;
 	int64_t start_ns;
 	uint64_t last_id; /* what runs is what this run programmed; 0 = none */
-	uint64_t last_size;
 };
 
 struct process {

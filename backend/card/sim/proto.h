@@ -43,8 +43,8 @@ enum proto_type {
 	/* arg0: size of the image, whose descriptor comes with it, as for the next three */
 	PROTO_ACCEPT,
 	PROTO_PROGRAM, /* id: of the run */
-	PROTO_CONFIRM, /* id: of the run. Reply arg0: 1 = what ran before still runs */
-	PROTO_VERIFY,
+	PROTO_CONFIRM, /* id: of the run: read back whether the card has it */
+	PROTO_VERIFY,  /* the same at any later time */
 	PROTO_CLEAR,
 	PROTO_RESET,
 	/* Reply data: PROTO_STATS numbers of 8 bytes, see enum proto_stat */
