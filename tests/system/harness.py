@@ -174,6 +174,7 @@ class Fabric:
         self.sim = sim
         self.options = list(options)
         self.user = user
+        self.bin = BIN
         self.process = None
         self.expect_errors = False   # a test that provokes lines of error level says so
         self.expect_status = 0
@@ -191,7 +192,7 @@ class Fabric:
     # --- running ----------------------------------------------------------
 
     def argv(self, foreground=True):
-        argv = [str(BIN)]
+        argv = [str(self.bin)]
         if foreground:
             argv.append("-f")
         if self.sim is not None:
@@ -208,9 +209,15 @@ class Fabric:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.argv(), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=self.env, cwd="/")
+        if self.user:
+            wait_mounted(self.mount, self.process)
+            return self  # nobody else may look into it, not even root
         try:
             wait_mounted(self.mount, self.process)
             assert (self.mount / "version").read_text().startswith("fabricfs ")
+            # In the foreground nobody waits until each card was asked once.
+            until(lambda: not any(c["state"] == "unknown" and c["backend"] == "sim"
+                                  for c in self.status()["cards"]), "simulated cards know their state")
         except BaseException:
             print(self.log())
             self.kill_all()
