@@ -112,7 +112,8 @@ $(MAN8): fs/daemon/fabricfs.8.pod Makefile
 
 # --- installing -----------------------------------------------------------------------
 
-# mount(8) finds the program for `mount -t fuse.fabricfs` by its name on the PATH.
+# mount(8) finds the program for `mount -t fuse.fabricfs` by its name in the usual
+# folders (/usr/local/bin, /usr/bin, ...), whatever the caller's PATH is.
 .PHONY: install uninstall
 install: all man
 	install -D -m 0755 $(BUILD)/fabricfs $(DESTDIR)$(bindir)/fabricfs
