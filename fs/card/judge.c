@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fs/card/upload.h"
+#include "fs/daemon/suspect.h"
 
 #include <fabricfs/buf.h>
 #include <fabricfs/clock.h>
@@ -142,7 +143,8 @@ static int judge_incomplete(struct judge *j, const struct image_facts *facts, ui
 	u->judged_err = why->err;
 	if (u->check)
 		return check_finish(u, -why->err, facts, NULL, size, why);
-	if (!upload_is_temp(u) || j->kind == JUDGE_RENAME)
+	/* An editor's own files are not images, and no failure of the card. */
+	if (!upload_is_temp(u) || j->kind == JUDGE_RENAME || why->err != ENOEXEC)
 		slot_refuse(u->slot, "image-refused", why, facts, NULL, size, &u->saved->who);
 	return -why->err;
 }
@@ -249,11 +251,13 @@ static void judge_run(struct card *card, struct job *job, bool end)
 	if (end) {
 		err = -ECANCELED;
 	} else {
+		suspect_begin(j->run - session_id());
 		pthread_mutex_lock(&u->lock);
 		err = judge_locked(j, &why);
 		if (err && j->kind == JUDGE_FSYNC)
 			bits_set(u, UPLOAD_TOLD);
 		pthread_mutex_unlock(&u->lock);
+		suspect_end();
 	}
 	j->done(j->arg, -err);
 	upload_put(u);

@@ -327,13 +327,13 @@ static int content_begin(struct upload *u, struct reason *why)
 		card_view_put(view);
 		if (*loaded) {
 			err = content_seed(u, loaded, why);
-			bits_set(u, UPLOAD_SEEDED | UPLOAD_SPARSE, 0);
+			/* Fed while it is written from its first byte on: a wrong part or format
+			 * is told by that write. What is left of the seed is read at the end. */
+			bits_set(u, UPLOAD_SEEDED, 0);
 		}
 	}
 	if (err)
 		claim_drop(u);
-	else
-		cards_kick(); /* upload-timeout begins to count */
 	return err;
 }
 
@@ -451,12 +451,15 @@ static int upload_write_locked(struct upload *u, const void *bytes, size_t n, ui
 	if (!err)
 		err = spool_write(u->fd, bytes, n, off, why);
 	if (!err) {
+		/* Before it counts as written: the timer looks at both without our lock. */
+		atomic_store(&saved->upload.last_ns, clock_mono_ns());
 		bits_set(u, UPLOAD_WRITTEN, UPLOAD_JUDGED);
+		if (!(bits & UPLOAD_WRITTEN))
+			cards_kick(); /* upload-timeout begins to count */
 		if (off + n > atomic_load(&saved->upload.size))
 			atomic_store(&saved->upload.size, off + n);
 		if (off <= u->covered && off + n > u->covered)
 			u->covered = off + n;
-		atomic_store(&saved->upload.last_ns, clock_mono_ns());
 		err = content_feed(u, bytes, n, off, why);
 	}
 	if (err)
@@ -507,6 +510,7 @@ static int upload_truncate_locked(struct upload *u, uint64_t size, struct reason
 	atomic_store(&u->saved->upload.size, size);
 	atomic_store(&u->saved->upload.last_ns, clock_mono_ns());
 	bits_set(u, UPLOAD_WRITTEN | UPLOAD_SPARSE, UPLOAD_JUDGED);
+	cards_kick();
 	return 0;
 }
 
@@ -595,6 +599,7 @@ int upload_reference(struct upload *u, const char *sha256, uint64_t size,
 		close(STEAL_FD(u->fd));
 		store_spool_drop(u->slot->card->store, u->fh);
 		bits_set(u, UPLOAD_WRITTEN | UPLOAD_REFERENCE, UPLOAD_JUDGED | UPLOAD_SEEDED | UPLOAD_SPARSE);
+		cards_kick();
 		err = slot_suits(u->slot, facts, why);
 		if (err)
 			err = content_refuse(u, fresh, why);
