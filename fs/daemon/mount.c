@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -210,9 +211,10 @@ static int mount_by_root(const struct options *o, int *fd_out, struct reason *wh
 
 static void stale_remove(const char *path)
 {
-	struct stat st;
+	struct statfs st;
 
-	if (!stat(path, &st) || errno != ENOTCONN || !mounted_by_us(path))
+	/* Unlike stat(), which may be answered from what the kernel remembers. */
+	if (!statfs(path, &st) || (errno != ENOTCONN && errno != ECONNABORTED) || !mounted_by_us(path))
 		return;
 	log_info("%s: taking away the mount of a fabricfs that is gone", path);
 	if (!umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW))
