@@ -8,6 +8,7 @@
 
 #include "fs/card/command.h"
 #include "fs/card/upload.h"
+#include "fs/daemon/suspect.h"
 
 #include <fabricfs/buf.h>
 #include <fabricfs/clock.h>
@@ -219,7 +220,9 @@ static void command_run(struct card *card, struct job *job, bool end)
 		pthread_mutex_lock(&card->lock);
 		c->slot->running = true;
 		pthread_mutex_unlock(&card->lock);
+		suspect_begin(c->run - session_id());
 		err = command_act(c, &why);
+		suspect_end();
 		pthread_mutex_lock(&card->lock);
 		c->slot->running = false;
 		pthread_mutex_unlock(&card->lock);

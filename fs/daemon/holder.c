@@ -49,6 +49,7 @@ static struct holder {
 	bool ready;            /* the present worker serves */
 	bool ever_ready;       /* one served: the mount answers */
 	bool stopping;
+	bool crashed;          /* the last worker ended by a fault of its own */
 	int64_t start_ns;      /* none: when to start the next */
 	int64_t without_ns;    /* since when nobody serves */
 	int64_t kill_ns;       /* stopping: when waiting ends */
@@ -144,6 +145,8 @@ static void worker_arguments(int link)
 		arg(&n, "--syslog");
 	if (!holder.ever_ready)
 		arg(&n, "--fresh");
+	if (holder.crashed)
+		arg(&n, "--crashed");
 	holder.argv[n] = NULL;
 }
 
@@ -346,6 +349,8 @@ static int worker_ended(int status)
 			holder.backoff_ns = BACKOFF_MAX_NS;
 		holder.start_ns = now + holder.backoff_ns;
 	}
+	/* Killed from outside is no crash; an abort, a fault or an exit status is (sanitizers exit). */
+	holder.crashed = WIFEXITED(status) || (WTERMSIG(status) != SIGKILL && WTERMSIG(status) != SIGTERM);
 	if (WIFSIGNALED(status))
 		say(LOG_LEVEL_WARN, "the worker was killed by signal %d%s, starting the next",
 		    WTERMSIG(status), was_ready ? "" : " before it served");

@@ -26,6 +26,7 @@
 #include "fs/daemon/loop.h"
 #include "fs/daemon/session.h"
 #include "fs/daemon/session_fd.h"
+#include "fs/daemon/suspect.h"
 
 #include <fabricfs/log.h>
 
@@ -131,7 +132,17 @@ static void handle(void *bytes, size_t n)
 	if (!atomic_load(&loop.serving) && init_step(in, n))
 		return;
 	request_set(&request);
+	if (request.resent && suspect_convicted(request.unique)) {
+		struct fuse_out_header out = { .len = sizeof(out), .error = -EIO, .unique = in->unique };
+
+		if (in->opcode != FUSE_FORGET && in->opcode != FUSE_BATCH_FORGET &&
+		    write(loop.fd, &out, sizeof(out)) < 0)
+			log_debug("the caller of a convicted request is gone");
+		return;
+	}
+	suspect_begin(request.unique);
 	process(bytes, n);
+	suspect_end();
 }
 
 static void *loop_thread(void *buffer)

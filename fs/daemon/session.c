@@ -19,6 +19,7 @@
 
 #include "fs/daemon/session.h"
 #include "fs/daemon/session_fd.h"
+#include "fs/daemon/suspect.h"
 
 #include <fabricfs/buf.h>
 
@@ -55,6 +56,7 @@ struct session {
 	_Atomic uint32_t init_answered;
 	_Atomic uint64_t resent[OPCODES];
 	uint8_t init[SESSION_INIT_MAX];
+	struct suspects suspects;
 	struct journal_entry journal[JOURNAL_LEN];
 	struct saved_handle handles[HANDLE_LEN];
 };
@@ -387,4 +389,9 @@ void session_count_resent(uint32_t opcode)
 uint64_t session_resent(uint32_t opcode)
 {
 	return opcode < OPCODES ? atomic_load(&session->resent[opcode]) : 0;
+}
+
+struct suspects *session_suspects(void)
+{
+	return session ? &session->suspects : NULL;
 }

@@ -171,6 +171,9 @@ void session_notify_inode(uint64_t ino);
 /* A name appeared or vanished in a directory. */
 void session_notify_entry(uint64_t parent, const char *name);
 
+/* Where suspect.h keeps its memory; NULL before session_attach(). */
+struct suspects *session_suspects(void);
+
 /* Statistics, for tests: how many requests were received with the resent bit,
  * by opcode; kept in the session so that they outlive workers. */
 void session_count_resent(uint32_t opcode);

@@ -34,6 +34,7 @@
 #include "fs/daemon/mount.h"
 #include "fs/daemon/session.h"
 #include "fs/daemon/session_fd.h"
+#include "fs/daemon/suspect.h"
 #include "fs/daemon/worker.h"
 #include "fs/tree/tree.h"
 
@@ -44,7 +45,7 @@ struct worker {
 	int fuse_fd, session_fd, link_fd, lock_fd, config_fd;
 	const char *state_dir, *mountpoint;
 	int sim, threads;
-	bool debug, to_syslog, fresh;
+	bool debug, to_syslog, fresh, crashed;
 
 	struct mount mount;
 	struct config *config;
@@ -59,7 +60,7 @@ struct worker {
 
 static int worker_options(struct worker *w, int argc, char **argv)
 {
-	enum { FUSE = 1, SESSION, LINK, LOCK, CONFIG, STATE, MOUNTPOINT, SIM, THREADS, DEBUG, SYSLOG, FRESH };
+	enum { FUSE = 1, SESSION, LINK, LOCK, CONFIG, STATE, MOUNTPOINT, SIM, THREADS, DEBUG, SYSLOG, FRESH, CRASHED };
 	static const struct option longs[] = {
 		{ "fuse-fd", required_argument, NULL, FUSE },
 		{ "session-fd", required_argument, NULL, SESSION },
@@ -73,6 +74,7 @@ static int worker_options(struct worker *w, int argc, char **argv)
 		{ "debug", no_argument, NULL, DEBUG },
 		{ "syslog", no_argument, NULL, SYSLOG },
 		{ "fresh", no_argument, NULL, FRESH },
+		{ "crashed", no_argument, NULL, CRASHED },
 		{ 0 },
 	};
 	int c;
@@ -96,6 +98,7 @@ static int worker_options(struct worker *w, int argc, char **argv)
 		case DEBUG: w->debug = true; break;
 		case SYSLOG: w->to_syslog = true; break;
 		case FRESH: w->fresh = true; break;
+		case CRASHED: w->crashed = true; break;
 		default: return -EINVAL;
 		}
 	}
@@ -203,6 +206,7 @@ static int worker_start(struct worker *w, struct reason *why)
 	    (err = session_start(w, why)) ||
 	    (err = tree_start(w->config, w->store, why)))
 		return err;
+	suspect_attach(session_suspects(), w->crashed);
 	w->tree = true;
 	if ((err = cards_start(w->config, w->store, w->fresh, why)))
 		return err;
@@ -247,6 +251,17 @@ static void signals_read(struct worker *w)
 	}
 }
 
+static void ready_tell(struct worker *w)
+{
+	char word = LINK_READY;
+
+	if (w->ready_told || !loop_is_serving())
+		return;
+	w->ready_told = true;
+	if (send(w->link_fd, &word, 1, MSG_NOSIGNAL) < 0)
+		log_debug("the holder does not listen: %s", strerror(errno));
+}
+
 static void worker_serve(struct worker *w)
 {
 	int timeout_ms = cards_tick();
@@ -260,13 +275,8 @@ static void worker_serve(struct worker *w)
 		};
 		uint64_t count;
 
-		if (!w->ready_told && loop_is_serving()) {
-			char word = LINK_READY;
+		ready_tell(w);
 
-			w->ready_told = true;
-			if (send(w->link_fd, &word, 1, MSG_NOSIGNAL) < 0)
-				log_debug("the holder does not listen: %s", strerror(errno));
-		}
 		int n = poll(fds, sizeof(fds) / sizeof(fds[0]), timeout_ms);
 
 		if (n < 0 && errno != EINTR) {
@@ -282,6 +292,8 @@ static void worker_serve(struct worker *w)
 		if (n == 0 || (n > 0 && fds[3].revents) || timeout_ms >= 0)
 			timeout_ms = cards_tick();
 	}
+	/* Unmounted right after the first answer: that was no failed start. */
+	ready_tell(w);
 }
 
 static void worker_end(struct worker *w)

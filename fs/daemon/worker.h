@@ -10,6 +10,7 @@
  *   --state-dir DIR --mountpoint DIR --sim N
  *   --threads N       0: by the number of cores
  *   --debug --syslog  absent: not so
+ *   --crashed         the worker before crashed by itself (suspect.h)
  *   --fresh           the holder is starting; absent: another worker served before
  *
  * Exit 0: unmounted, or told to stop, and everything is finished. Anything else:
