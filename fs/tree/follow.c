@@ -34,14 +34,6 @@ struct parked {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct parked *waiting; /* lock */
 
-/* Opens that were polled. */
-struct polled {
-	struct polled *next;
-	uint64_t fh;
-};
-static struct polled *polled;        /* lock */
-static _Atomic unsigned polled_len;
-
 bool place_is_follow(const struct place *p)
 {
 	return p->row && ((p->kind == NODE_TOP && p->file == TOP_FOLLOW) ||
@@ -253,38 +245,6 @@ void follow_read(fuse_req_t req, const struct place *p, size_t size, struct fuse
 	notify_kick();
 }
 
-static void polled_add(uint64_t fh)
-{
-	struct polled *p;
-
-	pthread_mutex_lock(&lock);
-	for (p = polled; p && p->fh != fh; p = p->next)
-		;
-	if (!p && (p = malloc(sizeof(*p)))) {
-		*p = (struct polled){ .next = polled, .fh = fh };
-		polled = p;
-		atomic_fetch_add(&polled_len, 1);
-	}
-	pthread_mutex_unlock(&lock);
-}
-
-static void polled_remove(uint64_t fh)
-{
-	struct polled *p, **at;
-
-	if (!atomic_load(&polled_len))
-		return;
-	pthread_mutex_lock(&lock);
-	for (at = &polled; (p = *at) && p->fh != fh; at = &p->next)
-		;
-	if (p) {
-		*at = p->next;
-		atomic_fetch_sub(&polled_len, 1);
-	}
-	pthread_mutex_unlock(&lock);
-	free(p);
-}
-
 void follow_poll(fuse_req_t req, const struct place *p, struct fuse_file_info *fi,
 		 struct fuse_pollhandle *ph)
 {
@@ -293,10 +253,8 @@ void follow_poll(fuse_req_t req, const struct place *p, struct fuse_file_info *f
 
 	(void)p;
 	if (h && h->kind == SAVED_FOLLOW) {
-		if (ph) {
+		if (ph)
 			atomic_store(&h->poll_kh, request_current()->poll_kh + 1);
-			polled_add(fi->fh);
-		}
 
 		const struct follow_position *pos = &h->follow.pos[atomic_load(&h->follow.at) & 1];
 
@@ -312,7 +270,6 @@ void follow_release(fuse_req_t req, struct fuse_file_info *fi)
 {
 	struct saved_handle *h = saved_find(fi->fh);
 
-	polled_remove(fi->fh);
 	if (h && h->kind == SAVED_FOLLOW)
 		saved_drop(h);
 	fuse_reply_err(req, 0);
@@ -354,33 +311,6 @@ static bool parked_try(struct parked *p, int dev)
 	return false;
 }
 
-static void wake_pollers(int dev)
-{
-	struct buf handles = BUF_INIT;
-
-	if (!atomic_load(&polled_len))
-		return;
-	pthread_mutex_lock(&lock);
-	/* As long as it is in the list its handle is not dropped. */
-	for (struct polled *p = polled; p; p = p->next) {
-		struct saved_handle *h = saved_find(p->fh);
-		uint64_t kh = h ? atomic_load(&h->poll_kh) : 0;
-
-		if (!kh || (dev >= 0 && h->follow.dev >= 0 && h->follow.dev != dev))
-			continue;
-		kh--;
-		buf_add(&handles, &kh, sizeof(kh));
-	}
-	pthread_mutex_unlock(&lock);
-	for (size_t at = 0; at < handles.len; at += sizeof(uint64_t)) {
-		uint64_t kh;
-
-		memcpy(&kh, handles.data + at, sizeof(kh));
-		session_notify_poll(kh);
-	}
-	buf_free(&handles);
-}
-
 void follow_wake(int dev)
 {
 	struct parked *list, *keep = NULL;
@@ -409,26 +339,6 @@ void follow_wake(int dev)
 		waiting = p;
 	}
 	pthread_mutex_unlock(&lock);
-	if (dev != FOLLOW_NONE)
-		wake_pollers(dev);
-}
-
-static int restore(struct saved_handle *h, void *arg)
-{
-	(void)arg;
-	if (h->kind == SAVED_FOLLOW && atomic_load(&h->poll_kh))
-		polled_add(atomic_load(&h->fh));
-	return 0;
-}
-
-void follow_restore(void)
-{
-	saved_each(restore, NULL);
-}
-
-void follow_takeover(void)
-{
-	follow_wake(-1);
 }
 
 void follow_stop(void)

@@ -68,11 +68,14 @@ static void changed(int dev, int slot, unsigned what)
 {
 	struct change_note *note;
 
-	what &= ~(unsigned)CHANGE_IO; /* io/ looks after its own pollers, and nothing of it is kept */
+	/* Readiness of io/ is asked for by those who poll; nothing of it is rendered or kept. */
+	bool shown = what & ~(unsigned)CHANGE_IO;
+
 	if (!what)
 		return;
 	/* The view is published by now: who asks from here on sees it. */
-	atomic_fetch_add(&count, 1);
+	if (shown)
+		atomic_fetch_add(&count, 1);
 	pthread_mutex_lock(&lock);
 	if (ending) {
 		pthread_mutex_unlock(&lock);
@@ -92,7 +95,7 @@ static void changed(int dev, int slot, unsigned what)
 		log_error("no memory to tell of a change of dev%d: what the kernel keeps of it is old", dev);
 	}
 	pthread_cond_signal(&wake);
-	if (connected && !is_notifier && !request_current()->unique)
+	if (shown && connected && !is_notifier && !request_current()->unique)
 		wait_told();
 	pthread_mutex_unlock(&lock);
 }
@@ -242,7 +245,6 @@ static void *notifier(void *arg)
 
 		if (first && taking_over) {
 			watch_takeover();
-			follow_takeover();
 		}
 		first = false;
 		if (kick)

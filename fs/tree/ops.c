@@ -354,6 +354,7 @@ static void tree_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *
 	int err = place_open(&p, ino);
 	const struct active_ops *ops = err ? NULL : place_active(&p);
 
+	polled_remove(fi->fh);
 	if (ops) {
 		if (ops->release)
 			ops->release(req, p.card, ino, fi);
@@ -383,6 +384,8 @@ static void tree_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 	int err = place_open(&p, ino);
 	const struct active_ops *ops = err ? NULL : place_active(&p);
 
+	if (!err && ph && ((ops && ops->poll) || place_is_follow(&p)))
+		polled_add(fi->fh);
 	if (!err && ops && ops->poll) {
 		ops->poll(req, p.card, ino, fi, ph);
 	} else if (!err && place_is_follow(&p)) {
@@ -677,7 +680,6 @@ int tree_start(const struct config *config, struct store *store, struct reason *
 	if (takeover) {
 		attr_takeover();
 		watch_restore();
-		follow_restore();
 	}
 	return notify_start(takeover, why);
 }

@@ -67,7 +67,7 @@ void notify_again(uint64_t ino);
 /* Have the notifier look after interrupted readers of .follow. */
 void notify_kick(void);
 
-/* --- watch.c: poll of value files ------------------------------------------------------ */
+/* --- watch.c: who polls ------------------------------------------------------ */
 
 /* Take over those of a worker that died; before requests come. */
 void watch_restore(void);
@@ -76,6 +76,10 @@ void watch_seen(uint64_t fh);
 void watch_poll(fuse_req_t req, const struct place *p, struct fuse_file_info *fi,
 		struct fuse_pollhandle *ph);
 void watch_close(uint64_t fh);
+/* Opens with a saved handle of their own (.follow, io/...): before its first poll is answered,
+ * and before the handle is dropped. */
+void polled_add(uint64_t fh);
+void polled_remove(uint64_t fh);
 /* Notifier: files of this card (dev -1: of the top) among `what` changed. */
 void watch_wake(int dev, int slot, unsigned what);
 /* Notifier, after a takeover: everybody asks again. */
@@ -92,10 +96,6 @@ void follow_release(fuse_req_t req, struct fuse_file_info *fi);
 #define FOLLOW_NONE (-2)
 /* Notifier: new records of a card (dev -1: of none), or only interrupts (FOLLOW_NONE). */
 void follow_wake(int dev);
-/* Take over those of a worker that died; before requests come. */
-void follow_restore(void);
-/* Notifier, after a takeover: everybody asks again. */
-void follow_takeover(void);
 /* Answer all who wait. */
 void follow_stop(void);
 /* At most `space` bytes of what follows pos, which moves on: whole lines, of the first also a

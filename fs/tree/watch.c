@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * poll() of value files (state, error, events): ready once the value differs
+ * Who polls. Value files (state, error, events) are ready once the value differs
  * from what this open last read at offset 0; before its first read it is ready,
  * as in sysfs. An open is remembered in the session from its first poll on, so
  * that a poller sleeps through the death of a worker.
@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fs/daemon/session.h"
 #include "fs/tree/serve.h"
@@ -44,19 +45,62 @@ static struct watch *add(uint64_t of, struct saved_handle *saved)
 	return w;
 }
 
+/* Opens that have a saved handle anyway, once they were polled. */
+struct polled {
+	struct polled *next;
+	uint64_t fh;
+};
+static struct polled *polled; /* lock */
+static _Atomic unsigned polled_len;
+
+void polled_add(uint64_t fh)
+{
+	struct polled *p;
+
+	pthread_mutex_lock(&lock);
+	for (p = polled; p && p->fh != fh; p = p->next)
+		;
+	if (!p && (p = malloc(sizeof(*p)))) {
+		*p = (struct polled){ .next = polled, .fh = fh };
+		polled = p;
+		atomic_fetch_add(&polled_len, 1);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+void polled_remove(uint64_t fh)
+{
+	struct polled *p, **at;
+
+	if (!atomic_load(&polled_len))
+		return;
+	pthread_mutex_lock(&lock);
+	for (at = &polled; (p = *at) && p->fh != fh; at = &p->next)
+		;
+	if (p) {
+		*at = p->next;
+		atomic_fetch_sub(&polled_len, 1);
+	}
+	pthread_mutex_unlock(&lock);
+	free(p);
+}
+
 static int restore(struct saved_handle *h, void *arg)
 {
 	(void)arg;
-	if (h->kind == SAVED_WATCH)
+	if (h->kind == SAVED_WATCH) {
+		pthread_mutex_lock(&lock);
 		add(h->watch.of, h);
+		pthread_mutex_unlock(&lock);
+	} else if (atomic_load(&h->poll_kh)) {
+		polled_add(atomic_load(&h->fh));
+	}
 	return 0;
 }
 
 void watch_restore(void)
 {
-	pthread_mutex_lock(&lock);
 	saved_each(restore, NULL);
-	pthread_mutex_unlock(&lock);
 }
 
 void watch_seen(uint64_t fh)
@@ -149,25 +193,44 @@ static bool concerns(uint64_t ino, int dev, int slot, unsigned what)
 	return (int)p.dev == dev && (p.slot == slot || (what & CHANGE_RECORDS));
 }
 
+static bool polled_concerns(const struct saved_handle *h, int dev, int slot, unsigned what)
+{
+	if (h->kind == SAVED_FOLLOW)
+		return (what & CHANGE_RECORDS) && (h->follow.dev < 0 || h->follow.dev == dev);
+	/* io/: ready, or the design that it belonged to is gone. */
+	return (what & (CHANGE_IO | CHANGE_LOADED | CHANGE_ENDPOINTS | CHANGE_STATE)) &&
+	       (int)node_card(h->ino) == dev && node_slot(h->ino) == slot;
+}
+
 static void wake(int dev, int slot, unsigned what, bool all)
 {
-	uint64_t *handles = NULL;
-	size_t len = 0;
+	struct buf handles = BUF_INIT;
 
-	if (!atomic_load(&watches_len))
+	if (!atomic_load(&watches_len) && !atomic_load(&polled_len))
 		return;
 	pthread_mutex_lock(&lock);
-	handles = calloc(atomic_load(&watches_len), sizeof(*handles));
-	for (struct watch *w = watches; w && handles; w = w->next) {
+	for (struct watch *w = watches; w; w = w->next) {
 		uint64_t kh = atomic_load(&w->saved->poll_kh);
 
-		if (kh && (all || concerns(w->saved->ino, dev, slot, what)))
-			handles[len++] = kh - 1;
+		if (kh-- && (all || concerns(w->saved->ino, dev, slot, what)))
+			buf_add(&handles, &kh, sizeof(kh));
+	}
+	/* As long as it is in the list its handle is not dropped. */
+	for (struct polled *p = polled; p; p = p->next) {
+		struct saved_handle *h = saved_find(p->fh);
+		uint64_t kh = h ? atomic_load(&h->poll_kh) : 0;
+
+		if (kh-- && (all || polled_concerns(h, dev, slot, what)))
+			buf_add(&handles, &kh, sizeof(kh));
 	}
 	pthread_mutex_unlock(&lock);
-	for (size_t i = 0; i < len; i++)
-		session_notify_poll(handles[i]);
-	free(handles);
+	for (size_t at = 0; at < handles.len; at += sizeof(uint64_t)) {
+		uint64_t kh;
+
+		memcpy(&kh, handles.data + at, sizeof(kh));
+		session_notify_poll(kh);
+	}
+	buf_free(&handles);
 }
 
 void watch_wake(int dev, int slot, unsigned what)
