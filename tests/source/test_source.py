@@ -111,6 +111,14 @@ def test_man_page_and_help_tell_the_same_options():
     assert offered - told == set(), "offered, but not in the man page"
 
 
+def test_man_page_tells_every_key_of_every_backend():
+    pod = (ROOT / "fs" / "daemon" / "fabricfs.8.pod").read_text()
+    keys = {k for path in sources("backend/card", suffixes=(".c",))
+            for k in re.findall(r'\{\s*"([\w-]+)",\s*CARD_KEY_', path.read_text())}
+    assert {"program", "config_clock_hz"} <= keys
+    assert not {k for k in keys if f"C<{k}>" not in pod}
+
+
 def test_man_page_has_no_faults():
     run = subprocess.run(["podchecker", ROOT / "fs" / "daemon" / "fabricfs.8.pod"],
                          capture_output=True, text=True, check=False)
