@@ -59,6 +59,13 @@ void upload_put(struct upload *u);
 /* Last close, or the end of a temporary: content and handle are gone. */
 void upload_drop(struct upload *u);
 
+/* The right to have bytes: of several openers only one. -EBUSY as upload_open(). */
+int upload_claim(struct upload *u, struct reason *why);
+void upload_unclaim(struct upload *u);
+void upload_bits_change(struct upload *u, uint32_t set, uint32_t clear);
+
+/* --- upload_content.c ------------------------------------------------------------------ */
+
 /*
  * Bytes. Returns n, or -errno; *fresh: the refusal has just come up and is to be
  * recorded (upload_refusal_post).
@@ -80,6 +87,8 @@ enum verdict upload_examine(struct upload *u, struct image_facts *facts, char sh
 			    struct reason *why);
 /* u->lock held: bytes are the blob's now (programmed) or thrown away; the claim is given back. */
 void upload_content_gone(struct upload *u, uint32_t set_bits);
+
+/* --- upload.c: ends ------------------------------------------------------------------- */
 
 /* Take up the uploads of a worker that died. Main thread, before actors. */
 void uploads_restore(void);

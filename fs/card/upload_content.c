@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What an upload holds: writing, cutting, reading and examining its bytes (upload.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/card/upload.h"
+
+#include <fabricfs/buf.h>
+#include <fabricfs/clock.h>
+#include <fabricfs/log.h>
+
+void upload_content_gone(struct upload *u, uint32_t set_bits)
+{
+	if (u->fd >= 0)
+		close(u->fd);
+	u->fd = -1;
+	store_spool_drop(u->slot->card->store, u->fh);
+	image_parser_reset(u->parser);
+	digest_reset(u->digest);
+	u->fed = u->covered = 0;
+	u->facts_known = false;
+	u->saved->upload.sha256[0] = '\0';
+	if (u->held)
+		blobs_release(u->slot->card->store);
+	u->held = false;
+	atomic_store(&u->saved->upload.size, 0);
+	upload_bits_change(u, set_bits, UPLOAD_WRITTEN | UPLOAD_SEEDED | UPLOAD_REFERENCE | UPLOAD_SPARSE);
+	upload_unclaim(u);
+}
+
+static int fd_copy(int from, int to, struct reason *why)
+{
+	off_t at_in = 0, at_out = 0;
+	ssize_t n;
+
+	while ((n = copy_file_range(from, &at_in, to, &at_out, 1 << 30, 0)) != 0)
+		if (n < 0 && errno != EINTR)
+			return reason_set(why, errno, "copying the loaded image to the spool: %s",
+					  strerror(errno));
+	return 0;
+}
+
+/* The content becomes a copy of a blob, to be changed. */
+static int content_seed(struct upload *u, const char *sha256, struct reason *why)
+{
+	uint64_t size;
+	int fd CLEANUP_FD = -1;
+	int err = store_blob_open(u->slot->card->store, sha256, &fd, &size, why);
+
+	if (!err)
+		err = fd_copy(fd, u->fd, why);
+	if (!err)
+		atomic_store(&u->saved->upload.size, size);
+	return err;
+}
+
+/* Before the first byte: the claim, the spool, the seed. */
+static int content_begin(struct upload *u, struct reason *why)
+{
+	struct card *card = u->slot->card;
+	uint32_t bits = upload_bits(u);
+	char loaded[SHA256_HEX];
+	int err = 0;
+
+	if (!upload_is_temp(u)) {
+		err = upload_claim(u, why);
+		if (err)
+			return err;
+	}
+	if (u->fd < 0)
+		err = store_spool_open(card->store, u->fh, &u->fd, why);
+	if (!err && ftruncate(u->fd, 0))
+		err = reason_set(why, errno, "emptying the spool file: %s", strerror(errno));
+	if (!err && !u->check && !(bits & (UPLOAD_TRUNCATED | UPLOAD_APPEND))) {
+		const struct card_view *view = card_view_get(card);
+
+		memcpy(loaded, slot_view(view, u->slot->index)->loaded.sha256, SHA256_HEX);
+		card_view_put(view);
+		if (*loaded) {
+			err = content_seed(u, loaded, why);
+			/* Fed while it is written from its first byte on: a wrong part or format
+			 * is told by that write. What is left of the seed is read at the end. */
+			upload_bits_change(u, UPLOAD_SEEDED, 0);
+		}
+	}
+	if (err)
+		upload_unclaim(u);
+	return err;
+}
+
+/* A reference becomes bytes of our own when somebody changes it. */
+static int content_own(struct upload *u, struct reason *why)
+{
+	int err;
+
+	if (!(upload_bits(u) & UPLOAD_REFERENCE))
+		return 0;
+	err = store_spool_open(u->slot->card->store, u->fh, &u->fd, why);
+	if (!err)
+		err = content_seed(u, u->saved->upload.sha256, why);
+	upload_bits_change(u, UPLOAD_SPARSE, UPLOAD_REFERENCE);
+	return err;
+}
+
+static int spool_write(int fd, const char *bytes, size_t n, uint64_t off, struct reason *why)
+{
+	while (n) {
+		ssize_t w = pwrite(fd, bytes, n, (off_t)off);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w < 0)
+			return reason_set(why, errno, "spooling the image to the state folder: %s",
+					  strerror(errno));
+		bytes += w;
+		off += (uint64_t)w;
+		n -= (size_t)w;
+	}
+	return 0;
+}
+
+static uint64_t image_max(struct slot *slot)
+{
+	const struct card_view *view = card_view_get(slot->card);
+	uint64_t max = view->facts.image_max;
+
+	card_view_put(view);
+	return max ? max : SPOOL_MAX;
+}
+
+/* Through the recogniser and the hash, as long as bytes come in order. */
+static int content_feed(struct upload *u, const void *bytes, size_t n, uint64_t off,
+			struct reason *why)
+{
+	int err;
+
+	if (upload_bits(u) & UPLOAD_SPARSE)
+		return 0;
+	if (off != u->fed) {
+		upload_bits_change(u, UPLOAD_SPARSE, 0);
+		return 0;
+	}
+	digest_update(u->digest, bytes, n);
+	u->fed += n;
+	err = image_parser_feed(u->parser, bytes, n, why);
+	if (err < 0 || upload_is_temp(u))
+		return upload_is_temp(u) ? 0 : err;
+	return slot_suits(u->slot, image_parser_facts(u->parser), why);
+}
+
+/* The refusal that every tool reports: remembered, told once, the bytes are dropped. */
+static int content_refuse(struct upload *u, bool *fresh, const struct reason *why)
+{
+	*fresh = !(upload_bits(u) & UPLOAD_TOLD);
+	u->why = *why;
+	u->judged_err = why->err;
+	u->facts = *image_parser_facts(u->parser);
+	upload_content_gone(u, UPLOAD_TOLD);
+	return -why->err;
+}
+
+static int write_allowed(struct upload *u, struct reason *why)
+{
+	uint32_t bits = upload_bits(u);
+
+	if (bits & UPLOAD_ENDED) {
+		upload_bits_change(u, UPLOAD_TOLD, 0);
+		return reason_set(why, ECANCELED, "the upload was ended");
+	}
+	if (bits & UPLOAD_PROGRAMMED)
+		return reason_set(why, EFBIG, "bytes after an image that was programmed already");
+	if (bits & UPLOAD_TOLD)
+		return reason_set(why, u->why.err ? u->why.err : ECANCELED, "%s", u->why.text);
+	return 0;
+}
+
+static int upload_write_locked(struct upload *u, const void *bytes, size_t n, uint64_t off,
+			       bool *fresh, struct reason *why)
+{
+	struct saved_handle *saved = u->saved;
+	uint32_t bits = upload_bits(u);
+	int err = write_allowed(u, why);
+
+	if (err || !n)
+		return err;
+	if (!(bits & UPLOAD_WRITTEN)) {
+		err = content_begin(u, why);
+		if (err == -EBUSY) {
+			/* Not this card's failure: another one is at it. */
+			u->why = *why;
+			upload_bits_change(u, UPLOAD_TOLD, 0);
+			return err;
+		}
+	} else {
+		err = content_own(u, why);
+	}
+	if (bits & UPLOAD_APPEND)
+		off = atomic_load(&saved->upload.size);
+	if (!err && off + n > image_max(u->slot) + IMAGE_HEAD_MAX)
+		err = reason_set(why, EFBIG, "the image is larger than the %llu bytes that dev%u takes",
+				 (unsigned long long)image_max(u->slot), u->slot->card->dev);
+	if (!err)
+		err = spool_write(u->fd, bytes, n, off, why);
+	if (!err) {
+		/* Before it counts as written: the timer looks at both without our lock. */
+		atomic_store(&saved->upload.last_ns, clock_mono_ns());
+		upload_bits_change(u, UPLOAD_WRITTEN, UPLOAD_JUDGED);
+		if (!(bits & UPLOAD_WRITTEN))
+			cards_kick(); /* upload-timeout begins to count */
+		if (off + n > atomic_load(&saved->upload.size))
+			atomic_store(&saved->upload.size, off + n);
+		if (off <= u->covered && off + n > u->covered)
+			u->covered = off + n;
+		err = content_feed(u, bytes, n, off, why);
+	}
+	if (err)
+		return content_refuse(u, fresh, why);
+	if (!upload_is_temp(u))
+		slot_progress(u->slot, PHASE_RECEIVING, atomic_load(&saved->upload.size),
+			      image_parser_facts(u->parser)->declared_size);
+	return 0;
+}
+
+int upload_write(struct upload *u, const void *bytes, size_t n, uint64_t off, bool *fresh,
+		 struct reason *why)
+{
+	int err;
+
+	*fresh = false;
+	if (off > SPOOL_MAX || n > SPOOL_MAX)
+		return reason_set(why, EFBIG, "an image of more than %llu bytes",
+				  (unsigned long long)SPOOL_MAX);
+	pthread_mutex_lock(&u->lock);
+	err = upload_write_locked(u, bytes, n, off, fresh, why);
+	pthread_mutex_unlock(&u->lock);
+	return err ? err : (int)n;
+}
+
+static int upload_truncate_locked(struct upload *u, uint64_t size, struct reason *why)
+{
+	int err;
+
+	if (!size) {
+		u->why = (struct reason){ 0 };
+		u->judged_err = 0;
+		upload_content_gone(u, UPLOAD_TRUNCATED);
+		upload_bits_change(u, 0, UPLOAD_TOLD | UPLOAD_JUDGED | UPLOAD_PROGRAMMED);
+		return 0;
+	}
+	if (size == upload_size(u))
+		return 0;
+	err = write_allowed(u, why);
+	if (!err)
+		err = upload_bits(u) & UPLOAD_WRITTEN ? content_own(u, why) : content_begin(u, why);
+	if (err)
+		return err;
+	if (size > image_max(u->slot) + IMAGE_HEAD_MAX)
+		return reason_set(why, EFBIG, "larger than the card takes");
+	if (ftruncate(u->fd, (off_t)size))
+		return reason_set(why, errno, "resizing the spool file: %s", strerror(errno));
+	atomic_store(&u->saved->upload.size, size);
+	atomic_store(&u->saved->upload.last_ns, clock_mono_ns());
+	upload_bits_change(u, UPLOAD_WRITTEN | UPLOAD_SPARSE, UPLOAD_JUDGED);
+	cards_kick();
+	return 0;
+}
+
+int upload_truncate(struct upload *u, uint64_t size, struct reason *why)
+{
+	int err;
+
+	pthread_mutex_lock(&u->lock);
+	err = upload_truncate_locked(u, size, why);
+	pthread_mutex_unlock(&u->lock);
+	return err;
+}
+
+uint64_t upload_size(struct upload *u)
+{
+	uint32_t bits = upload_bits(u);
+
+	if (bits & UPLOAD_WRITTEN || bits & (UPLOAD_TRUNCATED | UPLOAD_APPEND) || upload_is_temp(u))
+		return atomic_load(&u->saved->upload.size);
+
+	const struct card_view *view = card_view_get(u->slot->card);
+	uint64_t size = slot_view(view, u->slot->index)->loaded.size;
+
+	card_view_put(view);
+	return size;
+}
+
+ssize_t upload_read(struct upload *u, void *out, size_t n, uint64_t off)
+{
+	struct store *store = u->slot->card->store;
+	char sha256[SHA256_HEX] = "";
+	int fd CLEANUP_FD = -1;
+	struct reason why;
+	ssize_t got;
+
+	pthread_mutex_lock(&u->lock);
+
+	uint32_t bits = upload_bits(u);
+
+	if (u->fd >= 0 && bits & UPLOAD_WRITTEN) {
+		got = pread(u->fd, out, n, (off_t)off);
+		got = got < 0 ? -errno : got;
+		pthread_mutex_unlock(&u->lock);
+		return got;
+	}
+	if (bits & UPLOAD_REFERENCE)
+		memcpy(sha256, u->saved->upload.sha256, SHA256_HEX);
+	pthread_mutex_unlock(&u->lock);
+	if (!*sha256 && !upload_is_temp(u) && !u->check) {
+		const struct card_view *view = card_view_get(u->slot->card);
+
+		memcpy(sha256, slot_view(view, u->slot->index)->loaded.sha256, SHA256_HEX);
+		card_view_put(view);
+	}
+	if (!*sha256)
+		return 0;
+
+	int err = store_blob_open(store, sha256, &fd, NULL, &why);
+
+	if (err)
+		return err;
+	got = pread(fd, out, n, (off_t)off);
+	return got < 0 ? -errno : got;
+}
+
+int upload_reference(struct upload *u, const char *sha256, uint64_t size,
+		     const struct image_facts *facts, const char *source, bool *fresh,
+		     struct reason *why)
+{
+	int err;
+
+	*fresh = false;
+	pthread_mutex_lock(&u->lock);
+	err = write_allowed(u, why);
+	if (!err)
+		err = content_begin(u, why);
+	if (!err) {
+		memcpy(u->saved->upload.sha256, sha256, SHA256_HEX);
+		text_copy(u->saved->upload.source, sizeof(u->saved->upload.source), source);
+		atomic_store(&u->saved->upload.size, size);
+		atomic_store(&u->saved->upload.last_ns, clock_mono_ns());
+		u->facts = *facts;
+		u->facts_known = true;
+		blobs_hold();
+		u->held = true;
+		close(STEAL_FD(u->fd));
+		store_spool_drop(u->slot->card->store, u->fh);
+		upload_bits_change(u, UPLOAD_WRITTEN | UPLOAD_REFERENCE, UPLOAD_JUDGED | UPLOAD_SEEDED | UPLOAD_SPARSE);
+		cards_kick();
+		err = slot_suits(u->slot, facts, why);
+		if (err)
+			err = content_refuse(u, fresh, why);
+	}
+	pthread_mutex_unlock(&u->lock);
+	return err;
+}
+
+/* --- judging (for judge.c) ------------------------------------------------------------- */
+
+/* The whole content through recogniser and hash again. */
+static int content_reread(struct upload *u, int fd, uint64_t size, struct reason *why)
+{
+	size_t room = 256 * 1024;
+	char *bytes CLEANUP_FREE = malloc(room);
+	int err = 0;
+
+	if (!bytes)
+		return reason_set(why, ENOMEM, "no memory to validate the image");
+	image_parser_reset(u->parser);
+	digest_reset(u->digest);
+	u->fed = 0;
+	while (u->fed < size && err >= 0) {
+		ssize_t n = pread(fd, bytes, room, (off_t)u->fed);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return reason_set(why, n ? errno : EIO, "reading the spool file back: %s",
+					  n ? strerror(errno) : "it is shorter than what was written");
+		digest_update(u->digest, bytes, (size_t)n);
+		u->fed += (uint64_t)n;
+		err = image_parser_feed(u->parser, bytes, (size_t)n, why);
+		slot_progress(u->slot, PHASE_VALIDATING, u->fed, size);
+	}
+	return err < 0 ? err : 0;
+}
+
+enum verdict upload_examine(struct upload *u, struct image_facts *facts, char sha256[SHA256_HEX],
+			    struct reason *why)
+{
+	uint32_t bits = upload_bits(u);
+	uint64_t size = atomic_load(&u->saved->upload.size);
+	int ref CLEANUP_FD = -1;
+	int err = 0;
+
+	if (bits & UPLOAD_REFERENCE && u->facts_known) {
+		*facts = u->facts;
+		memcpy(sha256, u->saved->upload.sha256, SHA256_HEX);
+		return VERDICT_SOUND;
+	}
+	if (bits & UPLOAD_REFERENCE)
+		err = store_blob_open(u->slot->card->store, u->saved->upload.sha256, &ref, &size, why);
+	else if (u->fd < 0)
+		/* Taken up from a worker that died: the spool is still there. */
+		err = store_spool_open(u->slot->card->store, u->fh, &u->fd, why);
+	if (!err && (bits & UPLOAD_SPARSE || u->fed != size))
+		err = content_reread(u, ref >= 0 ? ref : u->fd, size, why);
+	*facts = *image_parser_facts(u->parser);
+	digest_hex(u->digest, sha256);
+	if (err)
+		return VERDICT_BAD;
+	err = image_parser_end(u->parser, why);
+	*facts = *image_parser_facts(u->parser);
+	if (err)
+		return VERDICT_INCOMPLETE;
+	if (bits & UPLOAD_SEEDED && !*facts->integrity_checked && u->covered < size) {
+		reason_set(why, EBADMSG, "parts of the image were written over the loaded one, and the "
+			   "format %s has no checksum that would show a mixture", facts->format);
+		return VERDICT_BAD;
+	}
+	return VERDICT_SOUND;
+}
