@@ -471,6 +471,7 @@ int slot_program_blob(struct slot *slot, const char *sha256, const char *json, c
 {
 	struct attempt a = { .event = event, .note = note, .run = run, .who = who, .internal = true };
 	struct loaded loaded;
+	char hex[SHA256_HEX];
 	int fd CLEANUP_FD = -1;
 	int err;
 
@@ -479,6 +480,15 @@ int slot_program_blob(struct slot *slot, const char *sha256, const char *json, c
 		return reason_set(why, ENODATA, "the image %s is not in the store any more", sha256);
 	if (err)
 		return err;
+	/* Kept for months, perhaps: a disk may have changed it, and a CRC of the image's own
+	 * would not tell it from another good image. */
+	err = digest_fd(fd, hex);
+	if (err)
+		return reason_set(why, -err, "reading the image %s from the store: %s", sha256,
+				  strerror(-err));
+	if (strcmp(hex, sha256))
+		return reason_set(why, EBADMSG, "the image %s in the store is damaged, its bytes now hash "
+				  "to %s", sha256, hex);
 	if (loaded_parse(json, &loaded, &a.facts))
 		return reason_set(why, ENODATA, "what the store knows of the image %s is damaged", sha256);
 	a.fd = fd;

@@ -301,6 +301,7 @@ def test_a_signal_to_the_holder_ends_it_cleanly(fpga, sig):
     assert not os.path.ismount(fabric.mount)
     until(lambda: not fabric.processes(), "nothing is left")
     fabric.start()
+    fabric.card().wait_state("configured")
     assert fabric.card().sha == sha256(UPPER)
 
 
