@@ -12,4 +12,16 @@ void upload_file_write(fuse_req_t req, struct upload *u, uint64_t ino, const cha
 void upload_file_judge(fuse_req_t req, struct upload *u, uint64_t ino, enum judge_kind kind);
 void upload_file_read(fuse_req_t req, struct upload *u, size_t size, off_t off);
 
+/* Opens image or check for an upload; replies. create: by its name, after an unlink. */
+void image_open_for_writing(fuse_req_t req, struct slot *slot, uint64_t ino, struct fuse_file_info *fi,
+			    bool create);
+
+/* --- image_reader.c: opens for reading --------------------------------------------------- */
+
+/* Replies. */
+void reader_open(fuse_req_t req, struct slot *slot, uint64_t ino, struct fuse_file_info *fi);
+/* Descriptor of the image as it was at open, until reader_drop(); -ESTALE: it is gone. */
+int reader_fd(struct saved_handle *saved, uint64_t fh);
+void reader_drop(uint64_t fh);
+
 #endif
