@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Views: making, changing and publishing what is known of a card (view.h). */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,10 +79,12 @@ struct card_view *view_edit(struct card *card)
 	/* Only the actor replaces the view, and this is the actor: no reference is needed. */
 	const struct card_view *old = card->view;
 	struct card_view *view = malloc(sizeof(*view));
+	size_t skip = offsetof(struct card_view, dev);
 
 	if (!view)
 		return NULL;
-	memcpy(view, old, sizeof(*view));
+	/* All but the count of its readers, which changes as we look. */
+	memcpy((char *)view + skip, (const char *)old + skip, sizeof(*view) - skip);
 	atomic_init(&view->refs, 1);
 	view->slots = NULL;
 	view->slots_len = 0;
