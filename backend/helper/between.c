@@ -80,10 +80,13 @@ static void program_become(char **argv, pid_t parent, int err_fd)
 {
 	const struct rlimit no_core = { 0, 0 };
 	struct rlimit files;
+	struct helper_msg started = { .kind = HELPER_MSG_STARTED, .pid = getpid() };
 	sigset_t none;
 	int err;
 
 	setsid();
+	/* Told from here, so that the caller knows whom to kill before there is anybody. */
+	tell(&started);
 	/* Should the process between be killed, at least the program goes with it. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
@@ -305,7 +308,6 @@ static void serve(struct between *b, unsigned grace_ms)
 int helper_main(int argc, char **argv)
 {
 	struct between b = { .result = { .kind = HELPER_MSG_ENDED } };
-	struct helper_msg started = { .kind = HELPER_MSG_STARTED };
 	sigset_t all;
 	unsigned grace_ms;
 	int err;
@@ -332,8 +334,6 @@ int helper_main(int argc, char **argv)
 		err = errno;
 	if (!err)
 		err = program_start(&b, argv + 2);
-	started.pid = b.program;
-	tell(&started);
 	if (err) {
 		children_reap(&b);
 		b.result.end = HELPER_NOT_STARTED;

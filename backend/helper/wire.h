@@ -2,8 +2,8 @@
 /*
  * Between helper_run() and the process it starts: a SOCK_SEQPACKET pair, as
  * descriptor HELPER_FD there. Caller to helper: one byte HELPER_STOP, or the
- * end of the connection (the caller is dead). Helper to caller: helper_started
- * once the program runs or failed to, helper_ended as the last thing.
+ * end of the connection (the caller is dead). To the caller: STARTED from the
+ * child that is about to become the program, ENDED as the last thing.
  */
 #ifndef HELPER_WIRE_H
 #define HELPER_WIRE_H

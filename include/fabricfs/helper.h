@@ -62,8 +62,9 @@ struct helper_result {
  * -ENOPKG: there is no such program; -EACCES, -ENOEXEC: it cannot be executed.
  * -ETIMEDOUT, -ECANCELED: it was ended, at the deadline or through cancel_fd;
  * result tells how it went and what it had printed. -EMFILE, -ENOMEM, -EAGAIN, ...: our own
- * want. -EIO: the process between was killed. Nothing that it started is left
- * when this returns (but result->immortal).
+ * want. -EIO: the process between was killed; then the program and its
+ * group are ended, but not what had left the group. Otherwise nothing that was
+ * started is left when this returns (but result->immortal).
  */
 int helper_run(const struct helper_job *job, struct helper_result *result, struct reason *why);
 
