@@ -211,15 +211,11 @@ static int worker_start(struct worker *w, struct reason *why)
 	if ((err = cards_start(w->config, w->store, w->fresh, why)))
 		return err;
 	w->cards = true;
-	/* Taking over: whoever has io/ open must not find it gone because the card was
-	 * not asked yet. Requests wait in the kernel meanwhile. */
-	if (!w->fresh)
-		cards_settle(TAKE_OVER_MS);
+	/* Whoever mounts sees the cards as they are, with what they had; whoever has io/ open must
+	 * not find it gone because the card was not asked yet. Requests wait in the kernel. */
+	cards_settle(w->fresh ? SETTLE_MS : TAKE_OVER_MS);
 	if ((err = loop_start(w->se, threads_wanted(w), w->event_fd, why)))
 		return err;
-	/* Requests are served already; only the word that all is ready waits. */
-	if (w->fresh)
-		cards_settle(SETTLE_MS);
 	return 0;
 }
 
