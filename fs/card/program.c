@@ -25,7 +25,7 @@
 #include <fabricfs/log.h>
 
 /* A card that says nothing for so long is not going to. Backends may be stricter. */
-#define RUN_DEADLINE_NS (INT64_C(600) * 1000000000)
+#define RUN_DEADLINE_NS (INT64_C(3600) * 1000000000)
 
 const double program_bucket_seconds[PROGRAM_BUCKETS] = {
 	0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 10, 60, 1e308 * 10,
