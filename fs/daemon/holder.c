@@ -39,6 +39,9 @@
 #define BACKOFF_MAX_NS (1000 * MS_NS)
 /* Clients in D state cannot be killed: after so long without a worker they get an error. */
 #define GIVE_UP_NS (30000 * MS_NS)
+/* A worker that crashes by itself so soon after its start counts as one that never served:
+ * the kernel resends what crashed it, and its successor would meet the same. */
+#define PROVEN_NS (1000 * MS_NS)
 
 static struct holder {
 	const struct options *options;
@@ -54,7 +57,8 @@ static struct holder {
 	int64_t without_ns;    /* since when nobody serves */
 	int64_t kill_ns;       /* stopping: when waiting ends */
 	int64_t backoff_ns;
-	unsigned workers;      /* started so far */
+	int64_t started_ns;    /* the present worker */
+	int64_t crashing_ns;   /* since when workers only crash, 0 = they do not */
 	char oom_before[16];   /* oom_score_adj that workers get back; "" = was not changed */
 	char failed[REASON_MAX]; /* sentence of a worker that could not start */
 	char *argv[32];
@@ -273,7 +277,7 @@ static void worker_start(void)
 		return;
 	}
 	holder.worker = pid;
-	holder.workers++;
+	holder.started_ns = clock_mono_ns();
 	holder.ready = false;
 }
 
@@ -303,7 +307,6 @@ static bool link_read(void)
 		return true;
 	holder.ready = true;
 	holder.without_ns = 0;
-	holder.backoff_ns = 0;
 	if (!holder.ever_ready) {
 		holder.ever_ready = true;
 		report(HOLDER_READY, "");
@@ -339,9 +342,17 @@ static int worker_ended(int status)
 		report(HOLDER_FAILED, *holder.failed ? holder.failed : "the worker ended at its start");
 		return 1;
 	}
+	/* Killed from outside is no crash; an abort, a fault or an exit status is (sanitizers exit). */
+	holder.crashed = WIFEXITED(status) || (WTERMSIG(status) != SIGKILL && WTERMSIG(status) != SIGTERM);
+	bool crashed = holder.crashed && now - holder.started_ns < PROVEN_NS;
+
+	if (!crashed && was_ready)
+		holder.crashing_ns = holder.backoff_ns = 0;
+	else if (!holder.crashing_ns)
+		holder.crashing_ns = now;
 	if (!holder.without_ns)
-		holder.without_ns = now;
-	if (was_ready) {
+		holder.without_ns = crashed ? holder.crashing_ns : now;
+	if (!crashed && was_ready) {
 		holder.start_ns = now;
 	} else {
 		holder.backoff_ns = holder.backoff_ns ? holder.backoff_ns * 2 : BACKOFF_FIRST_NS;
@@ -349,8 +360,6 @@ static int worker_ended(int status)
 			holder.backoff_ns = BACKOFF_MAX_NS;
 		holder.start_ns = now + holder.backoff_ns;
 	}
-	/* Killed from outside is no crash; an abort, a fault or an exit status is (sanitizers exit). */
-	holder.crashed = WIFEXITED(status) || (WTERMSIG(status) != SIGKILL && WTERMSIG(status) != SIGTERM);
 	if (WIFSIGNALED(status))
 		say(LOG_LEVEL_WARN, "the worker was killed by signal %d%s, starting the next",
 		    WTERMSIG(status), was_ready ? "" : " before it served");

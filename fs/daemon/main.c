@@ -22,12 +22,7 @@
 #include "fs/daemon/worker.h"
 
 #include <fabricfs/buf.h>
-#if __has_include(<fabricfs/helper.h>)
 #include <fabricfs/helper.h>
-#define HAVE_HELPER 1
-#else
-#define HAVE_HELPER 0
-#endif
 #include <fabricfs/log.h>
 #include <fabricfs/sim_card.h>
 #include <fabricfs/store.h>
@@ -39,9 +34,7 @@ static const struct part {
 } internal_parts[] = {
 	{ "fabricfs-worker", worker_main },
 	{ "fabricfs-card", sim_card_main },
-#if HAVE_HELPER
 	{ "fabricfs-helper", helper_main },
-#endif
 }, commands[] = {
 	{ "inspect", inspect_main },
 	{ "check-config", check_config_main },
