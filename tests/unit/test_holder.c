@@ -211,6 +211,7 @@ static int test_worker(char **argv)
 	snprintf(path, sizeof(path), "/dev/fd/%d", worker_fd(argv, "--fuse-fd"));
 	struct fuse_session *se = fuse_session_new(&args, &ops, sizeof(ops), NULL);
 
+	fuse_opt_free_args(&args);
 	if (session_attach(worker_fd(argv, "--session-fd"), &why) || !se || fuse_session_mount(se, path))
 		abort();
 	suspect_attach(session_suspects(), crashed);
