@@ -251,6 +251,7 @@ struct eval {
 	uint64_t toggles, state_changes, ram_reads, ram_writes, unsettled;
 	unsigned *active; /* owned; groups sampled and not yet committed */
 	unsigned n_active;
+	bool any_async;   /* some register has a set or reset that may come at any time */
 	/* what is known of the clock node that was used last */
 	uint16_t fast_clk;
 	bool fast_known, fast_ok, fast_others;

@@ -4,7 +4,8 @@
  *
  * Whatever changes, the same thing happens: evaluate all operations, look which
  * clock nodes changed, sample every register and RAM of the domains that saw
- * their edge, commit all of them at once, and again until no clock changed.
+ * their edge, commit all of them at once together with asynchronous resets, and
+ * again until nothing changed.
  * Derived, gated and rippling clocks on both edges need no special case.
  *
  * eval_cycle() has a short way for the usual clock, a pin that only clocks: its
@@ -26,6 +27,8 @@ int eval_init(struct eval *e, struct program *p, struct reason *why)
 	e->active = calloc(p->n_groups + 1, sizeof(*e->active));
 	if (!e->active)
 		return reason_set(why, ENOMEM, "no memory to run the design");
+	for (unsigned i = 0; i < p->n_groups; i++)
+		e->any_async |= p->groups[i].async && p->groups[i].sr != 0;
 	return 0;
 }
 
@@ -77,21 +80,17 @@ static bool async_apply(struct eval *e)
 
 static void evaluate(struct eval *e)
 {
-	unsigned rounds = 0;
+	uint64_t toggles = pass(e->p);
 
-	do {
-		uint64_t toggles = pass(e->p);
-
-		e->toggles += toggles;
-		for (unsigned i = 0; e->p->loops != 0 && toggles != 0; i++) {
-			if (i == MAX_ROUNDS) {
-				e->unsettled++;
-				break;
-			}
-			toggles = pass(e->p);
-			e->toggles += toggles;
+	e->toggles += toggles;
+	for (unsigned i = 0; e->p->loops != 0 && toggles != 0; i++) {
+		if (i == MAX_ROUNDS) {
+			e->unsettled++;
+			return;
 		}
-	} while (async_apply(e) && ++rounds < MAX_ROUNDS);
+		toggles = pass(e->p);
+		e->toggles += toggles;
+	}
 }
 
 static unsigned gather(const uint8_t *val, const uint16_t *nodes, unsigned count)
@@ -263,13 +262,22 @@ static bool sample_edges(struct eval *e)
 	return any;
 }
 
-/* After an evaluation: edges, commits, evaluations until no clock changes. */
+/*
+ * After an evaluation: edges, asynchronous resets and commits, evaluations, until
+ * nothing changes. A reset takes effect together with the registers that were
+ * clocked at the same moment, so that these still see the value before it: the
+ * order that Verilog gives to nonblocking assignments.
+ */
 static void follow_edges(struct eval *e)
 {
 	for (unsigned i = 0; i < MAX_ROUNDS; i++) {
-		if (!sample_edges(e))
+		bool any = sample_edges(e), changed = commit(e);
+
+		if (e->any_async && async_apply(e))
+			changed = true;
+		if (!any && !changed)
 			return;
-		if (commit(e))
+		if (changed)
 			evaluate(e);
 	}
 	e->unsettled++;
@@ -278,6 +286,8 @@ static void follow_edges(struct eval *e)
 void eval_start(struct eval *e)
 {
 	evaluate(e);
+	for (unsigned i = 0; i < MAX_ROUNDS && async_apply(e); i++)
+		evaluate(e);
 	for (unsigned i = 0; i < e->p->n_domains; i++)
 		e->p->domains[i].last = e->p->val[e->p->domains[i].clk];
 }
@@ -361,7 +371,7 @@ static void fast_edge(struct eval *e, uint16_t clk, bool level, bool (*inputs)(v
 	if (!changed)
 		return;
 	evaluate(e);
-	if (e->fast_others)
+	if (e->fast_others || e->any_async)
 		follow_edges(e);
 }
 
@@ -372,6 +382,8 @@ static void slow_edge(struct eval *e, uint16_t clk, bool level, bool (*inputs)(v
 	evaluate(e);
 	sample_edges(e);
 	commit(e);
+	if (e->any_async)
+		async_apply(e);
 	if (inputs)
 		inputs(arg);
 	evaluate(e);
