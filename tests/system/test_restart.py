@@ -288,6 +288,7 @@ def test_a_card_keeps_its_number_when_others_go(fpga):
     fabric.start()
     names = {c["name"]: c["dev"] for c in fabric.status()["cards"]}
     assert names["b"] == "dev1" and names["c"] == "dev2" and names["d"] == "dev3", names
+    fabric.card(2).wait_state("configured")
     assert fabric.card(2).sha == sha256(UPPER)
 
 
