@@ -38,10 +38,10 @@
 
 struct journal_entry {
 	_Atomic uint64_t unique; /* 0 while the rest is being written */
-	uint64_t value;
-	uint64_t ticket;
-	int32_t err;
-	uint32_t check; /* over the rest: an entry two threads tore is not believed */
+	_Atomic uint64_t value;
+	_Atomic uint64_t ticket;
+	_Atomic int32_t err;
+	_Atomic uint32_t check; /* over the rest: an entry two threads tore is not believed */
 };
 
 struct session {
@@ -213,17 +213,18 @@ bool journal_find(uint64_t unique, int *err, uint64_t *value)
 
 		if (atomic_load_explicit(&e->unique, memory_order_acquire) != unique)
 			continue;
-		struct journal_entry got = { .value = e->value, .ticket = e->ticket, .err = e->err,
-					     .check = e->check };
+		uint64_t ticket = atomic_load_explicit(&e->ticket, memory_order_relaxed);
+		uint64_t its_value = atomic_load_explicit(&e->value, memory_order_relaxed);
+		int32_t its_err = atomic_load_explicit(&e->err, memory_order_relaxed);
+		uint32_t check = atomic_load_explicit(&e->check, memory_order_relaxed);
 
-		if (got.check != entry_check(unique, got.ticket, got.err, got.value) ||
-		    got.ticket < newest)
+		if (check != entry_check(unique, ticket, its_err, its_value) || ticket < newest)
 			continue;
-		newest = got.ticket;
+		newest = ticket;
 		if (err)
-			*err = got.err;
+			*err = its_err;
 		if (value)
-			*value = got.value;
+			*value = its_value;
 	}
 	return newest != 0;
 }
@@ -235,10 +236,10 @@ void journal_done(uint64_t unique, int err, uint64_t value)
 
 	unique &= ~FUSE_RESENT_BIT;
 	atomic_store(&e->unique, 0);
-	e->ticket = ticket;
-	e->err = err;
-	e->value = value;
-	e->check = entry_check(unique, ticket, err, value);
+	atomic_store_explicit(&e->ticket, ticket, memory_order_relaxed);
+	atomic_store_explicit(&e->err, err, memory_order_relaxed);
+	atomic_store_explicit(&e->value, value, memory_order_relaxed);
+	atomic_store_explicit(&e->check, entry_check(unique, ticket, err, value), memory_order_relaxed);
 	atomic_store_explicit(&e->unique, unique, memory_order_release);
 }
 
