@@ -26,6 +26,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -286,6 +287,8 @@ static char held_start(struct held *h)
 			.report_fd = report[1],
 		};
 
+		/* A test that is ended from outside leaves no mount. */
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		/* Its log would be taken for the test's own words. */
 		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
