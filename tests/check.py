@@ -41,6 +41,9 @@ def environment(build):
     env = dict(os.environ, LC_ALL="C.UTF-8", FABRICFS_BIN=str(ROOT / build / "fabricfs"),
                FABRICFS_BUILD=str(ROOT / build), PYTHONDONTWRITEBYTECODE="1")
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+    # The tests run make themselves, as a user would and not as a part of ours.
+    for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+        env.pop(name, None)
     return env
 
 
@@ -136,7 +139,8 @@ def pytest(build, count, folder, ignore=()):
 
 
 def examples(_build, count):
-    run = subprocess.run(["make", "-s", "-C", str(ROOT / "contrib" / "examples"), "check"], check=False)
+    argv = ["make", "-s", "-C", str(ROOT / "contrib" / "examples"), "check"]
+    run = subprocess.run(argv, env=environment("build"), check=False)
     if run.returncode:
         count.failed.append("examples: the images differ from what their sources give")
     else:
