@@ -362,8 +362,14 @@ void session_notify_poll(uint64_t kh)
 
 void session_notify_inode(uint64_t ino)
 {
-	/* From offset 0, length 0: attributes and all pages ("to the end"). */
-	struct fuse_notify_inval_inode_out arg = { .ino = ino };
+	/*
+	 * A negative offset: attributes only. The pages follow when somebody reads: with
+	 * FUSE_AUTO_INVAL_DATA a new mtime or size drops them, in the reader's context.
+	 * Dropping them here would lock a page that a READ in flight holds; killed there,
+	 * this process could not die before that READ is answered, and its successor, who
+	 * would answer, is started only when it is dead (seen on 6.18).
+	 */
+	struct fuse_notify_inval_inode_out arg = { .ino = ino, .off = -1 };
 	struct iovec iov[2] = { [1] = { &arg, sizeof(arg) } };
 
 	notify(FUSE_NOTIFY_INVAL_INODE, iov, 2);
