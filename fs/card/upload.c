@@ -31,6 +31,10 @@ void upload_put(struct upload *u)
 {
 	if (!u || atomic_fetch_sub(&u->refs, 1) != 1)
 		return;
+	/* Only now: a job may have looked into it until here, and its place is somebody
+	 * else's from here on. */
+	if (u->dropped)
+		saved_drop(u->saved);
 	if (u->fd >= 0)
 		close(u->fd);
 	image_parser_free(u->parser);
@@ -198,15 +202,14 @@ int upload_open(struct slot *slot, bool check, int open_flags, uint64_t ino, con
 					  (open_flags & O_APPEND ? UPLOAD_APPEND : 0));
 	u = upload_new(slot, check, fh, saved);
 	if (!u) {
-		saved_publish(saved, fh);
 		saved_drop(saved);
 		return reason_set(why, ENOMEM, "no memory for an upload");
 	}
 	pthread_mutex_lock(&card->lock);
 	err = name ? temp_may_be_made(slot, name) : slot_free_for_open(slot, check, why);
-	/* Published inside, so that a successor never finds an upload that was refused. */
-	saved_publish(saved, fh);
+	/* Published only now, so that a successor never finds an upload that was refused. */
 	if (!err) {
+		saved_publish(saved, fh);
 		upload_link(u);
 		atomic_fetch_add(&u->refs, 1);
 	} else {
@@ -261,7 +264,9 @@ void upload_drop(struct upload *u)
 	upload_content_gone(u, UPLOAD_ENDED);
 	pthread_mutex_unlock(&u->lock);
 	pthread_cond_broadcast(&u->slot->card->released);
-	saved_drop(u->saved);
+	/* No successor takes it up; the memory stays until the last reference is gone. */
+	atomic_store(&u->saved->fh, 0);
+	u->dropped = true;
 	upload_put(u);
 }
 

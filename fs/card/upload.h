@@ -40,6 +40,7 @@ struct upload {
 	struct image_facts facts; /* of the reference, when UPLOAD_REFERENCE */
 	bool facts_known;
 	bool held;        /* its blob is named by no row yet: trimming waits */
+	bool dropped;     /* by who took it out of the list; the last reference gives `saved` back */
 };
 
 static inline bool upload_is_temp(const struct upload *u) { return u->saved->upload.name[0]; }

@@ -599,6 +599,24 @@ static void a_judged_upload_is_taken_up_from_its_spool_or_its_blob(void **arg)
 	assert_int_equal(state_now(), STATE_CONFIGURED);
 }
 
+static void the_memory_of_a_dropped_upload_is_not_given_away_while_somebody_looks_at_it(void **arg)
+{
+	struct who who = { .uid = 1000 };
+	struct reason why = { 0 };
+	struct upload *a, *b;
+	uint64_t ino = node_make(NODE_CARD, 0, -1, FILE_IMAGE);
+
+	(void)arg;
+	assert_int_equal(upload_open(&card->self, false, O_WRONLY | O_TRUNC, ino, &who, NULL, &a, &why), 0);
+	upload_drop(a); /* closed, and a is a job's reference that is left */
+	assert_int_equal(upload_open(&card->self, false, O_WRONLY | O_TRUNC, ino, &who, NULL, &b, &why), 0);
+	assert_ptr_not_equal(a->saved, b->saved);
+	assert_null(saved_find(a->fh));
+	upload_put(a);
+	upload_drop(b);
+	upload_put(b);
+}
+
 int main(void)
 {
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -617,6 +635,7 @@ int main(void)
 		CLAIM(a_worker_that_takes_over_leaves_a_running_card_alone),
 		CLAIM(another_writer_is_refused_while_one_has_bytes),
 		CLAIM(a_judged_upload_is_taken_up_from_its_spool_or_its_blob),
+		CLAIM(the_memory_of_a_dropped_upload_is_not_given_away_while_somebody_looks_at_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
