@@ -20,7 +20,7 @@ IMAGES = (UPPER, REGS, BLINK)
 
 
 def reader(fabric, folder):
-    """A second process that reads `state` in a loop, and says what went wrong."""
+    """A second process that reads `state` and a cached value in a loop, and says what went wrong."""
     script = ("import sys, signal\n"
               "n = bad = 0\n"
               "go = True\n"
@@ -30,13 +30,15 @@ def reader(fabric, folder):
               "while go:\n"
               "    try:\n"
               "        with open(sys.argv[1]) as f: word = f.read().strip()\n"
+              "        with open(sys.argv[2]) as f: sha = f.read().strip()\n"
               "        n += 1\n"
-              "        if word not in ('configured', 'programming', 'unconfigured'):\n"
-              "            bad += 1; print('state', repr(word), flush=True)\n"
+              "        if word not in ('configured', 'programming', 'unconfigured') or sha not in ['', *sys.argv[3:]]:\n"
+              "            bad += 1; print('state', repr(word), repr(sha), flush=True)\n"
               "    except OSError as e:\n"
               "        bad += 1; print(e, flush=True)\n"
               "print(n, bad, flush=True)\n")
-    process = subprocess.Popen([sys.executable, "-c", script, str(fabric.card().dir / "state")],
+    process = subprocess.Popen([sys.executable, "-c", script, str(fabric.card().dir / "state"),
+                                str(fabric.card().dir / "loaded/sha256"), *map(sha256, IMAGES)],
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder)
     assert process.stdout.readline() == "ready\n"
     return process
