@@ -249,6 +249,7 @@ void program_free(struct program *p);
 struct eval {
 	struct program *p;
 	uint64_t toggles, state_changes, ram_reads, ram_writes, unsettled;
+	unsigned passes;  /* over all operations since the last edge or change from outside */
 	unsigned *active; /* owned; groups sampled and not yet committed */
 	unsigned n_active;
 	bool any_async;   /* some register has a set or reset that may come at any time */

@@ -17,8 +17,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* A ripple counter of n bits takes n rounds, a loop that settles few passes. */
-#define MAX_ROUNDS 64
+/*
+ * How often all operations are evaluated at most until everything rests, after
+ * one edge or change from outside. A ripple counter of n stages and a reset that
+ * n registers hand on take n of them; what takes more does so for ever.
+ */
+#define MAX_PASSES 4096
+/* The part of it that a combinational loop may have at one time: one that rests
+ * at all takes few, and one that does not must leave some to the rest. */
+#define LOOP_PASSES 64
 
 int eval_init(struct eval *e, struct program *p, struct reason *why)
 {
@@ -78,18 +85,25 @@ static bool async_apply(struct eval *e)
 	return changes != 0;
 }
 
-static void evaluate(struct eval *e)
+static uint64_t pass_counted(struct eval *e)
 {
 	uint64_t toggles = pass(e->p);
 
+	e->passes++;
 	e->toggles += toggles;
+	return toggles;
+}
+
+static void evaluate(struct eval *e)
+{
+	uint64_t toggles = pass_counted(e);
+
 	for (unsigned i = 0; e->p->loops != 0 && toggles != 0; i++) {
-		if (i == MAX_ROUNDS) {
+		if (i == LOOP_PASSES) {
 			e->unsettled++;
 			return;
 		}
-		toggles = pass(e->p);
-		e->toggles += toggles;
+		toggles = pass_counted(e);
 	}
 }
 
@@ -241,11 +255,10 @@ static bool commit(struct eval *e)
 	return changes != 0;
 }
 
-/* Sample the domains whose clock has its edge now; true when there were any. */
-static bool sample_edges(struct eval *e)
+/* Sample the domains whose clock has its edge now. */
+static void sample_edges(struct eval *e)
 {
 	struct program *p = e->p;
-	bool any = false;
 
 	for (unsigned i = 0; i < p->n_domains; i++) {
 		struct domain *d = &p->domains[i];
@@ -254,12 +267,9 @@ static bool sample_edges(struct eval *e)
 		if (now == d->last)
 			continue;
 		d->last = now;
-		if (now != d->negedge) {
+		if (now != d->negedge)
 			sample(e, d);
-			any = true;
-		}
 	}
-	return any;
 }
 
 /*
@@ -270,23 +280,26 @@ static bool sample_edges(struct eval *e)
  */
 static void follow_edges(struct eval *e)
 {
-	for (unsigned i = 0; i < MAX_ROUNDS; i++) {
-		bool any = sample_edges(e), changed = commit(e);
+	while (e->passes < MAX_PASSES) {
+		bool changed;
 
+		sample_edges(e);
+		changed = commit(e);
 		if (e->any_async && async_apply(e))
 			changed = true;
-		if (!any && !changed)
+		/* Without a change no clock can have another edge. */
+		if (!changed)
 			return;
-		if (changed)
-			evaluate(e);
+		evaluate(e);
 	}
 	e->unsettled++;
 }
 
 void eval_start(struct eval *e)
 {
+	e->passes = 0;
 	evaluate(e);
-	for (unsigned i = 0; i < MAX_ROUNDS && async_apply(e); i++)
+	while (e->passes < MAX_PASSES && async_apply(e))
 		evaluate(e);
 	for (unsigned i = 0; i < e->p->n_domains; i++)
 		e->p->domains[i].last = e->p->val[e->p->domains[i].clk];
@@ -303,6 +316,7 @@ bool eval_input(struct eval *e, uint16_t node, bool level)
 
 void eval_settle(struct eval *e)
 {
+	e->passes = 0;
 	evaluate(e);
 	follow_edges(e);
 }
@@ -354,6 +368,7 @@ static void fast_edge(struct eval *e, uint16_t clk, bool level, bool (*inputs)(v
 	struct program *p = e->p;
 	bool changed;
 
+	e->passes = 0;
 	for (unsigned i = 0; i < p->n_domains && clk >= 2; i++) {
 		struct domain *d = &p->domains[i];
 
@@ -378,6 +393,7 @@ static void fast_edge(struct eval *e, uint16_t clk, bool level, bool (*inputs)(v
 /* The same for a clock that is also data: gated clocks see the edge with it. */
 static void slow_edge(struct eval *e, uint16_t clk, bool level, bool (*inputs)(void *), void *arg)
 {
+	e->passes = 0;
 	e->p->val[clk] = level;
 	evaluate(e);
 	sample_edges(e);
