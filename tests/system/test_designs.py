@@ -212,7 +212,8 @@ def test_example_image_for_another_part_is_refused_naming_both(drive):
 
 @needs_tools
 @pytest.mark.parametrize(
-    "name", ["counter", "lfsr", "uart", "fifo", "perceptron", "clocks", "divided", "chains", "latch", "ram", "io"])
+    "name", ["counter", "lfsr", "uart", "fifo", "perceptron", "clocks", "divided", "chains", "latch", "ram", "io",
+             "io_enable"])
 def test_design_runs_as_its_source_for_thousands_of_cycles(name, drive, tmp_path):
     print(f"FABRICFS_SEED={SEED}")
     source, pcf = DESIGNS / f"{name}.v", DESIGNS / "designs.pcf"

@@ -139,6 +139,9 @@ static void io_dff(struct netlist *n, unsigned pad, bool input, bool negedge, ui
 	out->sr = 0;
 	/* NegClk is two bits; tools set both or none */
 	out->negedge = negedge != (tile_bit(t, 9, 13) || tile_bit(t, 15, 13));
+	/* The registers of the second edge are enabled by what the first one saw. */
+	if (negedge && out->cen != 1)
+		out->cen = sig_pad(n, pad, input ? PAD_CEN_IN : PAD_CEN_OUT);
 }
 
 /* What the output driver is given. */
@@ -214,6 +217,13 @@ static int pad_get(struct netlist *n, unsigned pad, enum pad_signal what, struct
 	case PAD_OUT:
 		pad_out(n, pad, out);
 		return 0;
+	case PAD_CEN_IN:
+	case PAD_CEN_OUT:
+		io_dff(n, pad, what == PAD_CEN_IN, false, netlist_port(n, tile, PORT_IO_CEN, 1), out);
+		out->cen = 1;
+		return 0;
+	case PAD_SIGNALS:
+		break;
 	}
 	return 0;
 }
@@ -225,7 +235,8 @@ int cell_get(struct netlist *n, uint32_t sig, struct cell *out, struct reason *w
 	if (sig < n->pad_base)
 		return logic_get(n, (sig - SIG_LC) / 3, (sig - SIG_LC) % 3, out);
 	if (sig < n->ram_base)
-		return pad_get(n, (sig - n->pad_base) / 8, (sig - n->pad_base) % 8, out, why);
+		return pad_get(n, (sig - n->pad_base) / PAD_SIGNALS,
+			       (sig - n->pad_base) % PAD_SIGNALS, out, why);
 	out->kind = CELL_RAM;
 	out->unit = (sig - n->ram_base) / 16;
 	return 0;

@@ -93,7 +93,7 @@ void ram_extract(const struct config *c, unsigned x, unsigned y, uint16_t words[
  * A signal is an output of a cell of the chip, numbered by its place, used or not:
  *	0, 1                             constants
  *	SIG_LC + 3 * lc + {0, 1, 2}      look-up table, register, carry of a logic cell
- *	pad_base + 8 * pad + enum        of an IO pad
+ *	pad_base + PAD_SIGNALS * pad + enum of an IO pad
  *	ram_base + 16 * ram + bit        read data of a block RAM
  */
 #define SIG_LC 2u
@@ -107,6 +107,9 @@ enum pad_signal {
 	PAD_DOUT1,
 	PAD_OE,    /* output enable register */
 	PAD_OUT,   /* what the output driver is given */
+	PAD_CEN_IN,  /* clock enable of the input and output registers of the second edge: */
+	PAD_CEN_OUT, /* what it was at the first */
+	PAD_SIGNALS
 };
 
 struct netlist {
@@ -139,7 +142,7 @@ static inline uint32_t sig_lc(unsigned lc, unsigned what)
 
 static inline uint32_t sig_pad(const struct netlist *n, unsigned pad, enum pad_signal what)
 {
-	return n->pad_base + 8 * pad + what;
+	return n->pad_base + PAD_SIGNALS * pad + what;
 }
 
 /* ---- cells.c ---- */

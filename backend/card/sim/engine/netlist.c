@@ -45,7 +45,7 @@ static int number_tiles(struct netlist *n, struct reason *why)
 		}
 	}
 	n->pad_base = SIG_LC + 3 * 8 * n->n_logic;
-	n->ram_base = n->pad_base + 8 * 2 * n->n_io;
+	n->ram_base = n->pad_base + PAD_SIGNALS * 2 * n->n_io;
 	n->signals = n->ram_base + 16 * n->n_ram;
 	return 0;
 }

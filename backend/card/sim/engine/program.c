@@ -239,14 +239,14 @@ static void note_use(struct build *b, uint32_t sig, uint32_t consumer)
 {
 	struct netlist *n = b->n;
 	bool own = consumer >= n->pad_base && consumer < n->ram_base &&
-		   (consumer - n->pad_base) / 8 == (sig - n->pad_base) / 8;
+		   (consumer - n->pad_base) / PAD_SIGNALS == (sig - n->pad_base) / PAD_SIGNALS;
 	unsigned what;
 
 	if (sig < n->pad_base || sig >= n->ram_base)
 		return;
-	what = (sig - n->pad_base) % 8;
+	what = (sig - n->pad_base) % PAD_SIGNALS;
 	if (what == PAD_DIN0 || what == PAD_DIN1 || (what == PAD_LEVEL && !own))
-		b->use[(sig - n->pad_base) / 8] |= PAD_USE_IN;
+		b->use[(sig - n->pad_base) / PAD_SIGNALS] |= PAD_USE_IN;
 }
 
 /* Registers, RAM outputs and outside levels are nodes at once; the inputs of
