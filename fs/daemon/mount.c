@@ -226,6 +226,26 @@ static void stale_remove(const char *path)
 		child_wait(pid);
 }
 
+/*
+ * Where nobody has mounted the fuse control file system: a mount of our own that
+ * no path leads to. Closing the connection is no substitute, as a dead worker may
+ * be stuck in the kernel with the last descriptor of it.
+ */
+static int control_open(unsigned connection)
+{
+	int context CLEANUP_FD = fsopen("fusectl", FSOPEN_CLOEXEC);
+	int control CLEANUP_FD = -1;
+	char path[32];
+
+	if (context < 0 || fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		return -1;
+	control = fsmount(context, FSMOUNT_CLOEXEC, 0);
+	if (control < 0)
+		return -1;
+	snprintf(path, sizeof(path), "%u/abort", connection);
+	return openat(control, path, O_WRONLY | O_CLOEXEC);
+}
+
 static void find_connection(struct mount *m)
 {
 	char path[64];
@@ -234,6 +254,8 @@ static void find_connection(struct mount *m)
 		return;
 	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", minor(m->device));
 	m->abort_fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (m->abort_fd < 0)
+		m->abort_fd = control_open(minor(m->device));
 }
 
 int mount_make(const struct options *o, struct mount *m, int *fd, struct reason *why)

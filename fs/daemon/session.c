@@ -375,17 +375,6 @@ void session_notify_inode(uint64_t ino)
 	notify(FUSE_NOTIFY_INVAL_INODE, iov, 2);
 }
 
-void session_notify_entry(uint64_t parent, const char *name)
-{
-	struct fuse_notify_inval_entry_out arg = { .parent = parent, .namelen = (uint32_t)strlen(name) };
-	struct iovec iov[3] = {
-		[1] = { &arg, sizeof(arg) },
-		[2] = { (void *)name, arg.namelen + 1 }, /* only read */
-	};
-
-	notify(FUSE_NOTIFY_INVAL_ENTRY, iov, 3);
-}
-
 /* --- statistics -------------------------------------------------------------------------- */
 
 void session_count_resent(uint32_t opcode)

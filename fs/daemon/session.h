@@ -165,11 +165,15 @@ uint64_t session_number(void);
 /* Wake a poller by the kernel's handle; written straight to the connection, as
  * poll handles of a dead worker have no libfuse object any more. */
 void session_notify_poll(uint64_t kh);
-/* The attributes and cached pages of a node are stale (len 0: attributes only). Never
- * call it under a lock or while the same node's request waits for the caller. */
+/*
+ * The attributes of a node are stale; its pages follow when somebody reads. There
+ * is no such call for names, on purpose: invalidating an entry waits for the lock
+ * of its directory, which a look-up in flight holds; killed there, this process
+ * could not die before that look-up is answered, and its successor, who would
+ * answer it, is started only when it is dead (seen on 6.18). A name that went is
+ * found out by the attributes of its node.
+ */
 void session_notify_inode(uint64_t ino);
-/* A name appeared or vanished in a directory. */
-void session_notify_entry(uint64_t parent, const char *name);
 
 /* Where suspect.h keeps its memory; NULL before session_attach(). */
 struct suspects *session_suspects(void);

@@ -184,20 +184,11 @@ static void image_read(fuse_req_t req, struct card *card, uint64_t ino, size_t s
 		return;
 	}
 	if (saved && saved->kind == SAVED_READER) {
-		char *bytes CLEANUP_FREE = NULL;
-		int fd;
-
-		if (!*saved->reader.sha256) {
-			fuse_reply_buf(req, NULL, 0);
-			return;
-		}
-		fd = reader_fd(saved, fi->fh);
-		bytes = malloc(size ? size : 1);
-
-		ssize_t n = fd < 0 ? fd : !bytes ? -ENOMEM : pread(fd, bytes, size, off);
+		char *bytes CLEANUP_FREE = malloc(size ? size : 1);
+		ssize_t n = bytes ? reader_read(saved, fi->fh, bytes, size, off) : -ENOMEM;
 
 		if (n < 0)
-			fuse_reply_err(req, n == -1 ? errno : (int)-n);
+			fuse_reply_err(req, (int)-n);
 		else
 			fuse_reply_buf(req, bytes, (size_t)n);
 		return;

@@ -38,17 +38,10 @@ static void copy_bytes(fuse_req_t req, struct saved_handle *from, uint64_t fh_in
 {
 	size_t room = len < (1u << 20) ? len : 1u << 20;
 	char *bytes CLEANUP_FREE = malloc(room ? room : 1);
-	int fd = *from->reader.sha256 ? reader_fd(from, fh_in) : -1;
-	ssize_t n = 0;
+	ssize_t n = bytes ? reader_read(from, fh_in, bytes, room, off_in) : -ENOMEM;
 
-	if (!bytes || (*from->reader.sha256 && fd < 0)) {
-		answer_err(req, bytes ? -fd : ENOMEM);
-		return;
-	}
-	if (fd >= 0)
-		n = pread(fd, bytes, room, off_in);
 	if (n < 0)
-		answer_err(req, errno);
+		answer_err(req, (int)-n);
 	else if (!n)
 		answer_write(req, 0);
 	else

@@ -19,49 +19,84 @@
 #include <fabricfs/clock.h>
 #include <fabricfs/log.h>
 
-/* Descriptors of blobs, so that a reader goes on when the blob was replaced and
- * trimmed; after a restart of the worker they are opened again by digest. */
+/*
+ * Descriptors of blobs, so that a reader goes on when the blob was replaced and
+ * trimmed; after a restart of the worker they are opened again by digest.
+ */
 struct reader {
 	struct reader *next;
 	uint64_t fh;
 	int fd;
+	unsigned users; /* the list, and reads in progress */
 };
 static struct reader *readers;
 static pthread_mutex_t readers_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static void reader_keep(uint64_t fh, int fd)
+static void reader_put(struct reader *r)
 {
-	struct reader *r = malloc(sizeof(*r));
+	bool last;
 
-	if (!r) {
-		close(fd);
-		return;
-	}
 	pthread_mutex_lock(&readers_lock);
-	*r = (struct reader){ .next = readers, .fh = fh, .fd = fd };
-	readers = r;
+	last = !--r->users;
 	pthread_mutex_unlock(&readers_lock);
+	if (!last)
+		return;
+	close(r->fd);
+	free(r);
 }
 
-int reader_fd(struct saved_handle *saved, uint64_t fh)
+/* With a use for the caller, or NULL. */
+static struct reader *reader_find(uint64_t fh)
 {
-	struct reason why;
 	struct reader *r;
-	int fd = -1, err;
 
 	pthread_mutex_lock(&readers_lock);
 	for (r = readers; r && r->fh != fh; r = r->next)
 		;
 	if (r)
-		fd = r->fd;
+		r->users++;
 	pthread_mutex_unlock(&readers_lock);
-	if (fd >= 0)
-		return fd;
-	err = store_blob_open(cards_store(), saved->reader.sha256, &fd, NULL, &why);
-	if (err)
+	return r;
+}
+
+static int reader_make(const struct saved_handle *saved, uint64_t fh, struct reader **out)
+{
+	struct reason why;
+	struct reader *r = malloc(sizeof(*r));
+	int err;
+
+	if (!r)
+		return -ENOMEM;
+	*r = (struct reader){ .fh = fh, .fd = -1, .users = 2 };
+	err = store_blob_open(cards_store(), saved->reader.sha256, &r->fd, NULL, &why);
+	if (err) {
+		free(r);
 		return err == -ENOENT ? -ESTALE : err;
-	reader_keep(fh, fd);
-	return fd;
+	}
+	pthread_mutex_lock(&readers_lock);
+	r->next = readers;
+	readers = r;
+	pthread_mutex_unlock(&readers_lock);
+	*out = r;
+	return 0;
+}
+
+ssize_t reader_read(const struct saved_handle *saved, uint64_t fh, void *out, size_t n, off_t off)
+{
+	struct reader *r;
+	ssize_t got;
+	int err;
+
+	if (!*saved->reader.sha256)
+		return 0;
+	r = reader_find(fh);
+	if (!r && (err = reader_make(saved, fh, &r)))
+		return err;
+	got = pread(r->fd, out, n, off);
+	if (got < 0)
+		got = -errno;
+	reader_put(r);
+	return got;
 }
 
 void reader_drop(uint64_t fh)
@@ -77,10 +112,8 @@ void reader_drop(uint64_t fh)
 		}
 	}
 	pthread_mutex_unlock(&readers_lock);
-	if (r) {
-		close(r->fd);
-		free(r);
-	}
+	if (r)
+		reader_put(r);
 }
 
 void reader_open(fuse_req_t req, struct slot *slot, uint64_t ino, struct fuse_file_info *fi)
@@ -100,8 +133,11 @@ void reader_open(fuse_req_t req, struct slot *slot, uint64_t ino, struct fuse_fi
 	saved->reader.size = loaded->size;
 	card_view_put(view);
 	saved_publish(saved, fi->fh);
-	if (*saved->reader.sha256)
-		reader_fd(saved, fi->fh);
+	struct reader *r;
+
+	/* Opened now, so that it stays readable whatever is loaded next. */
+	if (*saved->reader.sha256 && !reader_make(saved, fi->fh, &r))
+		reader_put(r);
 	fi->direct_io = 1;
 	fi->noflush = 1;
 	if (answer_open(req, fi) == -ENOENT) {

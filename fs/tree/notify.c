@@ -205,12 +205,6 @@ static void tell(const struct change_note *note)
 		/* Records of a slot are the card's too. */
 		if (note->slot >= 0 && (what & CHANGE_RECORDS))
 			slot_stale(note->dev, -1, CHANGE_RECORDS);
-		if (what & CHANGE_CARDS) {
-			char name[24];
-
-			snprintf(name, sizeof(name), "dev%d", note->dev);
-			session_notify_entry(NODE_ROOT, name);
-		}
 	}
 	rows_stale(top_rows, top_rows_len, &top, what);
 	watch_wake(note->dev, note->slot, what);

@@ -20,8 +20,9 @@ void image_open_for_writing(fuse_req_t req, struct slot *slot, uint64_t ino, str
 
 /* Replies. */
 void reader_open(fuse_req_t req, struct slot *slot, uint64_t ino, struct fuse_file_info *fi);
-/* Descriptor of the image as it was at open, until reader_drop(); -ESTALE: it is gone. */
-int reader_fd(struct saved_handle *saved, uint64_t fh);
+/* Bytes of the image as it was at open, or -errno; -ESTALE: it is gone. */
+ssize_t reader_read(const struct saved_handle *saved, uint64_t fh, void *out, size_t n, off_t off);
+/* At release. */
 void reader_drop(uint64_t fh);
 
 #endif

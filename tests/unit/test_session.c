@@ -488,10 +488,6 @@ static void notifications_have_the_kernels_form(void **state)
 		union {
 			struct fuse_notify_poll_wakeup_out poll;
 			struct fuse_notify_inval_inode_out inode;
-			struct {
-				struct fuse_notify_inval_entry_out entry;
-				char name[32];
-			};
 		};
 	} m;
 
@@ -509,14 +505,7 @@ static void notifications_have_the_kernels_form(void **state)
 	assert_int_equal(m.out.len, 40);
 	assert_int_equal(m.out.error, FUSE_NOTIFY_INVAL_INODE);
 	assert_int_equal(m.inode.ino, 12);
-	assert_int_equal(m.inode.off, 0);
-	session_notify_entry(1, "dev7");
-	assert_int_equal(recv(pair[1], &m, sizeof(m), 0), 37);
-	assert_int_equal(m.out.len, 37);
-	assert_int_equal(m.out.error, FUSE_NOTIFY_INVAL_ENTRY);
-	assert_int_equal(m.entry.parent, 1);
-	assert_int_equal(m.entry.namelen, 4);
-	assert_string_equal(m.name, "dev7");
+	assert_true(m.inode.off < 0); /* attributes only: pages would have to be locked */
 	session_set_fd(-1);
 	session_notify_poll(1); /* goes nowhere */
 	assert_int_equal(recv(pair[1], &m, sizeof(m), MSG_DONTWAIT), -1);
