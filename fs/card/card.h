@@ -37,6 +37,7 @@ struct slot {
 	struct upload *writer[2]; /* the upload that has bytes: of image, of check */
 	unsigned commands;        /* ctl commands queued or running */
 	bool running;             /* the backend is being driven for this slot */
+	bool command_stopped;     /* somebody ended the command before its turn came */
 	struct program_stats stats;
 	int64_t run_times[16];    /* for max-per-minute, a ring of the last runs (realtime ns) */
 	unsigned run_at;
@@ -49,6 +50,8 @@ struct slot {
 	/* actor only */
 	struct store_slot row;
 	struct io_call *io; /* submitted to the backend, not yet done */
+	bool run_told;      /* slot_program() came to a result that is recorded, */
+	bool run_refused;   /* or it was refused before the card was touched, recorded too */
 	uid_t uid;
 	gid_t gid;
 	mode_t mode;
@@ -156,7 +159,9 @@ int loaded_parse(const char *json, struct loaded *loaded, struct image_facts *fa
 /* One attempt at programming a slot. */
 struct attempt {
 	const char *event; /* "programmed" or "rolled-back" */
-	const char *note;  /* told as `reason` of a success ("restored after a start"); NULL */
+	const char *note;  /* told as `reason` of a success ("restored after a start"): then no
+			      request asked for it; NULL */
+	const char *error; /* shown after a success (of the failure that was rolled back); NULL = "" */
 	uint64_t run;      /* card_run.id */
 	int fd;
 	uint64_t size;
@@ -173,7 +178,17 @@ struct attempt {
 int slot_program(struct slot *slot, struct attempt *attempt, struct reason *why);
 /* Program a blob again (reload, rollback, restore). json: of loaded/ as stored. */
 int slot_program_blob(struct slot *slot, const char *sha256, const char *json, const char *event,
-		      const char *note, uint64_t run, const struct who *who, struct reason *why);
+		      const char *note, const char *error, uint64_t run, const struct who *who,
+		      struct reason *why);
+/* Was this run done by a worker that died before it could answer? Then slot_run_again() gives
+ * its result, and finishes what belongs to it. */
+bool slot_run_done(const struct slot *slot, uint64_t run);
+int slot_run_again(struct slot *slot, const struct who *who, struct reason *why);
+/* Around what drives the backend for a request: others are refused, and `stop` reaches it. */
+void slot_run_begin(struct slot *slot);
+void slot_run_end(struct slot *slot);
+/* Forget a stop that was for another run. */
+void slot_cancel_clear(struct slot *slot);
 /* Is the image for this slot, as far as facts and policy say? Any thread. */
 int slot_suits(struct slot *slot, const struct image_facts *facts, struct reason *why);
 /* Refused before the card was touched: error and history, nothing else. */

@@ -81,7 +81,7 @@ static int program_again(struct command *c, const char *sha256_now, const char *
 
 	/* The row changes while the image is programmed: hold what we came for. */
 	memcpy(sha256, sha256_now, SHA256_HEX);
-	return slot_program_blob(c->slot, sha256, json, event, NULL, c->run, &c->who, why);
+	return slot_program_blob(c->slot, sha256, json, event, NULL, NULL, c->run, &c->who, why);
 }
 
 static int word_reload(struct command *c, struct reason *why)
@@ -165,9 +165,9 @@ static int command_act(struct command *c, struct reason *why)
 	struct store_slot *row = &slot->row;
 	struct reason store_why = { 0 };
 	int64_t started = clock_mono_ns();
-	uint64_t run_before = row->run, count;
 	int err;
 
+	slot->run_told = slot->run_refused = false;
 	if (!c->word) {
 		*why = c->why;
 		text_copy(row->error, sizeof(row->error), why->text);
@@ -182,13 +182,10 @@ static int command_act(struct command *c, struct reason *why)
 	else if (card->handle && c->word->offline)
 		err = reason_set(why, EBUSY, "dev%u is there: only an offline card can be forgotten",
 				 card->dev);
-	else {
-		while (read(card->cancel_fd, &count, sizeof(count)) > 0)
-			;
+	else
 		err = c->word->act(c, why);
-	}
 	/* Programming has recorded itself, unless it did not come to it. */
-	if (!c->word->event && (!err || row->run != run_before))
+	if (!c->word->event && (!err || slot->run_told || slot->run_refused))
 		return err;
 	row->run = c->run;
 	row->run_err = -err;
@@ -214,19 +211,19 @@ static void command_run(struct card *card, struct job *job, bool end)
 	struct command *c = (struct command *)job;
 	struct reason why = { 0 };
 	int err = -ECANCELED;
+	bool stopped;
 
-	(void)card;
-	if (!end) {
-		pthread_mutex_lock(&card->lock);
-		c->slot->running = true;
-		pthread_mutex_unlock(&card->lock);
+	slot_run_begin(c->slot);
+	pthread_mutex_lock(&card->lock);
+	stopped = c->slot->command_stopped;
+	c->slot->command_stopped = false;
+	pthread_mutex_unlock(&card->lock);
+	if (!end && !stopped) {
 		suspect_begin(c->run - session_id());
 		err = command_act(c, &why);
 		suspect_end();
-		pthread_mutex_lock(&card->lock);
-		c->slot->running = false;
-		pthread_mutex_unlock(&card->lock);
 	}
+	slot_run_end(c->slot);
 	slot_commands(c->slot, -1);
 	c->done(c->arg, -err);
 	free(c);
@@ -319,15 +316,15 @@ int command_stop(struct slot *slot, const char *bytes, size_t n, const struct wh
 	if (!strcmp(text, "lease"))
 		return -EOPNOTSUPP;
 	if (!strcmp(text, "command")) {
-		bool commands;
-
 		if (who->uid && who->uid != slot->uid)
 			return -EPERM;
 		pthread_mutex_lock(&slot->card->lock);
-		commands = slot->commands;
-		pthread_mutex_unlock(&slot->card->lock);
-		if (commands)
+		/* One that waits behind another slot's run must not end that. */
+		if (slot->commands && slot->running)
 			actor_cancel(slot->card);
+		else if (slot->commands)
+			slot->command_stopped = true;
+		pthread_mutex_unlock(&slot->card->lock);
 		return 0;
 	}
 	if (strcmp(text, "upload"))

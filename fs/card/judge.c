@@ -32,11 +32,14 @@ static void bits_set(struct upload *u, uint32_t set)
 	atomic_fetch_or(&u->saved->upload.bits, set);
 }
 
-static void slot_running(struct slot *slot, bool running)
+/*
+ * The answer to whoever waits, noted before the content goes: a request that comes
+ * again, because the worker died in between, would find nothing to complain of.
+ */
+static void answer_note(const struct judge *j, int err)
 {
-	pthread_mutex_lock(&slot->card->lock);
-	slot->running = running;
-	pthread_mutex_unlock(&slot->card->lock);
+	if (j->run)
+		journal_done(j->run - session_id(), -err, 0);
 }
 
 /* `check` shows the same object as inspect --json. */
@@ -78,17 +81,33 @@ static int check_finish(struct upload *u, int err, const struct image_facts *fac
 	return 0;
 }
 
+/* A descriptor of the bytes, the caller's. */
+static int content_open(struct upload *u, const char *sha256, int *fd, struct reason *why)
+{
+	if (upload_bits(u) & UPLOAD_REFERENCE)
+		return store_blob_open(u->slot->card->store, sha256, fd, NULL, why);
+	*fd = fcntl(u->fd, F_DUPFD_CLOEXEC, 0);
+	return *fd < 0 ? reason_set(why, errno, "duplicating the spool: %s", strerror(errno)) : 0;
+}
+
 /* Would the card take it, short of programming? For `check` and temporaries. */
 static int dry_run(struct upload *u, const struct image_facts *facts, const char *sha256,
-		   uint64_t size, int fd, struct reason *why)
+		   uint64_t size, struct reason *why)
 {
 	struct card *card = u->slot->card;
 	int err = slot_suits(u->slot, facts, why);
+	int fd CLEANUP_FD = -1;
 	char path[4096];
 
 	if (err || !card->handle || !card->backend->accept)
 		return err;
-	store_spool_path(card->store, u->fh, path, sizeof(path));
+	err = content_open(u, sha256, &fd, why);
+	if (err)
+		return err;
+	if (upload_bits(u) & UPLOAD_REFERENCE)
+		store_blob_path(card->store, sha256, path, sizeof(path));
+	else
+		store_spool_path(card->store, u->fh, path, sizeof(path));
 
 	struct card_run run = { .slot = u->slot->index < 0 ? 0 : (unsigned)u->slot->index, .fd = fd,
 				.size = size, .path = path, .sha256 = sha256, .facts = facts,
@@ -111,22 +130,52 @@ static int program(struct upload *u, const struct image_facts *facts, const char
 
 	text_copy(a.sha256, sizeof(a.sha256), sha256);
 	text_copy(a.source, sizeof(a.source), u->saved->upload.source);
-	if (bits & UPLOAD_REFERENCE) {
-		err = store_blob_open(slot->card->store, sha256, &fd, NULL, why);
-		if (err)
-			return err;
-	} else {
-		/* Should this worker die, its successor finds the bytes as spool or as blob. */
-		memcpy(u->saved->upload.sha256, sha256, SHA256_HEX);
-		fd = fcntl(u->fd, F_DUPFD_CLOEXEC, 0);
-		if (fd < 0)
-			return reason_set(why, errno, "duplicating the spool: %s", strerror(errno));
+	err = content_open(u, sha256, &fd, why);
+	if (err)
+		return err;
+	if (!u->held) {
+		/* A temporary outlives a failed rename, and its bytes are a blob by then. */
+		blobs_hold();
+		u->held = true;
 	}
+	/* Should this worker die, its successor finds the bytes as spool or as blob. */
+	memmove(u->saved->upload.sha256, sha256, SHA256_HEX);
 	a.fd = fd;
-	slot_running(slot, true);
-	err = slot_program(slot, &a, why);
-	slot_running(slot, false);
+	slot_run_begin(slot);
+	slot->run_told = slot->run_refused = false;
+	if (upload_stop_wanted(u, why))
+		err = -why->err;
+	else
+		err = slot_program(slot, &a, why);
+	slot_run_end(slot);
 	return err;
+}
+
+/* After a failed rename: the spool may have become the blob, which is held for us. */
+static void content_stays(struct upload *u, const struct image_facts *facts)
+{
+	char path[4096];
+
+	store_spool_path(u->slot->card->store, u->fh, path, sizeof(path));
+	if (upload_bits(u) & UPLOAD_REFERENCE || !access(path, F_OK))
+		return;
+	u->facts = *facts;
+	u->facts_known = true;
+	bits_set(u, UPLOAD_REFERENCE);
+	close(STEAL_FD(u->fd));
+}
+
+/* Ended by somebody while it was validated. */
+static int judge_stopped(struct judge *j, const struct image_facts *facts, const char *sha256,
+			 uint64_t size, const struct reason *why)
+{
+	struct upload *u = j->u;
+
+	u->why = *why;
+	slot_refuse(u->slot, "image-refused", why, facts, sha256, size, &u->saved->who);
+	answer_note(j, -why->err);
+	upload_content_gone(u, UPLOAD_ENDED | UPLOAD_TOLD);
+	return -why->err;
 }
 
 static int judge_incomplete(struct judge *j, const struct image_facts *facts, uint64_t size,
@@ -139,13 +188,15 @@ static int judge_incomplete(struct judge *j, const struct image_facts *facts, ui
 	/* A second close of the same bytes is told the same, but is no second event. */
 	if (upload_bits(u) & UPLOAD_JUDGED)
 		return -why->err;
-	bits_set(u, UPLOAD_JUDGED);
-	u->judged_err = why->err;
 	if (u->check)
-		return check_finish(u, -why->err, facts, NULL, size, why);
+		check_finish(u, -why->err, facts, NULL, size, why);
 	/* An editor's own files are not images, and no failure of the card. */
-	if (!upload_is_temp(u) || j->kind == JUDGE_RENAME || why->err != ENOEXEC)
+	else if (!upload_is_temp(u) || j->kind == JUDGE_RENAME || why->err != ENOEXEC)
 		slot_refuse(u->slot, "image-refused", why, facts, NULL, size, &u->saved->who);
+	/* In this order: a worker that dies in between tells it twice rather than never. */
+	answer_note(j, -why->err);
+	u->judged_err = why->err;
+	bits_set(u, UPLOAD_JUDGED);
 	return -why->err;
 }
 
@@ -161,32 +212,37 @@ static int judge_content(struct judge *j, struct reason *why)
 
 	if (j->kind == JUDGE_FSYNC && upload_bits(u) & UPLOAD_SEEDED)
 		return 0;
-	if (!quiet && !u->check && u->slot->row.run == j->run) {
+	if (!quiet && !u->check && slot_run_done(u->slot, j->run)) {
 		/* A worker did it and died before it could answer. */
-		err = u->slot->row.run_err;
+		err = slot_run_again(u->slot, &u->saved->who, why);
+		answer_note(j, err);
 		if (!err || j->kind != JUDGE_RENAME)
 			upload_content_gone(u, UPLOAD_JUDGED | UPLOAD_PROGRAMMED);
-		return -err;
+		return err;
 	}
-	slot_progress(u->slot, PHASE_VALIDATING, 0, size);
+	upload_progress(u, PHASE_VALIDATING, 0, size);
 	verdict = upload_examine(u, &facts, sha256, why);
-	slot_progress(u->slot, u->slot->writer[u->check] ? PHASE_RECEIVING : PHASE_IDLE, 0, 0);
+	upload_progress(u, PHASE_RECEIVING, size, size);
+	if (upload_stop_wanted(u, why))
+		return judge_stopped(j, &facts, verdict == VERDICT_SOUND ? sha256 : NULL, size, why);
 	if (verdict == VERDICT_INCOMPLETE)
 		return judge_incomplete(j, &facts, size, why);
 	err = verdict == VERDICT_BAD ? -why->err : 0;
 	if (u->check || quiet) {
 		if (!err)
-			err = dry_run(u, &facts, sha256, size, u->fd, why);
-		bits_set(u, UPLOAD_JUDGED);
+			err = dry_run(u, &facts, sha256, size, why);
 		u->judged_err = -err;
 		if (quiet) {
 			/* An editor's own files are not images, and no failure of the card. */
 			if (err && err != -ENOEXEC)
 				slot_refuse(u->slot, "image-refused", why, &facts, sha256, size,
 					    &u->saved->who);
+			answer_note(j, err);
+			bits_set(u, UPLOAD_JUDGED);
 			return err;
 		}
 		err = check_finish(u, err, &facts, sha256, size, why);
+		answer_note(j, err);
 		upload_content_gone(u, UPLOAD_JUDGED);
 		return err;
 	}
@@ -194,35 +250,46 @@ static int judge_content(struct judge *j, struct reason *why)
 		slot_refuse(u->slot, "image-refused", why, &facts, sha256, size, &u->saved->who);
 	else
 		err = program(u, &facts, sha256, size, j->run, why);
-	if (j->kind == JUDGE_RENAME && err)
-		return err; /* the temporary stays, as a failed rename leaves it */
+	/* Between the two: neither the card nor history has seen anything of it. */
+	if (verdict == VERDICT_SOUND && err && !u->slot->run_told && !u->slot->run_refused &&
+	    upload_stop_wanted(u, why))
+		return judge_stopped(j, &facts, sha256, size, why);
+	answer_note(j, err);
+	if (j->kind == JUDGE_RENAME && err) {
+		/* The temporary stays, as a failed rename leaves it. */
+		content_stays(u, &facts);
+		return err;
+	}
 	upload_content_gone(u, UPLOAD_JUDGED | UPLOAD_PROGRAMMED);
 	u->judged_err = 0;
 	return err;
 }
 
-static int judge_killed(struct upload *u, struct reason *why)
+static int judge_killed(struct judge *j, struct reason *why)
 {
+	struct upload *u = j->u;
 	uint32_t bits = upload_bits(u);
 
 	reason_set(why, ECANCELED, "the writer (%s, pid %d) was killed before it closed the image after "
 		   "%llu bytes: nothing was programmed", u->saved->who.command, u->saved->who.pid,
 		   (unsigned long long)atomic_load(&u->saved->upload.size));
-	if (!(bits & UPLOAD_POISONED)) {
-		bits_set(u, UPLOAD_POISONED);
-		if (!upload_is_temp(u))
+	if (!(bits & UPLOAD_POISONED) || j->kind == JUDGE_RENAME) {
+		if (!upload_is_temp(u) || j->kind == JUDGE_RENAME)
 			slot_refuse(u->slot, "image-refused", why, image_parser_facts(u->parser), NULL,
 				    atomic_load(&u->saved->upload.size), &u->saved->who);
+		answer_note(j, -ECANCELED);
+		bits_set(u, UPLOAD_POISONED);
 	}
 	return -ECANCELED;
 }
 
-static int judge_locked(struct judge *j, struct reason *why)
+static int judge_entered(struct judge *j, struct reason *why)
 {
 	struct upload *u = j->u;
 	uint32_t bits = upload_bits(u);
 
-	if (bits & UPLOAD_ENDED && !(bits & UPLOAD_TOLD)) {
+	if (bits & UPLOAD_ENDED && (!(bits & UPLOAD_TOLD) || j->kind == JUDGE_RENAME)) {
+		answer_note(j, -ECANCELED);
 		bits_set(u, UPLOAD_TOLD);
 		return reason_set(why, ECANCELED, "%s", u->why.text);
 	}
@@ -233,10 +300,13 @@ static int judge_locked(struct judge *j, struct reason *why)
 			check_show(u->slot, &u->facts, NULL, 0, &u->why);
 		return -u->why.err;
 	}
+	/* Emptied, or ended with an error, since the rename began: no image. */
+	if (j->kind == JUDGE_RENAME && !(bits & UPLOAD_WRITTEN))
+		return reason_set(why, EBADMSG, "the temporary %s is empty", u->saved->upload.name);
 	if (!(bits & UPLOAD_WRITTEN) || bits & UPLOAD_TOLD)
 		return 0;
 	if (j->killed || bits & UPLOAD_POISONED)
-		return judge_killed(u, why);
+		return judge_killed(j, why);
 	return judge_content(j, why);
 }
 
@@ -252,16 +322,50 @@ static void judge_run(struct card *card, struct job *job, bool end)
 		err = -ECANCELED;
 	} else {
 		suspect_begin(j->run - session_id());
-		pthread_mutex_lock(&u->lock);
-		err = judge_locked(j, &why);
-		if (err && j->kind == JUDGE_FSYNC)
+		upload_judge_enter(u);
+		err = judge_entered(j, &why);
+		if (err && j->kind == JUDGE_FSYNC) {
+			answer_note(j, err);
 			bits_set(u, UPLOAD_TOLD);
-		pthread_mutex_unlock(&u->lock);
+		}
+		upload_leave(u);
 		suspect_end();
 	}
 	j->done(j->arg, -err);
 	upload_put(u);
 	free(j);
+}
+
+struct later {
+	struct job job;
+	struct upload *u;
+	void (*run)(void *arg, bool end);
+	void *arg;
+};
+
+static void later_run(struct card *card, struct job *job, bool end)
+{
+	struct later *l = (struct later *)job;
+
+	(void)card;
+	l->run(l->arg, end);
+	upload_put(l->u);
+	free(l);
+}
+
+bool upload_later(struct upload *u, void (*run)(void *arg, bool end), void *arg)
+{
+	struct later *l = malloc(sizeof(*l));
+
+	if (!l)
+		return false;
+	*l = (struct later){ .job.run = later_run, .u = u, .run = run, .arg = arg };
+	atomic_fetch_add(&u->refs, 1);
+	if (actor_post(u->slot->card, &l->job))
+		return true;
+	upload_put(u);
+	free(l);
+	return false;
 }
 
 void upload_judge(struct upload *u, enum judge_kind kind, bool killed, uint64_t run,

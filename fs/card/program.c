@@ -71,6 +71,32 @@ static void blobs_changed(void)
 	pthread_mutex_unlock(&blobs_lock);
 }
 
+/* --- one run at a time ------------------------------------------------------------- */
+
+void slot_cancel_clear(struct slot *slot)
+{
+	uint64_t count;
+
+	while (read(slot->card->cancel_fd, &count, sizeof(count)) > 0)
+		;
+}
+
+void slot_run_begin(struct slot *slot)
+{
+	pthread_mutex_lock(&slot->card->lock);
+	slot->running = true;
+	/* A stop that came before is not for this run; from here on it is. */
+	slot_cancel_clear(slot);
+	pthread_mutex_unlock(&slot->card->lock);
+}
+
+void slot_run_end(struct slot *slot)
+{
+	pthread_mutex_lock(&slot->card->lock);
+	slot->running = false;
+	pthread_mutex_unlock(&slot->card->lock);
+}
+
 /* --- policy ------------------------------------------------------------------------ */
 
 static bool listed(char *const *words, const char *word)
@@ -218,7 +244,18 @@ static void row_push_previous(struct store_slot *row, const char *new_sha256)
 	row->loaded_sha256[0] = '\0';
 }
 
-static void run_succeeded(struct slot *slot, const struct attempt *a, const struct card_run *run,
+/* So that the request, should it come again, gets the same answer. What no request asked
+ * for leaves the answer of the last one alone. */
+static void row_note_run(struct slot *slot, const struct attempt *a, int err)
+{
+	slot->run_told = true;
+	if (a->note)
+		return;
+	slot->row.run = a->run;
+	slot->row.run_err = err;
+}
+
+static int run_succeeded(struct slot *slot, const struct attempt *a, const struct card_run *run,
 			  int64_t started, struct reason *why)
 {
 	struct store_slot *row = &slot->row;
@@ -237,12 +274,11 @@ static void run_succeeded(struct slot *slot, const struct attempt *a, const stru
 	}
 	memcpy(row->loaded_sha256, a->sha256, SHA256_HEX);
 	row->loaded = loaded_json(&loaded, &a->facts);
-	row->error[0] = '\0';
+	text_copy(row->error, sizeof(row->error), a->error ? a->error : "");
 	text_copy(row->state, sizeof(row->state), state_word(STATE_CONFIGURED));
 	row->image_mtime_ns = a->mtime_ns ? a->mtime_ns : now;
 	row->state_mtime_ns = now;
-	row->run = a->run;
-	row->run_err = 0;
+	row_note_run(slot, a, 0);
 	row->restorable = true;
 
 	struct record r = { .event = a->event, .reason = a->note, .sha256 = a->sha256, .size = a->size,
@@ -255,12 +291,13 @@ static void run_succeeded(struct slot *slot, const struct attempt *a, const stru
 			   slot->card->dev, store_why.text);
 		log_error("%s", why->text);
 		slot_show_loaded(slot, STATE_CONFIGURED, why->text, &loaded);
-		return;
+		return -why->err;
 	}
-	slot_show_loaded(slot, STATE_CONFIGURED, "", &loaded);
+	slot_show_loaded(slot, STATE_CONFIGURED, row->error, &loaded);
 	log_info("dev%u: %s %s (%s, %llu bytes) in %lld ms, confirmed by %s", slot->card->dev, a->event,
 		 a->sha256, a->facts.format, (unsigned long long)a->size,
 		 (long long)loaded.duration_ms, loaded.confirmed_by);
+	return 0;
 }
 
 static void run_failed(struct slot *slot, const struct attempt *a, const struct card_run *run,
@@ -278,8 +315,7 @@ static void run_failed(struct slot *slot, const struct attempt *a, const struct 
 	}
 	text_copy(row->state, sizeof(row->state), state_word(state));
 	text_copy(row->error, sizeof(row->error), why->text);
-	row->run = a->run;
-	row->run_err = why->err;
+	row_note_run(slot, a, why->err);
 
 	struct record r = { .event = "program-failed", .err = why->err, .reason = why->text,
 			    .sha256 = a->sha256, .size = a->size, .facts = &a->facts,
@@ -321,6 +357,7 @@ static int run_card(struct slot *slot, struct card_run *run, struct reason *why)
 struct before {
 	enum state state;
 	struct loaded loaded;
+	uint64_t load;
 };
 
 static int run_intend(struct slot *slot, struct before *before, struct reason *why)
@@ -331,6 +368,7 @@ static int run_intend(struct slot *slot, struct before *before, struct reason *w
 
 	before->state = v->state;
 	before->loaded = v->loaded;
+	before->load = slot->row.load;
 	card_view_put(view);
 	text_copy(slot->row.state, sizeof(slot->row.state), state_word(STATE_PROGRAMMING));
 	err = store_commit(slot->card->store, slot->card->dev, slot->index, &slot->row, NULL, NULL, why);
@@ -348,6 +386,8 @@ static int run_intend(struct slot *slot, struct before *before, struct reason *w
 static void run_untouched(struct slot *slot, const struct before *before)
 {
 	text_copy(slot->row.state, sizeof(slot->row.state), state_word(before->state));
+	/* The same design runs on: whoever has io/ open goes on with it. */
+	slot->row.load = before->load;
 	slot_show_loaded(slot, before->state, NULL, &before->loaded);
 }
 
@@ -356,12 +396,16 @@ static void run_roll_back(struct slot *slot, uint64_t id, const struct who *who)
 	struct reason why = { 0 };
 	char sha256[SHA256_HEX];
 	char *json CLEANUP_FREE = slot->row.previous ? strdup(slot->row.previous) : NULL;
+	char error[REASON_MAX];
 
 	memcpy(sha256, slot->row.previous_sha256, SHA256_HEX);
 	if (!*sha256)
 		return;
+	text_copy(error, sizeof(error), slot->row.error);
+	/* Whoever stopped the run did not mean this one. */
+	slot_cancel_clear(slot);
 	/* Another run: its id must differ, and be the same when a worker repeats it. */
-	if (slot_program_blob(slot, sha256, json, "rolled-back", "policy on-failure: rollback",
+	if (slot_program_blob(slot, sha256, json, "rolled-back", "policy on-failure: rollback", error,
 			      id ^ (UINT64_C(1) << 62), who, &why))
 		log_error("dev%u: rolling back failed too: %s", slot->card->dev, why.text);
 }
@@ -396,7 +440,6 @@ static int slot_program_held(struct slot *slot, struct attempt *a, struct reason
 		.deadline_ns = clock_mono_ns() + RUN_DEADLINE_NS, .progress = run_progress, .core = slot,
 	};
 	struct before before;
-	uint64_t count;
 	int err;
 
 	err = attempt_prepare(slot, a, &run, path, sizeof(path), why);
@@ -405,17 +448,12 @@ static int slot_program_held(struct slot *slot, struct attempt *a, struct reason
 	err = run_intend(slot, &before, why);
 	if (err)
 		return err;
-	/* A stop that came too early for this run is not for it. */
-	while (read(card->cancel_fd, &count, sizeof(count)) > 0)
-		;
 	slot->run_times[slot->run_at++ % (sizeof(slot->run_times) / sizeof(slot->run_times[0]))] = started;
 	err = run_card(slot, &run, why);
 	slot_progress(slot, PHASE_IDLE, 0, 0);
-	card->unresolved = false;
 	if (!err) {
-		run_succeeded(slot, a, &run, started, why);
 		stats_add(slot, 0, clock_now_ns() - started);
-		return -why->err;
+		return run_succeeded(slot, a, &run, started, why);
 	}
 	stats_add(slot, -err, 0);
 	if (!run.touched) {
@@ -430,46 +468,97 @@ static int slot_program_held(struct slot *slot, struct attempt *a, struct reason
 	return err;
 }
 
+bool slot_run_done(const struct slot *slot, uint64_t run)
+{
+	return run && slot->row.run == run;
+}
+
+int slot_run_again(struct slot *slot, const struct who *who, struct reason *why)
+{
+	struct store_slot *row = &slot->row;
+	char error[REASON_MAX];
+
+	if (!row->run_err)
+		return 0;
+	text_copy(error, sizeof(error), row->error);
+	/* It had failed, and the worker died before it could roll back. */
+	if (slot->card->card_config->policy.on_failure_rollback > 0 && !*row->loaded_sha256)
+		run_roll_back(slot, row->run, who);
+	return reason_set(why, row->run_err, "%s", error);
+}
+
+/* Believed only while nothing speaks against it. */
+static bool is_loaded(const struct slot *slot, const char *sha256)
+{
+	return slot->row.restorable && !strcmp(slot->row.loaded_sha256, sha256) &&
+	       slot_view(slot->card->view, slot->index)->state == STATE_CONFIGURED;
+}
+
+/* Policy skip-identical: a success, of which only the time and the end of an error are seen. */
+static void run_skipped(struct slot *slot, const struct attempt *a)
+{
+	struct store_slot *row = &slot->row;
+	struct reason why = { 0 };
+
+	if (a->mtime_ns)
+		row->image_mtime_ns = a->mtime_ns;
+	row->error[0] = '\0';
+	if (store_commit(slot->card->store, slot->card->dev, slot->index, row, NULL, NULL, &why))
+		log_warn("dev%u: %s", slot->card->dev, why.text);
+
+	struct card_view *view = view_edit(slot->card);
+
+	if (!view)
+		return;
+
+	struct slot_view *v = view_slot(view, slot->index);
+	unsigned what = *v->error ? CHANGE_ERROR : 0;
+
+	if (*v->error)
+		v->error_ns = mtime_after(v->error_ns);
+	v->error[0] = '\0';
+	v->image_ns = row->image_mtime_ns;
+	view_publish(slot->card, view, slot->index, what);
+}
+
 int slot_program(struct slot *slot, struct attempt *a, struct reason *why)
 {
 	struct card *card = slot->card;
 	const struct config_policy *policy = &card->card_config->policy;
-	bool touched_before = slot->row.run && slot->row.run == a->run;
 	int err;
 
-	if (touched_before) {
-		/* Done by a worker that died before it could answer. */
-		if (slot->row.run_err)
-			return reason_set(why, slot->row.run_err, "%s", slot->row.error);
-		return 0;
-	}
+	slot->run_told = slot->run_refused = false;
+	if (slot_run_done(slot, a->run))
+		return slot_run_again(slot, a->who, why);
 	if (!card->handle)
 		err = reason_set(why, ENODEV, "dev%u is offline", card->dev);
 	else
 		err = policy_check(slot, a, why);
-	if (!err && !a->internal && policy->skip_identical > 0 &&
-	    !strcmp(slot->row.loaded_sha256, a->sha256) && slot->row.restorable)
+	if (!err && !a->internal && policy->skip_identical > 0 && is_loaded(slot, a->sha256)) {
+		run_skipped(slot, a);
 		return 0;
+	}
 	if (!err) {
-		uint64_t run_before = slot->row.run;
-
 		blobs_hold();
 		err = slot_program_held(slot, a, why);
 		blobs_release(card->store);
 		/* run_failed() and run_succeeded() have told everybody already. */
-		if (slot->row.run != run_before)
+		if (slot->run_told)
 			return err;
 	}
 	slot_progress(slot, PHASE_IDLE, 0, 0);
 	if (err)
 		slot_refuse(slot, "image-refused", why, &a->facts, a->sha256, a->size, a->who);
+	slot->run_refused = err;
 	return err;
 }
 
 int slot_program_blob(struct slot *slot, const char *sha256, const char *json, const char *event,
-		      const char *note, uint64_t run, const struct who *who, struct reason *why)
+		      const char *note, const char *error, uint64_t run, const struct who *who,
+		      struct reason *why)
 {
-	struct attempt a = { .event = event, .note = note, .run = run, .who = who, .internal = true };
+	struct attempt a = { .event = event, .note = note, .error = error, .run = run, .who = who,
+			     .internal = true };
 	struct loaded loaded;
 	char hex[SHA256_HEX];
 	int fd CLEANUP_FD = -1;

@@ -78,10 +78,11 @@ static void restore(struct slot *slot, const char *note)
 	uint64_t run = session_id() ^ (session_number() << 1 | UINT64_C(1) << 61);
 
 	memcpy(sha256, slot->row.loaded_sha256, SHA256_HEX);
-	if (slot_program_blob(slot, sha256, json, "programmed", note, run, NULL, &why)) {
+	slot_cancel_clear(slot);
+	if (slot_program_blob(slot, sha256, json, "programmed", note, NULL, run, NULL, &why)) {
 		log_error("dev%u: restoring %s: %s", slot->card->dev, sha256, why.text);
 		/* Refused before it was touched: the card is empty, and has it no more. */
-		if (slot->row.run != run)
+		if (!slot->run_told)
 			row_lost(slot, STATE_UNCONFIGURED);
 	}
 }

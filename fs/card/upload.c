@@ -39,6 +39,7 @@ void upload_put(struct upload *u)
 		close(u->fd);
 	image_parser_free(u->parser);
 	digest_free(u->digest);
+	pthread_cond_destroy(&u->left);
 	pthread_mutex_destroy(&u->lock);
 	free(u);
 }
@@ -52,6 +53,7 @@ static struct upload *upload_new(struct slot *slot, bool check, uint64_t fh,
 		return NULL;
 	atomic_init(&u->refs, 1);
 	pthread_mutex_init(&u->lock, NULL);
+	pthread_cond_init(&u->left, NULL);
 	u->slot = slot;
 	u->check = check;
 	u->fh = fh;
@@ -231,11 +233,24 @@ void upload_unclaim(struct upload *u)
 	pthread_mutex_lock(&u->slot->card->lock);
 	if (u->slot->writer[u->check] == u) {
 		u->slot->writer[u->check] = NULL;
-		idle = !u->slot->running;
+		idle = !u->slot->running && !u->slot->writer[0];
+		pthread_cond_broadcast(&u->slot->card->released);
 	}
 	pthread_mutex_unlock(&u->slot->card->lock);
 	if (idle)
 		slot_progress(u->slot, PHASE_IDLE, 0, 0);
+}
+
+void upload_progress(struct upload *u, enum phase phase, uint64_t done, uint64_t total)
+{
+	struct slot *slot = u->slot;
+	bool mine;
+
+	pthread_mutex_lock(&slot->card->lock);
+	mine = slot->writer[u->check] == u && !(u->check && (slot->writer[0] || slot->running));
+	pthread_mutex_unlock(&slot->card->lock);
+	if (mine)
+		slot_progress(slot, phase, done, total);
 }
 
 int upload_claim(struct upload *u, struct reason *why)
@@ -251,6 +266,79 @@ int upload_claim(struct upload *u, struct reason *why)
 	return err;
 }
 
+/* --- who has the content -------------------------------------------------------------- */
+
+bool upload_enter(struct upload *u)
+{
+	bool mine;
+
+	pthread_mutex_lock(&u->lock);
+	while (u->owner == CONTENT_THREAD)
+		pthread_cond_wait(&u->left, &u->lock);
+	mine = u->owner == CONTENT_FREE;
+	if (mine)
+		u->owner = CONTENT_THREAD;
+	pthread_mutex_unlock(&u->lock);
+	return mine;
+}
+
+void upload_judge_enter(struct upload *u)
+{
+	pthread_mutex_lock(&u->lock);
+	while (u->owner != CONTENT_FREE)
+		pthread_cond_wait(&u->left, &u->lock);
+	u->owner = CONTENT_JUDGE;
+	u->stop.err = 0;
+	pthread_mutex_unlock(&u->lock);
+}
+
+void upload_leave(struct upload *u)
+{
+	pthread_mutex_lock(&u->lock);
+	if (u->drop_later) {
+		/* Dropped meanwhile, and nobody drops it twice. */
+		u->drop_later = false;
+		pthread_mutex_unlock(&u->lock);
+		upload_content_gone(u, UPLOAD_ENDED);
+		pthread_mutex_lock(&u->lock);
+	}
+	u->owner = CONTENT_FREE;
+	pthread_cond_broadcast(&u->left);
+	pthread_mutex_unlock(&u->lock);
+}
+
+bool upload_stop_wanted(struct upload *u, struct reason *why)
+{
+	bool wanted;
+
+	pthread_mutex_lock(&u->lock);
+	wanted = u->stop.err;
+	if (wanted)
+		*why = u->stop;
+	pthread_mutex_unlock(&u->lock);
+	return wanted;
+}
+
+/* What the judge has in hand it throws away itself when it is done. */
+static void content_drop(struct upload *u)
+{
+	bool later;
+
+	pthread_mutex_lock(&u->lock);
+	while (u->owner == CONTENT_THREAD)
+		pthread_cond_wait(&u->left, &u->lock);
+	later = u->owner == CONTENT_JUDGE;
+	if (later)
+		u->drop_later = true;
+	else
+		u->owner = CONTENT_THREAD;
+	pthread_mutex_unlock(&u->lock);
+	if (later)
+		return;
+	upload_content_gone(u, UPLOAD_ENDED);
+	upload_leave(u);
+}
+
 void upload_drop(struct upload *u)
 {
 	bool mine;
@@ -260,10 +348,7 @@ void upload_drop(struct upload *u)
 	pthread_mutex_unlock(&u->slot->card->lock);
 	if (!mine)
 		return;
-	pthread_mutex_lock(&u->lock);
-	upload_content_gone(u, UPLOAD_ENDED);
-	pthread_mutex_unlock(&u->lock);
-	pthread_cond_broadcast(&u->slot->card->released);
+	content_drop(u);
 	/* No successor takes it up; the memory stays until the last reference is gone. */
 	atomic_store(&u->saved->fh, 0);
 	u->dropped = true;
@@ -346,18 +431,28 @@ static void ended_record(struct card *card, struct job *job, bool end)
 static void upload_end(struct upload *u, const char *sentence)
 {
 	struct ended *e = calloc(1, sizeof(*e));
+	struct reason why;
 
-	pthread_mutex_lock(&u->lock);
-	reason_set(&u->why, ECANCELED, "%s", sentence);
+	reason_set(&why, ECANCELED, "%s", sentence);
+	if (!upload_enter(u)) {
+		/* It is being validated: the judge ends it before the card is touched. */
+		pthread_mutex_lock(&u->lock);
+		u->stop = why;
+		pthread_mutex_unlock(&u->lock);
+		upload_put(u);
+		free(e);
+		return;
+	}
+	u->why = why;
 	upload_content_gone(u, UPLOAD_ENDED);
-	pthread_mutex_unlock(&u->lock);
+	upload_leave(u);
 	if (!e) {
 		upload_put(u);
 		return;
 	}
 	e->job.run = ended_record;
 	e->u = u;
-	e->why = u->why;
+	e->why = why;
 	if (!actor_post(u->slot->card, &e->job)) {
 		upload_put(u);
 		free(e);
@@ -372,23 +467,30 @@ int upload_stop(struct slot *slot, bool check, const struct who *who, const char
 
 	pthread_mutex_lock(&card->lock);
 	u = slot->writer[check];
-	running = slot->running;
+	running = slot->running && !check;
 	if (u && who && who->uid && who->uid != slot->uid && who->uid != u->saved->who.uid) {
 		pthread_mutex_unlock(&card->lock);
 		return -EPERM;
 	}
 	if (u)
 		atomic_fetch_add(&u->refs, 1);
+	/* Its bytes are on their way to the card; the run ends with ECANCELED. Told under the
+	 * lock, so that it is this run and not the next one, of another slot. */
+	if (u && running)
+		actor_cancel(card);
 	pthread_mutex_unlock(&card->lock);
 	if (!u)
 		return -ENOENT;
 	if (running) {
-		/* Its bytes are on their way to the card; the run ends with ECANCELED. */
-		actor_cancel(card);
 		upload_put(u);
 		return 0;
 	}
 	upload_end(u, sentence);
+	/* It may have come from validation to programming just now. */
+	pthread_mutex_lock(&card->lock);
+	if (!check && slot->running && slot->writer[0] == u)
+		actor_cancel(card);
+	pthread_mutex_unlock(&card->lock);
 	return 0;
 }
 
@@ -406,6 +508,8 @@ int64_t uploads_expire(struct card *card, int64_t now)
 			int64_t closed = atomic_load(&u->saved->upload.closed_ns);
 			int64_t due = -1;
 
+			if (atomic_load(&u->owner) == CONTENT_JUDGE)
+				continue;
 			if (upload_is_temp(u) && closed)
 				due = closed + TEMP_LIFE_NS;
 			else if (upload_bits(u) & UPLOAD_WRITTEN && !slot->running)

@@ -5,9 +5,12 @@
  * new worker takes it up where the old one died; the recogniser and the hash
  * that run along are only a shortcut, the spool is the truth.
  *
- * Locks: upload->lock guards the content and is held while the spool is written
- * or read: one writer has one stream, nobody else waits for it. card->lock
- * guards membership in the slot and who of several openers has bytes.
+ * Locks: the content has one owner at a time, a thread that writes or reads the
+ * spool, or the judge; upload->lock is held only to become the owner. Threads wait
+ * for each other (one writer has one stream), never for the judge, who may take as
+ * long as the card does: they get -EINPROGRESS and go on by way of the actor's
+ * queue (upload_later). card->lock guards membership in the slot and who of
+ * several openers has bytes.
  */
 #ifndef FS_CARD_UPLOAD_H
 #define FS_CARD_UPLOAD_H
@@ -21,6 +24,8 @@
 #define TEMP_LIFE_NS (INT64_C(60) * 1000000000)      /* after its last close */
 #define SPOOL_MAX (UINT64_C(8) << 30)                /* bytes, where the card names no limit */
 
+enum content_owner { CONTENT_FREE, CONTENT_THREAD, CONTENT_JUDGE };
+
 struct upload {
 	struct upload *next; /* slot->uploads; card->lock */
 	_Atomic int refs;    /* the slot's list, and whoever found it */
@@ -30,6 +35,12 @@ struct upload {
 	struct saved_handle *saved;
 
 	pthread_mutex_t lock;
+	pthread_cond_t left;
+	_Atomic int owner;  /* enum content_owner; changed under lock */
+	bool drop_later;    /* lock: dropped while it was judged */
+	struct reason stop; /* lock: to be ended while it is judged; err 0 = not */
+
+	/* of the owner */
 	int fd; /* spool, -1 until the first byte */
 	struct image_parser *parser;
 	struct digest *digest;
@@ -63,12 +74,21 @@ void upload_drop(struct upload *u);
 /* The right to have bytes: of several openers only one. -EBUSY as upload_open(). */
 int upload_claim(struct upload *u, struct reason *why);
 void upload_unclaim(struct upload *u);
+/* Shown unless the progress is another's: a check's is hidden by an upload, a temporary's by all. */
+void upload_progress(struct upload *u, enum phase phase, uint64_t done, uint64_t total);
+/* Become the owner of the content; false: it is being judged. Waits for threads only. */
+bool upload_enter(struct upload *u);
+/* For the judge, who waits for threads. */
+void upload_judge_enter(struct upload *u);
+void upload_leave(struct upload *u);
+/* Somebody wants it ended while it is judged. */
+bool upload_stop_wanted(struct upload *u, struct reason *why);
 void upload_bits_change(struct upload *u, uint32_t set, uint32_t clear);
 
 /* --- upload_content.c ------------------------------------------------------------------ */
 
 /*
- * Bytes. Returns n, or -errno; *fresh: the refusal has just come up and is to be
+ * Bytes. Returns n, or -errno (-EINPROGRESS as upload_read(): it is being judged); *fresh: the refusal has just come up and is to be
  * recorded (upload_refusal_post).
  */
 int upload_write(struct upload *u, const void *bytes, size_t n, uint64_t off, bool *fresh,
@@ -82,11 +102,11 @@ int upload_reference(struct upload *u, const char *sha256, uint64_t size,
 		     const struct image_facts *facts, const char *source, bool *fresh,
 		     struct reason *why);
 
-/* For judge.c, u->lock held: the content as facts, digest and verdict. */
+/* As the owner (judge.c): the content as facts, digest and verdict. */
 enum verdict { VERDICT_SOUND, VERDICT_INCOMPLETE, VERDICT_BAD };
 enum verdict upload_examine(struct upload *u, struct image_facts *facts, char sha256[SHA256_HEX],
 			    struct reason *why);
-/* u->lock held: bytes are the blob's now (programmed) or thrown away; the claim is given back. */
+/* As the owner: bytes are the blob's now (programmed) or thrown away; the claim is given back. */
 void upload_content_gone(struct upload *u, uint32_t set_bits);
 
 /* --- upload.c: ends ------------------------------------------------------------------- */
@@ -98,6 +118,12 @@ void uploads_restore(void);
 int upload_stop(struct slot *slot, bool check, const struct who *who, const char *sentence);
 /* Timeouts; returns ns until the next, or -1. Main thread. */
 int64_t uploads_expire(struct card *card, int64_t now);
+
+/*
+ * Have run(arg, end) called once on the actor, after what is queued there now. Keeps a
+ * reference until then. false: no memory, or the card is ending; run is not called.
+ */
+bool upload_later(struct upload *u, void (*run)(void *arg, bool end), void *arg);
 
 /* --- judge.c: jobs for the actor ------------------------------------------------------- */
 

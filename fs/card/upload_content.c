@@ -177,8 +177,8 @@ static int write_allowed(struct upload *u, struct reason *why)
 	return 0;
 }
 
-static int upload_write_locked(struct upload *u, const void *bytes, size_t n, uint64_t off,
-			       bool *fresh, struct reason *why)
+static int upload_write_entered(struct upload *u, const void *bytes, size_t n, uint64_t off,
+				bool *fresh, struct reason *why)
 {
 	struct saved_handle *saved = u->saved;
 	uint32_t bits = upload_bits(u);
@@ -218,9 +218,8 @@ static int upload_write_locked(struct upload *u, const void *bytes, size_t n, ui
 	}
 	if (err)
 		return content_refuse(u, fresh, why);
-	if (!upload_is_temp(u))
-		slot_progress(u->slot, PHASE_RECEIVING, atomic_load(&saved->upload.size),
-			      image_parser_facts(u->parser)->declared_size);
+	upload_progress(u, PHASE_RECEIVING, atomic_load(&saved->upload.size),
+			image_parser_facts(u->parser)->declared_size);
 	return 0;
 }
 
@@ -233,13 +232,14 @@ int upload_write(struct upload *u, const void *bytes, size_t n, uint64_t off, bo
 	if (off > SPOOL_MAX || n > SPOOL_MAX)
 		return reason_set(why, EFBIG, "an image of more than %llu bytes",
 				  (unsigned long long)SPOOL_MAX);
-	pthread_mutex_lock(&u->lock);
-	err = upload_write_locked(u, bytes, n, off, fresh, why);
-	pthread_mutex_unlock(&u->lock);
+	if (!upload_enter(u))
+		return -EINPROGRESS;
+	err = upload_write_entered(u, bytes, n, off, fresh, why);
+	upload_leave(u);
 	return err ? err : (int)n;
 }
 
-static int upload_truncate_locked(struct upload *u, uint64_t size, struct reason *why)
+static int upload_truncate_entered(struct upload *u, uint64_t size, struct reason *why)
 {
 	int err;
 
@@ -272,9 +272,11 @@ int upload_truncate(struct upload *u, uint64_t size, struct reason *why)
 {
 	int err;
 
-	pthread_mutex_lock(&u->lock);
-	err = upload_truncate_locked(u, size, why);
-	pthread_mutex_unlock(&u->lock);
+	if (!upload_enter(u))
+		return reason_set(why, EBUSY, "dev%u: the image is being validated or programmed",
+				  u->slot->card->dev);
+	err = upload_truncate_entered(u, size, why);
+	upload_leave(u);
 	return err;
 }
 
@@ -300,19 +302,20 @@ ssize_t upload_read(struct upload *u, void *out, size_t n, uint64_t off)
 	struct reason why;
 	ssize_t got;
 
-	pthread_mutex_lock(&u->lock);
+	if (!upload_enter(u))
+		return -EINPROGRESS;
 
 	uint32_t bits = upload_bits(u);
 
 	if (u->fd >= 0 && bits & UPLOAD_WRITTEN) {
 		got = pread(u->fd, out, n, (off_t)off);
 		got = got < 0 ? -errno : got;
-		pthread_mutex_unlock(&u->lock);
+		upload_leave(u);
 		return got;
 	}
 	if (bits & UPLOAD_REFERENCE)
 		memcpy(sha256, u->saved->upload.sha256, SHA256_HEX);
-	pthread_mutex_unlock(&u->lock);
+	upload_leave(u);
 	if (!*sha256 && !upload_is_temp(u) && !u->check) {
 		const struct card_view *view = card_view_get(u->slot->card);
 
@@ -337,7 +340,9 @@ int upload_reference(struct upload *u, const char *sha256, uint64_t size,
 	int err;
 
 	*fresh = false;
-	pthread_mutex_lock(&u->lock);
+	if (!upload_enter(u))
+		return reason_set(why, EBUSY, "dev%u: the image is being validated or programmed",
+				  u->slot->card->dev);
 	err = write_allowed(u, why);
 	if (!err)
 		err = content_begin(u, why);
@@ -358,7 +363,7 @@ int upload_reference(struct upload *u, const char *sha256, uint64_t size,
 		if (err)
 			err = content_refuse(u, fresh, why);
 	}
-	pthread_mutex_unlock(&u->lock);
+	upload_leave(u);
 	return err;
 }
 
@@ -387,7 +392,7 @@ static int content_reread(struct upload *u, int fd, uint64_t size, struct reason
 		digest_update(u->digest, bytes, (size_t)n);
 		u->fed += (uint64_t)n;
 		err = image_parser_feed(u->parser, bytes, (size_t)n, why);
-		slot_progress(u->slot, PHASE_VALIDATING, u->fed, size);
+		upload_progress(u, PHASE_VALIDATING, u->fed, size);
 	}
 	return err < 0 ? err : 0;
 }

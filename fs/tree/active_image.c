@@ -64,6 +64,69 @@ static bool caller_killed(pid_t pid)
 	return p && sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %lu", &flags) == 1 && flags & PF_SIGNALED;
 }
 
+/* A write or read of what is being judged: it waits in the card's queue, no thread for it. */
+struct waiting {
+	struct call *call;
+	struct upload *u; /* kept by upload_later() */
+	off_t off;
+	size_t size;
+	bool write;
+	char bytes[];
+};
+
+static void waiting_write(struct waiting *w)
+{
+	struct reason why = { 0 };
+	bool fresh;
+	int n = upload_write(w->u, w->bytes, w->size, (uint64_t)w->off, &fresh, &why);
+
+	if (n < 0 && fresh)
+		upload_judge(w->u, JUDGE_REFUSAL, false, 0, call_done_err, w->call);
+	else
+		call_done_write(w->call, n < 0 ? -n : 0);
+}
+
+static void waiting_run(void *arg, bool end)
+{
+	struct waiting *w = arg;
+
+	if (end) {
+		call_done_err(w->call, ECANCELED);
+	} else if (w->write) {
+		waiting_write(w);
+	} else {
+		ssize_t n = upload_read(w->u, w->bytes, w->size, (uint64_t)w->off);
+
+		if (n < 0)
+			fuse_reply_err(w->call->req, (int)-n);
+		else
+			fuse_reply_buf(w->call->req, w->bytes, (size_t)n);
+		free(w->call);
+	}
+	free(w);
+}
+
+/* bytes NULL: a read. */
+static void upload_file_wait(fuse_req_t req, struct upload *u, uint64_t ino, const char *bytes,
+			     size_t size, off_t off)
+{
+	struct waiting *w = malloc(sizeof(*w) + size);
+
+	if (!w) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	*w = (struct waiting){ .call = call_park(req, u->slot, ino, size), .u = u, .off = off,
+			       .size = size, .write = bytes };
+	if (bytes)
+		memcpy(w->bytes, bytes, size);
+	if (w->call && !upload_later(u, waiting_run, w))
+		call_done_err(w->call, ECANCELED);
+	else if (w->call)
+		return;
+	free(w);
+}
+
 void upload_file_write(fuse_req_t req, struct upload *u, uint64_t ino, const char *bytes, size_t size,
 		       off_t off)
 {
@@ -72,7 +135,9 @@ void upload_file_write(fuse_req_t req, struct upload *u, uint64_t ino, const cha
 	int n = upload_write(u, bytes, size, (uint64_t)off, &fresh, &why);
 	struct call *call;
 
-	if (n >= 0) {
+	if (n == -EINPROGRESS) {
+		upload_file_wait(req, u, ino, bytes, size, off);
+	} else if (n >= 0) {
 		answer_write(req, (size_t)n);
 	} else if (!fresh) {
 		answer_err(req, -n);
@@ -105,7 +170,9 @@ void upload_file_read(fuse_req_t req, struct upload *u, size_t size, off_t off)
 	char *bytes CLEANUP_FREE = malloc(size ? size : 1);
 	ssize_t n = bytes ? upload_read(u, bytes, size, (uint64_t)off) : -ENOMEM;
 
-	if (n < 0)
+	if (n == -EINPROGRESS)
+		upload_file_wait(req, u, u->saved->ino, NULL, size, off);
+	else if (n < 0)
 		fuse_reply_err(req, (int)-n);
 	else
 		fuse_reply_buf(req, bytes, (size_t)n);

@@ -176,7 +176,7 @@ static void temp_write(fuse_req_t req, struct card *card, uint64_t ino, const ch
 	}
 	u = temp_find(ino);
 	if (!u) {
-		fuse_reply_err(req, ESTALE);
+		fuse_reply_err(req, ECANCELED); /* removed, renamed, or ended by upload-timeout */
 		return;
 	}
 	upload_file_write(req, u, ino, bytes, size, off);
@@ -330,7 +330,8 @@ void temp_unlink(fuse_req_t req, struct card *card, int slot, const char *name)
 	u = upload_find_name(card_slot(card, slot), name);
 	if (u)
 		upload_drop(u);
-	answer_err(req, u ? 0 : ENOENT);
+	/* A worker may have removed it and died before it could say so. */
+	answer_err(req, u || request_current()->resent ? 0 : ENOENT);
 	upload_put(u);
 }
 
@@ -343,9 +344,13 @@ static void rename_done(void *arg, int err)
 {
 	struct renaming *r = arg;
 
-	if (!err)
-		/* Also when the content was refused before: then err says so. */
+	if (err) {
+		upload_unclaim(r->u);
+	} else {
+		/* First: the same rename again would find no temporary. */
+		journal_done(r->call->unique, 0, 0);
 		upload_drop(r->u);
+	}
 	upload_put(r->u);
 	call_done_err(r->call, err);
 	free(r);
@@ -354,14 +359,25 @@ static void rename_done(void *arg, int err)
 static void rename_over_image(fuse_req_t req, struct upload *u)
 {
 	struct renaming *r = malloc(sizeof(*r));
+	struct reason why;
+	int err;
 
 	if (!r) {
 		answer_err(req, ENOMEM);
 		return;
 	}
+	/* As the first byte of an upload: nobody else may be at it. */
+	err = upload_claim(u, &why);
+	if (err) {
+		log_debug("rename over image refused: %s", why.text);
+		answer_err(req, -err);
+		free(r);
+		return;
+	}
 	r->call = call_park(req, u->slot, u->saved->ino, 0);
 	r->u = u;
 	if (!r->call) {
+		upload_unclaim(u);
 		free(r);
 		return;
 	}
@@ -384,7 +400,9 @@ void temp_rename(fuse_req_t req, struct card *card, int slot, const char *name, 
 	}
 	u = upload_find_name(s, name);
 	other = upload_find_name(s, newname);
-	if (!u) {
+	if (!u && other && request_current()->resent) {
+		answer_err(req, 0); /* renamed by a worker that died before it could say so */
+	} else if (!u) {
 		answer_err(req, ENOENT);
 	} else if (flags & ~1u /* RENAME_NOREPLACE */) {
 		answer_err(req, EINVAL);

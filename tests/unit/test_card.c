@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -35,7 +37,30 @@ static struct {
 	bool lies;                /* program says yes, the card has nothing */
 	bool fail_untouched;      /* program fails before its first byte */
 	char has[SHA256_HEX];     /* what the card has */
+	bool good_blob_only;      /* program fails for everything but what it had first */
+	char first[SHA256_HEX];
+	int64_t accept_size;      /* of the descriptor that accept was given */
+	bool hold;                /* program waits until it is let go or cancelled */
+	bool holding;
 } fake;
+static pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t fake_cond = PTHREAD_COND_INITIALIZER;
+
+static void fake_wait(bool *flag, bool wanted)
+{
+	pthread_mutex_lock(&fake_lock);
+	while (*flag != wanted)
+		pthread_cond_wait(&fake_cond, &fake_lock);
+	pthread_mutex_unlock(&fake_lock);
+}
+
+static void fake_set(bool *flag, bool value)
+{
+	pthread_mutex_lock(&fake_lock);
+	*flag = value;
+	pthread_cond_broadcast(&fake_cond);
+	pthread_mutex_unlock(&fake_lock);
+}
 
 static int called(const char *name, struct reason *why)
 {
@@ -85,8 +110,10 @@ static int fake_status(void *card, unsigned slot, struct card_status *status, st
 
 static int fake_accept(void *card, const struct card_run *run, struct reason *why)
 {
+	struct stat st;
+
 	(void)card;
-	(void)run;
+	fake.accept_size = fstat(run->fd, &st) ? -1 : st.st_size;
 	return called("accept", why);
 }
 
@@ -97,8 +124,22 @@ static int fake_program(void *card, struct card_run *run, struct reason *why)
 	(void)card;
 	run->touched = !fake.fail_untouched;
 	err = called("program", why);
+	if (fake.hold) {
+		struct pollfd p = { .fd = run->cancel_fd, .events = POLLIN };
+
+		fake_set(&fake.holding, true);
+		while (fake.hold && !poll(&p, 1, 1))
+			;
+		fake_set(&fake.holding, false);
+		if (p.revents)
+			err = reason_set(why, ECANCELED, "the fake card was told to stop");
+	}
+	if (!err && fake.good_blob_only && strcmp(run->sha256, fake.first))
+		err = reason_set(why, EIO, "the fake card takes only its first image");
 	if (run->touched)
 		fake.has[0] = '\0';
+	if (!*fake.first)
+		memcpy(fake.first, run->sha256, SHA256_HEX);
 	if (!err && !fake.lies)
 		memcpy(fake.has, run->sha256, SHA256_HEX);
 	return err;
@@ -617,6 +658,286 @@ static void the_memory_of_a_dropped_upload_is_not_given_away_while_somebody_look
 	upload_put(b);
 }
 
+static struct upload *upload_begin(const char *name, bool check)
+{
+	struct who who = { .uid = 1000, .pid = 7, .command = "cp", .user = "al" };
+	struct reason why = { 0 };
+	struct upload *u;
+
+	assert_int_equal(upload_open(&card->self, check, O_WRONLY | O_TRUNC,
+				     node_make(NODE_CARD, 0, -1, check ? FILE_CHECK : FILE_IMAGE), &who,
+				     name, &u, &why), 0);
+	return u;
+}
+
+static void upload_fill(struct upload *u, int i)
+{
+	struct reason why = { 0 };
+	bool fresh;
+
+	assert_int_equal(upload_write(u, image[i], image_len[i], 0, &fresh, &why), (int)image_len[i]);
+}
+
+static void upload_finish(struct upload *u)
+{
+	upload_drop(u);
+	upload_put(u);
+}
+
+static int judge(struct upload *u, enum judge_kind kind, uint64_t run)
+{
+	struct barrier b = BARRIER;
+
+	upload_judge(u, kind, false, run, barrier_done, &b);
+	return barrier_wait(&b);
+}
+
+static void a_copy_by_reference_is_checked_with_the_bytes_it_refers_to(void **arg)
+{
+	const struct card_view *v;
+	struct reason why = { 0 };
+	struct upload *u;
+	bool fresh;
+
+	(void)arg;
+	assert_int_equal(copy(0), 0);
+	for (int temp = 0; temp < 2; temp++) {
+		u = upload_begin(temp ? ".x" : NULL, !temp);
+		v = card_view_get(card);
+		assert_int_equal(upload_reference(u, v->self.loaded.sha256, v->self.loaded.size,
+						  &v->self.loaded_facts, "dev1", &fresh, &why), 0);
+		card_view_put(v);
+		fake.accept_size = 0;
+		assert_int_equal(judge(u, JUDGE_FLUSH, next_run++), 0);
+		assert_int_equal(fake.accept_size, image_len[0]);
+		upload_finish(u);
+	}
+}
+
+static void a_rename_that_failed_can_be_tried_again(void **arg)
+{
+	char sha[SHA256_HEX];
+	struct upload *u;
+
+	(void)arg;
+	u = upload_begin(".x", false);
+	upload_fill(u, 0);
+	assert_int_equal(judge(u, JUDGE_FLUSH, next_run++), 0);
+	fake.fail_at = "program";
+	assert_int_equal(judge(u, JUDGE_RENAME, next_run++), EIO);
+	fake.fail_at = NULL;
+	assert_int_equal(judge(u, JUDGE_RENAME, next_run++), 0);
+	upload_finish(u);
+	assert_true(loaded_now(sha));
+	assert_string_equal(sha, fake.has);
+}
+
+static void an_emptied_temporary_is_no_image(void **arg)
+{
+	struct reason why = { 0 };
+	struct upload *u;
+
+	(void)arg;
+	u = upload_begin(".x", false);
+	upload_fill(u, 0);
+	assert_int_equal(upload_truncate(u, 0, &why), 0);
+	assert_int_equal(judge(u, JUDGE_RENAME, next_run++), EBADMSG);
+	upload_finish(u);
+}
+
+static void a_rolled_back_failure_stays_in_error_and_is_not_repeated(void **arg)
+{
+	char sha[SHA256_HEX], error[REASON_MAX];
+
+	(void)arg;
+	config_card.policy.on_failure_rollback = 1;
+	assert_int_equal(copy(0), 0);
+	fake.good_blob_only = true;
+	fake.calls[0] = '\0';
+	assert_int_equal(upload_run(1, image_len[1], O_WRONLY | O_TRUNC, 815), EIO);
+	assert_string_equal(fake.calls, "accept program accept program confirm");
+	assert_int_equal(state_now(), STATE_CONFIGURED);
+	assert_true(loaded_now(sha));
+	assert_string_equal(sha, fake.first);
+	error_now(error);
+	assert_non_null(strstr(error, "takes only its first"));
+	/* its close comes again, because the worker died before it could answer */
+	fake.calls[0] = '\0';
+	assert_int_equal(upload_run(1, image_len[1], O_WRONLY | O_TRUNC, 815), EIO);
+	assert_string_equal(fake.calls, "");
+}
+
+static void a_worker_that_died_before_it_rolled_back_is_made_up_for(void **arg)
+{
+	char sha[SHA256_HEX];
+
+	(void)arg;
+	assert_int_equal(copy(0), 0);
+	fake.good_blob_only = true;
+	assert_int_equal(upload_run(1, image_len[1], O_WRONLY | O_TRUNC, 815), EIO);
+	assert_int_equal(state_now(), STATE_FAILED);
+	config_card.policy.on_failure_rollback = 1; /* as if it had been all the time */
+	assert_int_equal(upload_run(1, image_len[1], O_WRONLY | O_TRUNC, 815), EIO);
+	assert_int_equal(state_now(), STATE_CONFIGURED);
+	assert_true(loaded_now(sha));
+	assert_string_equal(sha, fake.first);
+}
+
+static void a_restored_card_still_knows_the_answer_of_the_last_request(void **arg)
+{
+	(void)arg;
+	assert_int_equal(upload_run(0, image_len[0], O_WRONLY | O_TRUNC, 815), 0);
+	card_down();
+	fake.has[0] = '\0'; /* worker and card died together */
+	card_up(false);
+	settle();
+	assert_int_equal(state_now(), STATE_CONFIGURED);
+	fake.calls[0] = '\0';
+	assert_int_equal(upload_run(0, image_len[0], O_WRONLY | O_TRUNC, 815), 0);
+	assert_string_equal(fake.calls, "");
+}
+
+static void the_answer_is_noted_before_the_bytes_are_thrown_away(void **arg)
+{
+	struct upload *u;
+	uint64_t value;
+	int err = 0;
+
+	(void)arg;
+	u = upload_begin(NULL, false);
+	upload_fill(u, 0);
+	fake.fail_at = "confirm";
+	assert_int_equal(judge(u, JUDGE_FLUSH, session_id() + 4242), EIO);
+	/* upload_judge() itself has noted it: done() here does not */
+	assert_true(journal_find(4242, &err, &value));
+	assert_int_equal(err, EIO);
+	upload_finish(u);
+}
+
+static uint64_t load_now(void)
+{
+	const struct card_view *v = card_view_get(card);
+	uint64_t load = v->self.load;
+
+	card_view_put(v);
+	return load;
+}
+
+static void an_untouched_design_keeps_its_open_endpoints(void **arg)
+{
+	uint64_t before;
+
+	(void)arg;
+	assert_int_equal(copy(0), 0);
+	before = load_now();
+	fake.fail_untouched = true;
+	fake.fail_at = "program";
+	assert_int_equal(copy(1), EIO);
+	assert_int_equal(load_now(), before);
+	fake.fail_untouched = false;
+	fake.fail_at = NULL;
+	assert_int_equal(copy(1), 0);
+	assert_int_not_equal(load_now(), before);
+}
+
+static void nobody_waits_for_a_card_that_is_being_programmed(void **arg)
+{
+	struct barrier b = BARRIER;
+	struct reason why = { 0 };
+	struct upload *u;
+	char byte;
+	bool fresh;
+
+	(void)arg;
+	u = upload_begin(NULL, false);
+	upload_fill(u, 0);
+	fake.hold = true;
+	upload_judge(u, JUDGE_FLUSH, false, next_run++, barrier_done, &b);
+	fake_wait(&fake.holding, true);
+	/* all of these would hang here */
+	assert_int_equal(upload_write(u, "x", 1, 0, &fresh, &why), -EINPROGRESS);
+	assert_int_equal(upload_read(u, &byte, 1, 0), -EINPROGRESS);
+	assert_int_equal(upload_truncate(u, 0, &why), -EBUSY);
+	upload_drop(u);
+	fake_set(&fake.hold, false);
+	assert_int_equal(barrier_wait(&b), 0);
+	assert_int_equal(state_now(), STATE_CONFIGURED);
+	upload_put(u);
+	assert_int_equal(copy(1), 0);
+}
+
+static void a_stop_ends_the_run_and_not_the_roll_back(void **arg)
+{
+	struct barrier b = BARRIER;
+	char sha[SHA256_HEX];
+	struct upload *u;
+
+	(void)arg;
+	assert_int_equal(copy(0), 0);
+	config_card.policy.on_failure_rollback = 1;
+	u = upload_begin(NULL, false);
+	upload_fill(u, 1);
+	fake.hold = true;
+	upload_judge(u, JUDGE_FLUSH, false, next_run++, barrier_done, &b);
+	fake_wait(&fake.holding, true);
+	assert_int_equal(upload_stop(&card->self, false, &(struct who){ .uid = 0 }, "the test"), 0);
+	fake_wait(&fake.holding, false);
+	/* the roll back waits now: the stop was not for it */
+	fake_wait(&fake.holding, true);
+	fake_set(&fake.hold, false);
+	assert_int_equal(barrier_wait(&b), ECANCELED);
+	assert_int_equal(state_now(), STATE_CONFIGURED);
+	assert_true(loaded_now(sha));
+	assert_string_equal(sha, fake.first);
+	upload_finish(u);
+}
+
+static void a_stop_of_a_check_leaves_the_run_alone(void **arg)
+{
+	struct barrier b = BARRIER;
+	struct upload *u, *check;
+
+	(void)arg;
+	u = upload_begin(NULL, false);
+	upload_fill(u, 0);
+	check = upload_begin(NULL, true);
+	upload_fill(check, 1);
+	fake.hold = true;
+	upload_judge(u, JUDGE_FLUSH, false, next_run++, barrier_done, &b);
+	fake_wait(&fake.holding, true);
+	assert_int_equal(upload_stop(&card->self, true, &(struct who){ .uid = 0 }, "the test"), 0);
+	fake_set(&fake.hold, false);
+	assert_int_equal(barrier_wait(&b), 0);
+	upload_finish(u);
+	upload_finish(check);
+}
+
+static void skip_identical_clears_the_error_and_takes_the_time(void **arg)
+{
+	char error[REASON_MAX];
+	struct upload *u;
+
+	(void)arg;
+	config_card.policy.skip_identical = 1;
+	assert_int_equal(copy(0), 0);
+	assert_int_equal(upload_run(1, 1000, O_WRONLY | O_TRUNC, next_run++), EBADMSG);
+	u = upload_begin(NULL, false);
+	upload_fill(u, 0);
+	u->saved->upload.mtime_ns = 12345;
+	upload_bits_change(u, UPLOAD_MTIME, 0);
+	fake.calls[0] = '\0';
+	assert_int_equal(judge(u, JUDGE_FLUSH, next_run++), 0);
+	upload_finish(u);
+	assert_string_equal(fake.calls, "");
+	error_now(error);
+	assert_string_equal(error, "");
+
+	const struct card_view *v = card_view_get(card);
+
+	assert_int_equal(v->self.image_ns, 12345);
+	card_view_put(v);
+}
+
 int main(void)
 {
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -636,6 +957,18 @@ int main(void)
 		CLAIM(another_writer_is_refused_while_one_has_bytes),
 		CLAIM(a_judged_upload_is_taken_up_from_its_spool_or_its_blob),
 		CLAIM(the_memory_of_a_dropped_upload_is_not_given_away_while_somebody_looks_at_it),
+		CLAIM(a_copy_by_reference_is_checked_with_the_bytes_it_refers_to),
+		CLAIM(a_rename_that_failed_can_be_tried_again),
+		CLAIM(an_emptied_temporary_is_no_image),
+		CLAIM(a_rolled_back_failure_stays_in_error_and_is_not_repeated),
+		CLAIM(a_worker_that_died_before_it_rolled_back_is_made_up_for),
+		CLAIM(a_restored_card_still_knows_the_answer_of_the_last_request),
+		CLAIM(the_answer_is_noted_before_the_bytes_are_thrown_away),
+		CLAIM(an_untouched_design_keeps_its_open_endpoints),
+		CLAIM(nobody_waits_for_a_card_that_is_being_programmed),
+		CLAIM(a_stop_ends_the_run_and_not_the_roll_back),
+		CLAIM(a_stop_of_a_check_leaves_the_run_alone),
+		CLAIM(skip_identical_clears_the_error_and_takes_the_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
