@@ -232,13 +232,10 @@ static void command_run(struct card *card, struct job *job, bool end)
 int command_may_open(struct slot *slot, struct reason *why)
 {
 	struct card *card = slot->card;
-	int err = 0;
+	int err;
 
 	pthread_mutex_lock(&card->lock);
-	if (slot->commands)
-		err = reason_set(why, EBUSY, "dev%u is carrying out another command", card->dev);
-	else if (slot->running || slot->writer[0])
-		err = reason_set(why, EBUSY, "dev%u is being programmed", card->dev);
+	err = upload_wait_free(slot, false, why);
 	pthread_mutex_unlock(&card->lock);
 	return err;
 }

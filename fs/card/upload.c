@@ -149,7 +149,7 @@ static int temp_may_be_made(struct slot *slot, const char *name)
  * may still be at it: `cp bad image; cp good image` must not find its own ghost.
  * card->lock held; may let go of it for RELEASE_WAIT_NS at most.
  */
-static int slot_free_for_open(struct slot *slot, bool check, struct reason *why)
+int upload_wait_free(struct slot *slot, bool check, struct reason *why)
 {
 	struct timespec until;
 	int err;
@@ -208,7 +208,7 @@ int upload_open(struct slot *slot, bool check, int open_flags, uint64_t ino, con
 		return reason_set(why, ENOMEM, "no memory for an upload");
 	}
 	pthread_mutex_lock(&card->lock);
-	err = name ? temp_may_be_made(slot, name) : slot_free_for_open(slot, check, why);
+	err = name ? temp_may_be_made(slot, name) : upload_wait_free(slot, check, why);
 	/* Published only now, so that a successor never finds an upload that was refused. */
 	if (!err) {
 		saved_publish(saved, fh);
