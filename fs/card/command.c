@@ -49,6 +49,13 @@ static int word_clear(struct command *c, struct reason *why)
 	struct store_slot *row = &slot->row;
 	int err;
 
+	/* A worker that takes over must not restore what was just cleared. */
+	row->restorable = false;
+	err = store_commit(card->store, card->dev, slot->index, row, NULL, NULL, why);
+	if (err) {
+		row->restorable = *row->loaded_sha256;
+		return err;
+	}
 	slot_io_stale(slot);
 	err = card->backend->clear(card->handle, backend_slot(slot), why);
 	/* Whatever came of it, what was loaded cannot be relied upon any more. */

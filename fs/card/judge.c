@@ -42,6 +42,24 @@ static void answer_note(const struct judge *j, int err)
 		journal_done(j->run - session_id(), -err, 0);
 }
 
+/* Told once: a worker that died before it could answer may have done it. */
+static void refuse(const struct judge *j, const char *event, const struct reason *why,
+		   const struct image_facts *facts, const char *sha256, uint64_t size)
+{
+	struct slot *slot = j->u->slot;
+
+	const struct upload *u = j->u;
+
+	if (slot_run_done(slot, j->run))
+		return;
+	/* Only of who has the claim: another's must not displace what is owed to that one. */
+	if (j->run && !u->check && (!upload_is_temp(u) || j->kind == JUDGE_RENAME)) {
+		slot->row.run = j->run;
+		slot->row.run_err = why->err;
+	}
+	slot_refuse(slot, event, why, facts, sha256, size, &j->u->saved->who);
+}
+
 /* `check` shows the same object as inspect --json. */
 static void check_show(struct slot *slot, const struct image_facts *facts, const char *sha256,
 		       uint64_t size, const struct reason *why)
@@ -62,15 +80,16 @@ static void check_show(struct slot *slot, const struct image_facts *facts, const
 	view_publish(slot->card, view, slot->index, CHANGE_CHECK);
 }
 
-static int check_finish(struct upload *u, int err, const struct image_facts *facts,
+static int check_finish(const struct judge *j, int err, const struct image_facts *facts,
 			const char *sha256, uint64_t size, const struct reason *why)
 {
+	struct upload *u = j->u;
 	struct slot *slot = u->slot;
 	struct reason store_why = { 0 };
 
 	check_show(slot, facts, sha256, size, why);
 	if (err) {
-		slot_refuse(slot, "checked", why, facts, sha256, size, &u->saved->who);
+		refuse(j, "checked", why, facts, sha256, size);
 		return err;
 	}
 	struct record r = { .event = "checked", .sha256 = sha256, .size = size, .facts = facts,
@@ -172,7 +191,7 @@ static int judge_stopped(struct judge *j, const struct image_facts *facts, const
 	struct upload *u = j->u;
 
 	u->why = *why;
-	slot_refuse(u->slot, "image-refused", why, facts, sha256, size, &u->saved->who);
+	refuse(j, "image-refused", why, facts, sha256, size);
 	answer_note(j, -why->err);
 	upload_content_gone(u, UPLOAD_ENDED | UPLOAD_TOLD);
 	return -why->err;
@@ -189,10 +208,10 @@ static int judge_incomplete(struct judge *j, const struct image_facts *facts, ui
 	if (upload_bits(u) & UPLOAD_JUDGED)
 		return -why->err;
 	if (u->check)
-		check_finish(u, -why->err, facts, NULL, size, why);
+		check_finish(j, -why->err, facts, NULL, size, why);
 	/* An editor's own files are not images, and no failure of the card. */
 	else if (!upload_is_temp(u) || j->kind == JUDGE_RENAME || why->err != ENOEXEC)
-		slot_refuse(u->slot, "image-refused", why, facts, NULL, size, &u->saved->who);
+		refuse(j, "image-refused", why, facts, NULL, size);
 	/* In this order: a worker that dies in between tells it twice rather than never. */
 	answer_note(j, -why->err);
 	u->judged_err = why->err;
@@ -212,6 +231,13 @@ static int judge_content(struct judge *j, struct reason *why)
 
 	if (j->kind == JUDGE_FSYNC && upload_bits(u) & UPLOAD_SEEDED)
 		return 0;
+	upload_progress(u, PHASE_VALIDATING, 0, size);
+	verdict = upload_examine(u, &facts, sha256, why);
+	upload_progress(u, PHASE_RECEIVING, size, facts.declared_size);
+	if (upload_stop_wanted(u, why))
+		return judge_stopped(j, &facts, verdict == VERDICT_SOUND ? sha256 : NULL, size, why);
+	if (verdict == VERDICT_INCOMPLETE)
+		return judge_incomplete(j, &facts, size, why);
 	if (!quiet && !u->check && slot_run_done(u->slot, j->run)) {
 		/* A worker did it and died before it could answer. */
 		err = slot_run_again(u->slot, &u->saved->who, why);
@@ -220,13 +246,6 @@ static int judge_content(struct judge *j, struct reason *why)
 			upload_content_gone(u, UPLOAD_JUDGED | UPLOAD_PROGRAMMED);
 		return err;
 	}
-	upload_progress(u, PHASE_VALIDATING, 0, size);
-	verdict = upload_examine(u, &facts, sha256, why);
-	upload_progress(u, PHASE_RECEIVING, size, facts.declared_size);
-	if (upload_stop_wanted(u, why))
-		return judge_stopped(j, &facts, verdict == VERDICT_SOUND ? sha256 : NULL, size, why);
-	if (verdict == VERDICT_INCOMPLETE)
-		return judge_incomplete(j, &facts, size, why);
 	err = verdict == VERDICT_BAD ? -why->err : 0;
 	if (u->check || quiet) {
 		if (!err)
@@ -235,19 +254,18 @@ static int judge_content(struct judge *j, struct reason *why)
 		if (quiet) {
 			/* An editor's own files are not images, and no failure of the card. */
 			if (err && err != -ENOEXEC)
-				slot_refuse(u->slot, "image-refused", why, &facts, sha256, size,
-					    &u->saved->who);
+				refuse(j, "image-refused", why, &facts, sha256, size);
 			answer_note(j, err);
 			bits_set(u, UPLOAD_JUDGED);
 			return err;
 		}
-		err = check_finish(u, err, &facts, sha256, size, why);
+		err = check_finish(j, err, &facts, sha256, size, why);
 		answer_note(j, err);
 		upload_content_gone(u, UPLOAD_JUDGED);
 		return err;
 	}
 	if (err)
-		slot_refuse(u->slot, "image-refused", why, &facts, sha256, size, &u->saved->who);
+		refuse(j, "image-refused", why, &facts, sha256, size);
 	else
 		err = program(u, &facts, sha256, size, j->run, why);
 	/* Between the two: neither the card nor history has seen anything of it. */
@@ -275,8 +293,8 @@ static int judge_killed(struct judge *j, struct reason *why)
 		   (unsigned long long)atomic_load(&u->saved->upload.size));
 	if (!(bits & UPLOAD_POISONED) || j->kind == JUDGE_RENAME) {
 		if (!upload_is_temp(u) || j->kind == JUDGE_RENAME)
-			slot_refuse(u->slot, "image-refused", why, image_parser_facts(u->parser), NULL,
-				    atomic_load(&u->saved->upload.size), &u->saved->who);
+			refuse(j, "image-refused", why, image_parser_facts(u->parser), NULL,
+				    atomic_load(&u->saved->upload.size));
 		answer_note(j, -ECANCELED);
 		bits_set(u, UPLOAD_POISONED);
 	}
@@ -298,6 +316,7 @@ static int judge_entered(struct judge *j, struct reason *why)
 			    &u->saved->who);
 		if (u->check)
 			check_show(u->slot, &u->facts, NULL, 0, &u->why);
+		bits_set(u, UPLOAD_NOTED);
 		return -u->why.err;
 	}
 	/* Emptied, or ended with an error, since the rename began: no image. */

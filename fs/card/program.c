@@ -481,8 +481,10 @@ int slot_run_again(struct slot *slot, const struct who *who, struct reason *why)
 	if (!row->run_err)
 		return 0;
 	text_copy(error, sizeof(error), row->error);
-	/* It had failed, and the worker died before it could roll back. */
-	if (slot->card->card_config->policy.on_failure_rollback > 0 && !*row->loaded_sha256)
+	/* It had failed, and the worker died before it could roll back, or while it did. */
+	if (slot->card->card_config->policy.on_failure_rollback > 0 && !slot->card->fresh &&
+	    (!strcmp(row->state, state_word(STATE_FAILED)) ||
+	     !strcmp(row->state, state_word(STATE_PROGRAMMING))))
 		run_roll_back(slot, row->run, who);
 	return reason_set(why, row->run_err, "%s", error);
 }
@@ -547,8 +549,11 @@ int slot_program(struct slot *slot, struct attempt *a, struct reason *why)
 			return err;
 	}
 	slot_progress(slot, PHASE_IDLE, 0, 0);
-	if (err)
+	if (err) {
+		row_note_run(slot, a, -err);
+		slot->run_told = false;
 		slot_refuse(slot, "image-refused", why, &a->facts, a->sha256, a->size, a->who);
+	}
 	slot->run_refused = err;
 	return err;
 }

@@ -112,6 +112,13 @@ struct upload *upload_find_name(struct slot *slot, const char *name)
 	return u;
 }
 
+struct upload *upload_made_before(struct slot *slot)
+{
+	const struct saved_handle *h = saved_made_before(SAVED_UPLOAD);
+
+	return h ? upload_find(slot, atomic_load(&h->fh)) : NULL;
+}
+
 /* card->lock held: may somebody (u, or a newcomer with NULL) begin to write? */
 static int slot_free_for(struct slot *slot, bool check, const struct upload *u, struct reason *why)
 {

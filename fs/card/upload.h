@@ -67,6 +67,8 @@ int upload_open(struct slot *slot, bool check, int open_flags, uint64_t ino, con
 /* By handle or temporary's name; a reference, or NULL. */
 struct upload *upload_find(struct slot *slot, uint64_t fh);
 struct upload *upload_find_name(struct slot *slot, const char *name);
+/* That the current request made before its worker died; a reference, or NULL. */
+struct upload *upload_made_before(struct slot *slot);
 void upload_put(struct upload *u);
 /* Last close, or the end of a temporary: content and handle are gone. */
 void upload_drop(struct upload *u);

@@ -154,6 +154,7 @@ static int content_feed(struct upload *u, const void *bytes, size_t n, uint64_t 
 /* The refusal that every tool reports: remembered, told once, the bytes are dropped. */
 static int content_refuse(struct upload *u, bool *fresh, const struct reason *why)
 {
+	u->saved->upload.refused = why->err;
 	*fresh = !(upload_bits(u) & UPLOAD_TOLD);
 	u->why = *why;
 	u->judged_err = why->err;
@@ -173,8 +174,34 @@ static int write_allowed(struct upload *u, struct reason *why)
 	if (bits & UPLOAD_PROGRAMMED)
 		return reason_set(why, EFBIG, "bytes after an image that was programmed already");
 	if (bits & UPLOAD_TOLD)
-		return reason_set(why, u->why.err ? u->why.err : ECANCELED, "%s", u->why.text);
+		return reason_set(why, u->why.err ? u->why.err : u->saved->upload.refused ?
+				  u->saved->upload.refused : ECANCELED, "%s", u->why.text);
 	return 0;
+}
+
+/* The write that was refused comes again: its worker died before it could say so. */
+static bool refusal_was_lost(struct upload *u)
+{
+	uint32_t bits = upload_bits(u);
+
+	if (!request_current()->resent || u->why.err || !(bits & UPLOAD_TOLD) ||
+	    bits & (UPLOAD_NOTED | UPLOAD_ENDED | UPLOAD_PROGRAMMED) || !u->saved->upload.refused)
+		return false;
+	reason_set(&u->why, u->saved->upload.refused, "the image was refused (%s), but the worker that "
+		   "had the details died: copy it again", errno_name(u->saved->upload.refused));
+	return true;
+}
+
+/* Where an append goes: behind everything, or where it went when it came before. */
+static uint64_t append_offset(struct saved_handle *saved)
+{
+	const struct request *r = request_current();
+
+	if (r->resent && atomic_load(&saved->upload.append_by) == r->unique)
+		return saved->upload.append_at;
+	saved->upload.append_at = atomic_load(&saved->upload.size);
+	atomic_store(&saved->upload.append_by, r->unique);
+	return saved->upload.append_at;
 }
 
 static int upload_write_entered(struct upload *u, const void *bytes, size_t n, uint64_t off,
@@ -184,6 +211,10 @@ static int upload_write_entered(struct upload *u, const void *bytes, size_t n, u
 	uint32_t bits = upload_bits(u);
 	int err = write_allowed(u, why);
 
+	if (err && refusal_was_lost(u)) {
+		*why = u->why;
+		*fresh = true;
+	}
 	if (err || !n)
 		return err;
 	if (!(bits & UPLOAD_WRITTEN)) {
@@ -191,14 +222,15 @@ static int upload_write_entered(struct upload *u, const void *bytes, size_t n, u
 		if (err == -EBUSY) {
 			/* Not this card's failure: another one is at it. */
 			u->why = *why;
-			upload_bits_change(u, UPLOAD_TOLD, 0);
+			saved->upload.refused = why->err;
+			upload_bits_change(u, UPLOAD_TOLD | UPLOAD_NOTED, 0);
 			return err;
 		}
 	} else {
 		err = content_own(u, why);
 	}
 	if (bits & UPLOAD_APPEND)
-		off = atomic_load(&saved->upload.size);
+		off = append_offset(saved);
 	if (!err && off + n > image_max(u->slot) + IMAGE_HEAD_MAX)
 		err = reason_set(why, EFBIG, "the image is larger than the %llu bytes that dev%u takes",
 				 (unsigned long long)image_max(u->slot), u->slot->card->dev);
@@ -247,20 +279,26 @@ static int upload_truncate_entered(struct upload *u, uint64_t size, struct reaso
 		u->why = (struct reason){ 0 };
 		u->judged_err = 0;
 		upload_content_gone(u, UPLOAD_TRUNCATED);
-		upload_bits_change(u, 0, UPLOAD_TOLD | UPLOAD_JUDGED | UPLOAD_PROGRAMMED);
+		upload_bits_change(u, 0, UPLOAD_TOLD | UPLOAD_NOTED | UPLOAD_JUDGED | UPLOAD_PROGRAMMED);
 		return 0;
 	}
 	if (size == upload_size(u))
 		return 0;
 	err = write_allowed(u, why);
+	if (!err && size > image_max(u->slot) + IMAGE_HEAD_MAX)
+		err = reason_set(why, EFBIG, "larger than the card takes");
 	if (!err)
 		err = upload_bits(u) & UPLOAD_WRITTEN ? content_own(u, why) : content_begin(u, why);
 	if (err)
 		return err;
-	if (size > image_max(u->slot) + IMAGE_HEAD_MAX)
-		return reason_set(why, EFBIG, "larger than the card takes");
-	if (ftruncate(u->fd, (off_t)size))
-		return reason_set(why, errno, "resizing the spool file: %s", strerror(errno));
+	if (ftruncate(u->fd, (off_t)size)) {
+		err = reason_set(why, errno, "resizing the spool file: %s", strerror(errno));
+		if (!(upload_bits(u) & UPLOAD_WRITTEN))
+			upload_unclaim(u);
+		return err;
+	}
+	if (u->covered > size)
+		u->covered = size;
 	atomic_store(&u->saved->upload.size, size);
 	atomic_store(&u->saved->upload.last_ns, clock_mono_ns());
 	upload_bits_change(u, UPLOAD_WRITTEN | UPLOAD_SPARSE, UPLOAD_JUDGED);
@@ -344,8 +382,11 @@ int upload_reference(struct upload *u, const char *sha256, uint64_t size,
 		return reason_set(why, EBUSY, "dev%u: the image is being validated or programmed",
 				  u->slot->card->dev);
 	err = write_allowed(u, why);
-	if (!err)
+	if (!err) {
 		err = content_begin(u, why);
+		if (err && err != -EBUSY)
+			err = content_refuse(u, fresh, why);
+	}
 	if (!err) {
 		memcpy(u->saved->upload.sha256, sha256, SHA256_HEX);
 		text_copy(u->saved->upload.source, sizeof(u->saved->upload.source), source);

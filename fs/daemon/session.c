@@ -25,7 +25,7 @@
 
 #define SESSION_MAGIC UINT64_C(0x6e6f697373657366) /* "fsession" */
 /* Grows when the layout changes: a worker of another build must not misread it. */
-#define SESSION_VERSION 1
+#define SESSION_VERSION 2
 
 /* A journal entry is needed until its answer reached the kernel. Each request that is
  * being answered would have to wait for 4095 later ones to lose its entry. */
@@ -284,6 +284,7 @@ struct saved_handle *saved_new(enum saved_kind kind, uint64_t *fh)
 
 	memset(h, 0, sizeof(*h));
 	h->kind = kind;
+	h->opened_by = current.unique;
 	*fh = number_next() << HANDLE_BITS | i;
 	return h;
 }
@@ -316,6 +317,30 @@ void saved_drop(struct saved_handle *h)
 	if (i < handles_free_from)
 		handles_free_from = i;
 	pthread_mutex_unlock(&handles_lock);
+}
+
+struct made {
+	enum saved_kind kind;
+	struct saved_handle *found;
+};
+
+static int made_match(struct saved_handle *h, void *arg)
+{
+	struct made *made = arg;
+
+	if (h->kind != made->kind || h->opened_by != current.unique)
+		return 0;
+	made->found = h;
+	return 1;
+}
+
+struct saved_handle *saved_made_before(enum saved_kind kind)
+{
+	struct made made = { .kind = kind };
+
+	if (current.resent && current.unique)
+		saved_each(made_match, &made);
+	return made.found;
 }
 
 int saved_each(int (*fn)(struct saved_handle *h, void *arg), void *arg)

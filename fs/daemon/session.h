@@ -93,6 +93,7 @@ enum upload_bits {
 	UPLOAD_MTIME = 512,     /* the writer set mtime_ns itself */
 	UPLOAD_PROGRAMMED = 1024, /* programmed on this open: further bytes are EFBIG until truncation */
 	UPLOAD_SPARSE = 2048,   /* written out of order: the recogniser must read the spool again */
+	UPLOAD_NOTED = 4096,    /* the refusal that UPLOAD_TOLD is about is in history */
 };
 
 /* Where a reader of .follow is. */
@@ -109,6 +110,7 @@ struct saved_handle {
 	uint32_t kind;       /* saved_kind */
 	uint32_t open_flags; /* O_* */
 	uint64_t ino;
+	uint64_t opened_by;  /* unique id of the request that made it */
 	struct who who;
 	/* poll of this open: the mtime it last saw at offset 0, and the kernel's handle */
 	_Atomic int64_t seen_ns;
@@ -124,6 +126,11 @@ struct saved_handle {
 			char name[256];          /* temporary: its name; "" = image itself */
 			_Atomic uint32_t opens; /* temporary: open files of it */
 			_Atomic int64_t closed_ns; /* temporary: when last closed, 0 = open */
+			/* O_APPEND: the request that wrote last, and where; the same again goes
+			 * to the same place */
+			_Atomic uint64_t append_by;
+			uint64_t append_at;
+			int32_t refused; /* errno that UPLOAD_TOLD is about */
 		} upload;
 		struct {
 			char sha256[SHA256_HEX];
@@ -153,6 +160,8 @@ void saved_publish(struct saved_handle *h, uint64_t fh);
 /* By fh; NULL: there is none. */
 struct saved_handle *saved_find(uint64_t fh);
 void saved_drop(struct saved_handle *h);
+/* What the current request made already, when a worker died before it could answer it; NULL. */
+struct saved_handle *saved_made_before(enum saved_kind kind);
 /* All published handles, for the successor of a worker; stops when fn returns non-zero. */
 int saved_each(int (*fn)(struct saved_handle *h, void *arg), void *arg);
 /* Drawn at random when the mount was made: id + unique never meets another mount's. */

@@ -71,6 +71,7 @@ struct waiting {
 	off_t off;
 	size_t size;
 	bool write;
+	struct request request;
 	char bytes[];
 };
 
@@ -78,8 +79,11 @@ static void waiting_write(struct waiting *w)
 {
 	struct reason why = { 0 };
 	bool fresh;
-	int n = upload_write(w->u, w->bytes, w->size, (uint64_t)w->off, &fresh, &why);
+	int n;
 
+	request_set(&w->request);
+	n = upload_write(w->u, w->bytes, w->size, (uint64_t)w->off, &fresh, &why);
+	request_set(NULL);
 	if (n < 0 && fresh)
 		upload_judge(w->u, JUDGE_REFUSAL, false, 0, call_done_err, w->call);
 	else
@@ -117,7 +121,7 @@ static void upload_file_wait(fuse_req_t req, struct upload *u, uint64_t ino, con
 		return;
 	}
 	*w = (struct waiting){ .call = call_park(req, u->slot, ino, size), .u = u, .off = off,
-			       .size = size, .write = bytes };
+			       .size = size, .write = bytes, .request = *request_current() };
 	if (bytes)
 		memcpy(w->bytes, bytes, size);
 	if (w->call && !upload_later(u, waiting_run, w))
@@ -206,8 +210,9 @@ void image_open_for_writing(fuse_req_t req, struct slot *slot, uint64_t ino,
 		return;
 	}
 	who_calls(req, &who);
-	err = upload_open(slot, node_is_check(ino), fi->flags | (create ? O_TRUNC : 0), ino, &who, NULL,
-			  &u, &why);
+	u = upload_made_before(slot);
+	err = u ? 0 : upload_open(slot, node_is_check(ino), fi->flags | (create ? O_TRUNC : 0), ino,
+				  &who, NULL, &u, &why);
 	if (err) {
 		log_debug("dev%u: open of image refused: %s", slot->card->dev, why.text);
 		answer_err(req, -err);

@@ -93,6 +93,10 @@ static void io_open(fuse_req_t req, struct card *card, uint64_t ino, struct fuse
 		answer_err(req, err);
 		return;
 	}
+	/* Not to be in one's own way: it was made, but the worker died before it could say so. */
+	saved = saved_made_before(SAVED_IO);
+	if (saved)
+		saved_drop(saved);
 	saved = saved_new(SAVED_IO, &fi->fh);
 	if (!saved) {
 		answer_err(req, ENFILE);
@@ -105,9 +109,10 @@ static void io_open(fuse_req_t req, struct card *card, uint64_t ino, struct fuse
 	pthread_mutex_lock(&card->lock);
 	if (is_stream(e) && moves_bytes(saved, e))
 		saved_each(claim_match, &claim);
-	saved_publish(saved, fi->fh);
 	if (claim.taken)
 		saved_drop(saved);
+	else
+		saved_publish(saved, fi->fh);
 	pthread_mutex_unlock(&card->lock);
 	if (claim.taken)
 		answer_err(req, EBUSY);

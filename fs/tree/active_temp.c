@@ -306,7 +306,8 @@ void temp_create(fuse_req_t req, struct card *card, int slot, const char *name, 
 		return;
 	}
 	who_calls(req, &who);
-	err = upload_open(s, false, fi->flags, 0, &who, name, &u, &why);
+	u = upload_made_before(s);
+	err = u ? 0 : upload_open(s, false, fi->flags, 0, &who, name, &u, &why);
 	if (err) {
 		answer_err(req, -err);
 		return;

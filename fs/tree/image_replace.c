@@ -27,6 +27,8 @@
 #define HIDE_NS (INT64_C(2) * 1000000000)
 
 static _Atomic int hidden_count = -1; /* -1: not yet counted in this worker */
+/* Two threads must not drop the same one: its place may be another's by then. */
+static pthread_mutex_t hidden_lock = PTHREAD_MUTEX_INITIALIZER;
 
 struct hidden {
 	uint64_t ino;
@@ -57,6 +59,7 @@ static int hidden_match(struct saved_handle *h, void *arg)
 	return 0;
 }
 
+/* hidden_lock held, also for as long as what it returns is used. */
 static struct saved_handle *hidden_find(uint64_t ino, pid_t tid)
 {
 	struct hidden want = { .ino = ino, .tid = tid };
@@ -72,7 +75,14 @@ static struct saved_handle *hidden_find(uint64_t ino, pid_t tid)
 
 bool image_hidden(struct card *card, int slot, pid_t tid)
 {
-	return hidden_find(node_make(NODE_CARD, card->dev, slot, FILE_IMAGE), tid);
+	bool found;
+
+	if (!atomic_load(&hidden_count))
+		return false;
+	pthread_mutex_lock(&hidden_lock);
+	found = hidden_find(node_make(NODE_CARD, card->dev, slot, FILE_IMAGE), tid);
+	pthread_mutex_unlock(&hidden_lock);
+	return found;
 }
 
 void image_unlink(fuse_req_t req, struct card *card, int slot)
@@ -86,28 +96,32 @@ void image_unlink(fuse_req_t req, struct card *card, int slot)
 		fuse_reply_err(req, err);
 		return;
 	}
-	hidden_find(ino, tid); /* counts, and drops the old ones */
-	h = saved_new(SAVED_COMMAND, &fh);
-	if (!h) {
-		answer_err(req, ENFILE);
-		return;
+	pthread_mutex_lock(&hidden_lock);
+	h = hidden_find(ino, tid); /* counts, and drops the old ones */
+	if (h) {
+		atomic_store(&h->seen_ns, clock_mono_ns() + HIDE_NS);
+	} else if ((h = saved_new(SAVED_COMMAND, &fh))) {
+		h->ino = ino;
+		h->who.pid = tid;
+		atomic_store(&h->seen_ns, clock_mono_ns() + HIDE_NS);
+		saved_publish(h, fh);
+		atomic_fetch_add(&hidden_count, 1);
 	}
-	h->ino = ino;
-	h->who.pid = tid;
-	atomic_store(&h->seen_ns, clock_mono_ns() + HIDE_NS);
-	saved_publish(h, fh);
-	atomic_fetch_add(&hidden_count, 1);
-	answer_err(req, 0);
+	pthread_mutex_unlock(&hidden_lock);
+	answer_err(req, h ? 0 : ENFILE);
 }
 
 void image_create(fuse_req_t req, struct card *card, int slot, struct fuse_file_info *fi)
 {
 	uint64_t ino = node_make(NODE_CARD, card->dev, slot, FILE_IMAGE);
-	struct saved_handle *h = hidden_find(ino, fuse_req_ctx(req)->pid);
+	struct saved_handle *h;
 
+	pthread_mutex_lock(&hidden_lock);
+	h = hidden_find(ino, fuse_req_ctx(req)->pid);
 	if (h) {
 		saved_drop(h);
 		atomic_fetch_sub(&hidden_count, 1);
 	}
+	pthread_mutex_unlock(&hidden_lock);
 	image_open_for_writing(req, card_slot(card, slot), ino, fi, true);
 }

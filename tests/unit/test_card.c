@@ -912,6 +912,81 @@ static void a_stop_of_a_check_leaves_the_run_alone(void **arg)
 	upload_finish(check);
 }
 
+static void an_append_that_comes_again_goes_to_the_same_place(void **arg)
+{
+	struct who who = { .uid = 1000 };
+	struct reason why = { 0 };
+	struct upload *u;
+	bool fresh;
+
+	(void)arg;
+	assert_int_equal(upload_open(&card->self, false, O_WRONLY | O_APPEND,
+				     node_make(NODE_CARD, 0, -1, FILE_IMAGE), &who, NULL, &u, &why), 0);
+	request_set(&(struct request){ .unique = 70 });
+	assert_int_equal(upload_write(u, image[0], 1000, 0, &fresh, &why), 1000);
+	request_set(&(struct request){ .unique = 72 });
+	assert_int_equal(upload_write(u, image[0] + 1000, 1000, 1000, &fresh, &why), 1000);
+	request_set(&(struct request){ .unique = 72, .resent = true });
+	assert_int_equal(upload_write(u, image[0] + 1000, 1000, 1000, &fresh, &why), 1000);
+	request_set(&(struct request){ .unique = 74 });
+	assert_int_equal(upload_size(u), 2000);
+	assert_int_equal(upload_write(u, image[0] + 2000, image_len[0] - 2000, 2000, &fresh, &why),
+			 (int)image_len[0] - 2000);
+	request_set(NULL);
+	assert_int_equal(judge(u, JUDGE_FLUSH, next_run++), 0);
+	upload_finish(u);
+}
+
+static void a_refused_write_that_comes_again_gets_the_same_errno(void **arg)
+{
+	static const char junk[5000];
+	struct reason why = { 0 };
+	char error[REASON_MAX];
+	struct upload *u;
+	bool fresh;
+	uint64_t fh;
+
+	(void)arg;
+	u = upload_begin(NULL, false);
+	fh = u->fh;
+	assert_int_equal(upload_write(u, junk, sizeof(junk), 0, &fresh, &why), -ENOEXEC);
+	assert_true(fresh);
+	upload_put(u);
+	/* the worker dies before it has noted anything of it */
+	card_down();
+	card_up(false);
+	settle();
+	u = upload_find(&card->self, fh);
+	assert_non_null(u);
+	request_set(&(struct request){ .unique = 70, .resent = true });
+	assert_int_equal(upload_write(u, junk, sizeof(junk), 0, &fresh, &why), -ENOEXEC);
+	request_set(NULL);
+	assert_true(fresh);
+	assert_int_equal(judge(u, JUDGE_REFUSAL, 0), ENOEXEC);
+	error_now(error);
+	assert_non_null(strstr(error, "refused"));
+	assert_int_equal(judge(u, JUDGE_FLUSH, next_run++), 0); /* told once */
+	upload_finish(u);
+}
+
+static void an_open_that_comes_again_finds_what_it_made(void **arg)
+{
+	struct upload *u, *again;
+
+	(void)arg;
+	request_set(&(struct request){ .unique = 70 });
+	u = upload_begin(".x", false);
+	assert_null(upload_made_before(&card->self));
+	request_set(&(struct request){ .unique = 70, .resent = true });
+	again = upload_made_before(&card->self);
+	assert_ptr_equal(again, u);
+	upload_put(again);
+	request_set(&(struct request){ .unique = 72, .resent = true });
+	assert_null(upload_made_before(&card->self));
+	request_set(NULL);
+	upload_finish(u);
+}
+
 static void skip_identical_clears_the_error_and_takes_the_time(void **arg)
 {
 	char error[REASON_MAX];
@@ -968,6 +1043,9 @@ int main(void)
 		CLAIM(nobody_waits_for_a_card_that_is_being_programmed),
 		CLAIM(a_stop_ends_the_run_and_not_the_roll_back),
 		CLAIM(a_stop_of_a_check_leaves_the_run_alone),
+		CLAIM(an_append_that_comes_again_goes_to_the_same_place),
+		CLAIM(a_refused_write_that_comes_again_gets_the_same_errno),
+		CLAIM(an_open_that_comes_again_finds_what_it_made),
 		CLAIM(skip_identical_clears_the_error_and_takes_the_time),
 	};
 
