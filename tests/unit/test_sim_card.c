@@ -3,7 +3,11 @@
 #include "sim_fixture.h"
 
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+
+#include "backend/card/sim/proto.h"
 
 static int unlimited(void **state)
 {
@@ -262,6 +266,40 @@ static void a_card_survives_its_worker(void **state)
 	assert_int_equal(value, 0x1234);
 }
 
+/* Greets the card from a process of its own; exit status 0: it was sent away unanswered. */
+static int stranger_main(const struct rig *rig)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	struct proto_msg hello = { .type = PROTO_HELLO, .seq = 1, .len = 10,
+				   .data = (const uint8_t *)"iCE40-HX1K" };
+	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	char reply[PROTO_HEADER];
+
+	snprintf(to.sun_path, sizeof(to.sun_path), "%s/card-7.sock", rig->folder);
+	if (connect(sock, (struct sockaddr *)&to, sizeof(to)) < 0)
+		return 2;
+	proto_send(sock, &hello, -1);
+	return recv(sock, reply, sizeof(reply), 0) <= 0 ? 0 : 1;
+}
+
+static void another_process_does_not_take_the_card_from_its_worker(void **state)
+{
+	struct rig *rig = *state;
+	char got[2];
+	int status;
+	pid_t pid;
+
+	rig_program(rig, "upper");
+	pid = fork();
+	if (!pid)
+		_exit(stranger_main(rig));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(rig_tx(rig, "ab"), 2);
+	rig_rx(rig, got, sizeof(got));
+	assert_memory_equal(got, "AB", 2);
+}
+
 static void killing_the_process_is_a_power_cut(void **state)
 {
 	struct rig *rig = *state;
@@ -416,6 +454,7 @@ int main(int argc, char **argv)
 		T(a_counter_advances_between_two_reads),
 		T(an_operation_sent_again_is_not_done_again),
 		T(a_card_survives_its_worker),
+		T(another_process_does_not_take_the_card_from_its_worker),
 		T(killing_the_process_is_a_power_cut),
 		T(a_copy_right_after_a_power_cut_works),
 		T(a_question_after_a_power_cut_is_answered_and_the_loss_told),

@@ -3,8 +3,9 @@
  * The life of a simulated card's process: one socket to listen on, one
  * connection at a time, one loop.
  *
- * A new connection takes the place of the old one, because it is a new worker
- * whose predecessor may not be quite dead. Without a connection for a minute
+ * A new connection takes the place of the old one: it is the same worker again,
+ * or the next one, which comes only after its predecessor is gone. Another
+ * process, while the worker lives and is served, is sent away. Without a connection for a minute
  * the process ends; killed, it is a card that lost its power.
  */
 #include <fcntl.h>
@@ -66,8 +67,15 @@ static void conn_accept(struct process *p)
 		close(conn);
 		return;
 	}
+	if (p->conn >= 0 && p->greeted && peer.pid != p->peer && !(kill(p->peer, 0) < 0 && errno == ESRCH)) {
+		log_warn("a connection of process %d was refused: process %d is served",
+			 (int)peer.pid, (int)p->peer);
+		close(conn);
+		return;
+	}
 	conn_drop(p);
 	p->conn = conn;
+	p->peer = peer.pid;
 }
 
 void process_send(struct process *p, const struct proto_msg *msg)

@@ -62,6 +62,7 @@ struct process {
 	int listen_fd, run_fd;
 	const char *socket_name;
 	int conn;
+	pid_t peer;      /* of conn */
 	bool greeted;    /* HELLO came on this connection */
 	bool ending;
 	int64_t alone_ns; /* since when there is no connection */
