@@ -172,7 +172,7 @@ struct attempt {
 	const struct who *who;
 	int64_t mtime_ns;  /* as its writer set it; 0 = the time of programming */
 	uint64_t spool;    /* spool file that becomes the blob; 0 = the blob is there */
-	bool internal;     /* by fabricfs itself: no rate limit, no skip-identical */
+	bool internal;     /* of the store, not of an upload: no skip-identical */
 };
 /* All of it: policy, accept, program, confirm, commit, publish. 0 or -errno. */
 int slot_program(struct slot *slot, struct attempt *attempt, struct reason *why);

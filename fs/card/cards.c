@@ -425,7 +425,11 @@ static int64_t actor_due(struct card *card, int64_t now)
 	bool programming = view->self.state == STATE_PROGRAMMING;
 	int64_t due = -1;
 
+	for (unsigned i = 0; i < view->slots_len; i++)
+		programming |= view->slots[i].state == STATE_PROGRAMMING;
 	card_view_put(view);
+	if (atomic_load(&card->forgotten))
+		return -1;
 	if (offline)
 		due = __atomic_load_n(&card->retry_ns, __ATOMIC_RELAXED) - now;
 	else if (programming && __atomic_load_n(&card->unresolved, __ATOMIC_RELAXED))
@@ -453,7 +457,9 @@ int cards_tick(void)
 	if (read(timer_fd, &expired, sizeof(expired)) < 0 && errno != EAGAIN)
 		log_error("timer: %m");
 	for (unsigned i = 0; i < cards_len; i++) {
-		int64_t dues[3] = { telemetry_expire(cards[i], now), uploads_expire(cards[i], now),
+		/* Opens of a forgotten card end without us (tree_release). */
+		int64_t dues[3] = { telemetry_expire(cards[i], now),
+				    atomic_load(&cards[i]->forgotten) ? -1 : uploads_expire(cards[i], now),
 				    actor_due(cards[i], now) };
 
 		for (int k = 0; k < 3; k++)

@@ -205,7 +205,8 @@ static int command_act(struct command *c, struct reason *why)
 			    .reason = err ? why->text : NULL, .sha256 = row->loaded_sha256,
 			    .who = &c->who, .duration_ms = (clock_mono_ns() - started) / 1000000 };
 
-	if (!atomic_load(&card->forgotten) && slot_record(slot, row, &r, &store_why))
+	/* A forgotten card has no row any more, and must not get one. */
+	if (slot_record(slot, atomic_load(&card->forgotten) ? NULL : row, &r, &store_why))
 		log_error("dev%u: history: %s", card->dev, store_why.text);
 	if (err)
 		log_warn("dev%u: %s: %s", card->dev, c->word->name, why->text);
@@ -280,6 +281,8 @@ int command_post(struct slot *slot, const char *bytes, size_t n, const struct wh
 	if (!word_get(bytes, n, text, sizeof(text)) || !(word = word_find(text)))
 		err = reason_set(why, EINVAL, "dev%u: ctl takes one of: %s", card->dev,
 				 slot_view(view, slot->index)->words);
+	else if (card->slots_len && slot->index < 0 && !word->offline)
+		err = reason_set(why, EOPNOTSUPP, "dev%u: %s is for one of its slots", card->dev, word->name);
 	else if (word->needs & ~view->facts.can)
 		err = reason_set(why, EOPNOTSUPP, "dev%u: this card cannot %s", card->dev, word->name);
 	card_view_put(view);

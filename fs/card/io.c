@@ -53,6 +53,11 @@ static void io_run(struct card *card, struct job *job, bool end)
 void io_call_submit(struct io_call *call)
 {
 	call->job.run = io_run;
+	/* Not behind the programming that has just made it stale. */
+	if (call->load != atomic_load(&call->slot->load)) {
+		call->done(call, ESTALE, 0);
+		return;
+	}
 	if (!actor_post(call->slot->card, &call->job))
 		call->done(call, ENODEV, 0);
 }

@@ -140,7 +140,9 @@ static int policy_check(struct slot *slot, const struct attempt *a, struct reaso
 	const struct config_policy *policy = &slot->card->card_config->policy;
 	int err = slot_suits(slot, &a->facts, why);
 
-	if (err || a->internal)
+	/* Putting back what the card had is no new programming; whoever asks for it is subject to
+	 * the policy, also by way of ctl. */
+	if (err || a->note)
 		return err;
 	if (policy->digests && !listed(policy->digests, a->sha256))
 		return reason_set(why, EPERM, "the policy of dev%u does not list the digest %s",

@@ -178,6 +178,16 @@ static void compare_all(struct card *card, const char *note)
 	}
 }
 
+/* Of the card as a whole: it went, or came back. */
+static void card_alert(struct card *card, int err, const char *reason)
+{
+	struct record r = { .event = "alert", .err = err, .reason = reason, .duration_ms = -1 };
+	struct reason why = { 0 };
+
+	if (slot_record(&card->self, NULL, &r, &why))
+		log_error("dev%u: history: %s", card->dev, why.text);
+}
+
 void card_take_up(struct card *card)
 {
 	struct card_facts facts = { 0 };
@@ -192,6 +202,8 @@ void card_take_up(struct card *card)
 		return;
 	}
 	show_facts(card, &facts);
+	if (back)
+		card_alert(card, 0, "the card is there");
 	compare_all(card, back ? "restored after the card came back" : "restored after a start");
 	card->fresh = false;
 	/* So that telemetry/ has its names before anybody asked for a value. */
@@ -223,6 +235,8 @@ void card_lost(struct card *card, const struct reason *why)
 
 void card_gone(struct card *card, const struct reason *why)
 {
+	bool was_there = card->handle;
+
 	if (card->handle) {
 		slot_io_stale(&card->self);
 		for (unsigned i = 0; i < card->slots_len; i++)
@@ -235,6 +249,8 @@ void card_gone(struct card *card, const struct reason *why)
 	if (card->view->self.state == STATE_OFFLINE)
 		return;
 	log_warn("dev%u is offline: %s", card->dev, why->text);
+	if (was_there)
+		card_alert(card, ENODEV, *why->text ? why->text : "the card is gone");
 	for (int i = -1; i < (int)card->slots_len; i++) {
 		struct loaded loaded;
 

@@ -194,6 +194,9 @@ int upload_open(struct slot *slot, bool check, int open_flags, uint64_t ino, con
 	card_view_put(view);
 	if (offline)
 		return reason_set(why, ENODEV, "dev%u is offline", card->dev);
+	if (card->slots_len && slot->index < 0 && !check)
+		return reason_set(why, EOPNOTSUPP, "dev%u is programmed by its slots: copy to one of slots/0 "
+				  "to slots/%u", card->dev, card->slots_len - 1);
 	saved = saved_new(SAVED_UPLOAD, &fh);
 	if (!saved)
 		return reason_set(why, ENFILE, "too many files are open");

@@ -987,6 +987,32 @@ static void an_open_that_comes_again_finds_what_it_made(void **arg)
 	upload_finish(u);
 }
 
+static void the_rate_of_the_policy_is_for_commands_too(void **arg)
+{
+	(void)arg;
+	config_card.policy.max_per_minute = 2;
+	assert_int_equal(copy(0), 0);
+	assert_int_equal(command("reload"), 0);
+	assert_int_equal(command("reload"), EPERM);
+	assert_int_equal(copy(0), EPERM);
+}
+
+static void a_refused_command_is_in_history_once(void **arg)
+{
+	struct buf b = BUF_INIT;
+	char *first;
+
+	(void)arg;
+	assert_int_equal(copy(0), 0);
+	fake.fail_at = "accept";
+	assert_int_equal(command("reload"), EIO);
+	history_now(&b);
+	first = strstr(b.data, "fails at accept");
+	assert_non_null(first);
+	assert_null(strstr(first + 1, "fails at accept"));
+	buf_free(&b);
+}
+
 static void skip_identical_clears_the_error_and_takes_the_time(void **arg)
 {
 	char error[REASON_MAX];
@@ -1046,6 +1072,8 @@ int main(void)
 		CLAIM(an_append_that_comes_again_goes_to_the_same_place),
 		CLAIM(a_refused_write_that_comes_again_gets_the_same_errno),
 		CLAIM(an_open_that_comes_again_finds_what_it_made),
+		CLAIM(the_rate_of_the_policy_is_for_commands_too),
+		CLAIM(a_refused_command_is_in_history_once),
 		CLAIM(skip_identical_clears_the_error_and_takes_the_time),
 	};
 
