@@ -168,8 +168,12 @@ static void compare_all(struct card *card, const char *note)
 		struct card_status status = { 0 };
 		struct reason why = { 0 };
 
-		if (i < 0 && card->slots_len)
+		if (i < 0 && card->slots_len) {
+			/* Its slots have the images; of itself it says no more than that it is there. */
+			if (card->view->self.state == STATE_OFFLINE)
+				slot_show_loaded(slot, STATE_UNKNOWN, "", &(struct loaded){ 0 });
 			continue;
+		}
 		if (card->backend->status(card->handle, i < 0 ? 0 : (unsigned)i, &status, &why)) {
 			log_warn("dev%u: status: %s", card->dev, why.text);
 			status.condition = CARD_UNKNOWN;
