@@ -56,6 +56,28 @@ void store_spool_drop(struct store *store, uint64_t id)
 	unlinkat(store->spool_fd, name, 0);
 }
 
+/* Rows with this image count as not durable until the next round of syncing. */
+static int blob_doubt(struct store *store, const char *sha256, struct reason *why)
+{
+	sqlite3_stmt *s = store->w[W_DOUBT];
+	int err;
+
+	pthread_mutex_lock(&store->write_lock);
+	err = store_tx_begin(store, why);
+	if (!err) {
+		int rc;
+
+		sqlite3_bind_text(s, 1, store->boot, -1, SQLITE_STATIC);
+		sqlite3_bind_text(s, 2, sha256, -1, SQLITE_STATIC);
+		rc = store_step_done(s);
+		if (rc)
+			err = store_db_fail(store, store->writer, rc, why, "noting that an image comes again");
+		err = store_tx_end(store, err, why, "noting that an image comes again");
+	}
+	pthread_mutex_unlock(&store->write_lock);
+	return err;
+}
+
 int store_spool_keep(struct store *store, uint64_t id, const char *sha256, struct reason *why)
 {
 	struct stat spool, blob;
@@ -74,11 +96,13 @@ int store_spool_keep(struct store *store, uint64_t id, const char *sha256, struc
 		return reason_set(why, errno, "cannot find the spool file %s/spool/%s: %s", store->dir, name,
 				  strerror(errno));
 	}
-	/* The old one may be open and may be on the disk already: keep it. One of
-	 * another size is the rest of a crash, and is replaced. */
-	if (here && blob.st_size == spool.st_size) {
-		unlinkat(store->spool_fd, name, 0);
-		return 0;
+	/* What is here under that name may be damaged, and only the new bytes were hashed: they
+	 * take its place. They are not on the disk yet, which rows that name them may claim. */
+	if (here) {
+		int err = blob_doubt(store, sha256, why);
+
+		if (err)
+			return err;
 	}
 	/* Readable by the helper processes of other users through the descriptor
 	 * only; nobody writes to it any more. */
@@ -86,6 +110,8 @@ int store_spool_keep(struct store *store, uint64_t id, const char *sha256, struc
 	if (renameat(store->spool_fd, name, store->blobs_fd, sha256))
 		return reason_set(why, errno, "cannot keep %s/spool/%s as an image: %s", store->dir, name,
 				  strerror(errno));
+	if (here)
+		store_dirty(store);
 	return 0;
 }
 

@@ -67,6 +67,8 @@ static const char *const writer_sql[W_COUNT] = {
 	[W_HEAD_TRIMMED] = "UPDATE heads SET (trimmed, trimmed_nth) = (SELECT seq - 1, nth - 1 FROM records"
 			   " WHERE dev = ?1 ORDER BY seq LIMIT 1) WHERE dev = ?1",
 	[W_MARK] = "UPDATE slots SET boot = NULL WHERE dev = ?1 AND slot = ?2 AND version = ?3",
+	[W_DOUBT] = "UPDATE slots SET boot = ?1, version = version + 1"
+		    " WHERE ?2 IN (loaded_sha256, previous_sha256)",
 };
 
 #define LAST_OF(where) \

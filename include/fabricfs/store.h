@@ -140,7 +140,7 @@ int store_spool_open(struct store *store, uint64_t id, int *fd, struct reason *w
 void store_spool_path(const struct store *store, uint64_t id, char *out, size_t size);
 void store_spool_drop(struct store *store, uint64_t id);
 /* Turn a spool file into the blob of that digest: a rename (the spool name is
- * gone afterwards, also when the blob was there before). */
+ * gone afterwards, also when the blob was there before: the new bytes replace it). */
 int store_spool_keep(struct store *store, uint64_t id, const char *sha256, struct reason *why);
 /* A blob for reading; -ENOENT. *size in bytes; may be NULL. */
 int store_blob_open(struct store *store, const char *sha256, int *fd, uint64_t *size,

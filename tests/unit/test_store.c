@@ -204,11 +204,12 @@ static void a_spool_file_becomes_the_blob_and_is_gone(void **state)
 	assert_int_equal(stat(path, &before), 0);
 	assert_int_equal(before.st_mode & 0777, 0400);
 
-	/* The same bytes again: the old file stays, the new one goes. */
+	/* The same bytes again: no second blob, and nothing stays in the spool. */
 	blob_make(store, 6, "bytes", again);
 	assert_string_equal(again, sha256);
 	assert_int_equal(stat(path, &after), 0);
-	assert_true(after.st_ino == before.st_ino);
+	assert_int_equal(after.st_size, before.st_size);
+	assert_int_equal(after.st_mode & 0777, 0400);
 	store_spool_path(store, 6, path, sizeof(path));
 	assert_int_equal(access(path, F_OK), -1);
 
@@ -218,6 +219,26 @@ static void a_spool_file_becomes_the_blob_and_is_gone(void **state)
 					 &fd, NULL, NULL), -ENOENT);
 	assert_int_equal(store_blob_open(store, "../lock", &fd, NULL, NULL), -EINVAL);
 	assert_int_equal(store_spool_keep(store, 6, "../../x", NULL), -EINVAL);
+	store_close(store);
+}
+
+static void a_blob_that_was_damaged_is_mended_when_its_bytes_come_again(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	char sha256[SHA256_HEX], path[256], text[16] = "";
+	int fd = -1;
+
+	blob_make(store, 1, "bytes", sha256);
+	store_blob_path(store, sha256, path, sizeof(path));
+	assert_int_equal(chmod(path, 0600), 0);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "BYTES", 5, 0), 5);
+	close(fd);
+	blob_make(store, 2, "bytes", sha256);
+	assert_int_equal(store_blob_open(store, sha256, &fd, NULL, NULL), 0);
+	assert_int_equal(read(fd, text, sizeof(text)), 5);
+	assert_string_equal(text, "bytes");
+	close(fd);
 	store_close(store);
 }
 
@@ -706,6 +727,7 @@ int main(void)
 		CLAIM(a_key_that_is_empty_or_endless_is_refused),
 		CLAIM(a_row_comes_back_as_it_was_committed),
 		CLAIM(a_spool_file_becomes_the_blob_and_is_gone),
+		CLAIM(a_blob_that_was_damaged_is_mended_when_its_bytes_come_again),
 		CLAIM(the_spool_is_emptied_by_a_fresh_start_only),
 		CLAIM(trimming_keeps_loaded_and_previous_blobs_and_removes_the_rest),
 		CLAIM(a_row_of_before_a_power_loss_is_believed_only_if_its_blob_hashes_right),
