@@ -37,6 +37,7 @@ struct slot {
 	struct upload *writer[2]; /* the upload that has bytes: of image, of check */
 	unsigned commands;        /* ctl commands queued or running */
 	bool running;             /* the backend is being driven for this slot */
+	bool open_waits;          /* somebody waits for a writer that is just closing */
 	bool command_stopped;     /* somebody ended the command before its turn came */
 	struct program_stats stats;
 	int64_t run_times[16];    /* for max-per-minute, a ring of the last runs (realtime ns) */
@@ -49,6 +50,7 @@ struct slot {
 
 	/* actor only */
 	struct store_slot row;
+	bool unrecorded;    /* row names an image that the store does not: its blob is held */
 	struct io_call *io; /* submitted to the backend, not yet done */
 	bool run_told;      /* slot_program() came to a result that is recorded, */
 	bool run_refused;   /* or it was refused before the card was touched, recorded too */

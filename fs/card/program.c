@@ -58,8 +58,10 @@ void blobs_release(struct store *store)
 	 * unlinks; without it the blob it has just made could be taken away. */
 	if (!--blobs_held && blobs_dirty) {
 		blobs_dirty = false;
-		if (store_blobs_trim(store, &why))
+		if (store_blobs_trim(store, &why)) {
+			blobs_dirty = true;
 			log_warn("old images stay on the disk: %s", why.text);
+		}
 	}
 	pthread_mutex_unlock(&blobs_lock);
 }
@@ -288,7 +290,11 @@ static int run_succeeded(struct slot *slot, const struct attempt *a, const struc
 			    .duration_ms = loaded.duration_ms };
 
 	if (slot_record(slot, row, &r, &store_why)) {
-		/* The card has it; what is lost is that a restart would know. */
+		/* The card has it; what is lost is that a restart would know. Its bytes stay until
+		 * that can be said after all. */
+		if (!slot->unrecorded)
+			blobs_hold();
+		slot->unrecorded = true;
 		reason_set(why, store_why.err, "dev%u was programmed, but that could not be recorded: %s",
 			   slot->card->dev, store_why.text);
 		log_error("%s", why->text);

@@ -83,6 +83,10 @@ int slot_record(struct slot *slot, const struct store_slot *row, const struct re
 	if (!json)
 		return reason_set(why, ENOMEM, "no memory for a record of dev%u", card->dev);
 	err = store_commit(card->store, card->dev, slot->index, row, &r, NULL, why);
+	if (!err && row && slot->unrecorded) {
+		slot->unrecorded = false;
+		blobs_release(card->store);
+	}
 	if (!err)
 		card_changed((int)card->dev, slot->index, CHANGE_RECORDS);
 	return err;

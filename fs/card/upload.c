@@ -159,6 +159,7 @@ static int temp_may_be_made(struct slot *slot, const char *name)
 int upload_wait_free(struct slot *slot, bool check, struct reason *why)
 {
 	struct timespec until;
+	bool waiting = false;
 	int err;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
@@ -170,11 +171,18 @@ int upload_wait_free(struct slot *slot, bool check, struct reason *why)
 	while ((err = slot_free_for(slot, check, NULL, why)) == -EBUSY) {
 		const struct upload *writer = slot->writer[check];
 
-		if (!writer || slot->running || !(upload_bits(writer) & (UPLOAD_JUDGED | UPLOAD_POISONED)) ||
-		    pthread_cond_clockwait(&slot->card->released, &slot->card->lock, CLOCK_MONOTONIC,
+		/* One thread a slot: half an image may lie there for minutes, and whoever comes by
+		 * must not take all the threads there are. */
+		if (!writer || slot->running || (slot->open_waits && !waiting) ||
+		    !(upload_bits(writer) & (UPLOAD_JUDGED | UPLOAD_POISONED)))
+			break;
+		slot->open_waits = waiting = true;
+		if (pthread_cond_clockwait(&slot->card->released, &slot->card->lock, CLOCK_MONOTONIC,
 					   &until))
 			break;
 	}
+	if (waiting)
+		slot->open_waits = false;
 	if (!err && why)
 		*why = (struct reason){ 0 };
 	return err;

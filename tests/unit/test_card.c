@@ -54,6 +54,16 @@ static void fake_wait(bool *flag, bool wanted)
 	pthread_mutex_unlock(&fake_lock);
 }
 
+static bool fake_get(const bool *flag)
+{
+	bool value;
+
+	pthread_mutex_lock(&fake_lock);
+	value = *flag;
+	pthread_mutex_unlock(&fake_lock);
+	return value;
+}
+
 static void fake_set(bool *flag, bool value)
 {
 	pthread_mutex_lock(&fake_lock);
@@ -124,11 +134,11 @@ static int fake_program(void *card, struct card_run *run, struct reason *why)
 	(void)card;
 	run->touched = !fake.fail_untouched;
 	err = called("program", why);
-	if (fake.hold) {
+	if (fake_get(&fake.hold)) {
 		struct pollfd p = { .fd = run->cancel_fd, .events = POLLIN };
 
 		fake_set(&fake.holding, true);
-		while (fake.hold && !poll(&p, 1, 1))
+		while (fake_get(&fake.hold) && !poll(&p, 1, 1))
 			;
 		fake_set(&fake.holding, false);
 		if (p.revents)
