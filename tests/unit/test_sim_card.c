@@ -300,6 +300,18 @@ static void another_process_does_not_take_the_card_from_its_worker(void **state)
 	assert_memory_equal(got, "AB", 2);
 }
 
+static void the_process_keeps_no_folder_busy(void **state)
+{
+	struct rig *rig = *state;
+	char path[64], cwd[64] = "";
+
+	/* An answer: it is past its start. */
+	rig_status(rig);
+	snprintf(path, sizeof(path), "/proc/%lld/cwd", (long long)sim_pid(rig->card));
+	assert_true(readlink(path, cwd, sizeof(cwd) - 1) > 0);
+	assert_string_equal(cwd, "/");
+}
+
 static void killing_the_process_is_a_power_cut(void **state)
 {
 	struct rig *rig = *state;
@@ -455,6 +467,7 @@ int main(int argc, char **argv)
 		T(an_operation_sent_again_is_not_done_again),
 		T(a_card_survives_its_worker),
 		T(another_process_does_not_take_the_card_from_its_worker),
+		T(the_process_keeps_no_folder_busy),
 		T(killing_the_process_is_a_power_cut),
 		T(a_copy_right_after_a_power_cut_works),
 		T(a_question_after_a_power_cut_is_answered_and_the_loss_told),

@@ -17,7 +17,9 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -216,6 +218,14 @@ static void rights_drop(void)
 		log_warn("dropping capabilities: %m");
 }
 
+/* The daemon in the background gives its children no other place to speak than syslog. */
+static bool stderr_is_null(void)
+{
+	struct stat st;
+
+	return fstat(STDERR_FILENO, &st) < 0 || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
+}
+
 int sim_card_main(int argc, char **argv)
 {
 	struct process p = {
@@ -224,10 +234,13 @@ int sim_card_main(int argc, char **argv)
 	};
 
 	prctl(PR_SET_NAME, SIM_CARD_NAME);
-	log_init(SIM_CARD_NAME, false, false);
+	log_init(SIM_CARD_NAME, stderr_is_null(), false);
 	signal(SIGPIPE, SIG_IGN);
 	p.out_end = &p.out;
 	rights_drop();
+	/* It keeps no file system busy. */
+	if (chdir("/") < 0)
+		log_warn("chdir: %m");
 	if (argc != 2 || strchr(argv[1], '/') || fcntl(LISTEN_FD, F_GETFL) < 0 ||
 	    fcntl(FOLDER_FD, F_GETFL) < 0) {
 		log_error("this is a simulated card, started by fabricfs for itself");

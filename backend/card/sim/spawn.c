@@ -94,8 +94,7 @@ static int start(const struct card_host *host, int listen_fd, pid_t *child)
 	environment(envp, sizeof(envp) / sizeof(envp[0]));
 	sigemptyset(&none);
 	sigfillset(&all);
-	/* A session of its own: what is typed at the terminal does not reach it. The root
-	 * folder: it keeps no file system busy. */
+	/* A session of its own: what is typed at the terminal does not reach it. */
 	err = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
 					      POSIX_SPAWN_SETSIGDEF);
 	err = err ? err : posix_spawnattr_setsigmask(&attr, &none);
