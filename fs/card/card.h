@@ -122,6 +122,8 @@ struct slot_view *view_slot(struct card_view *view, int slot);
 void view_publish(struct card *card, struct card_view *view, int slot, unsigned what);
 void view_free(struct card_view *view);
 void card_changed(int dev, int slot, unsigned what);
+/* The state of a word; STATE_UNKNOWN for others. */
+enum state state_parse(const char *word);
 /* A time for mtime: now, but later than the one before. */
 int64_t mtime_after(int64_t before);
 /* Set state and error; publishes. error NULL: leave. */
@@ -155,6 +157,9 @@ int slot_record(struct slot *slot, const struct store_slot *row, const struct re
 /* JSON of loaded/ with the image's facts, for the store; caller frees. */
 char *loaded_json(const struct loaded *loaded, const struct image_facts *facts);
 int loaded_parse(const char *json, struct loaded *loaded, struct image_facts *facts);
+/* What is loaded is so no more: it becomes the one that rollback means, unless it is the new
+ * one itself. new_sha256 "": nothing takes its place. Actor. */
+void row_push_previous(struct store_slot *row, const char *new_sha256);
 
 /* --- program.c (actor only) --------------------------------------------------------------- */
 

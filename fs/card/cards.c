@@ -127,14 +127,6 @@ static void host_wake(const struct card_host *host)
 	actor_wake(host->core);
 }
 
-static enum state state_of(const char *word)
-{
-	for (int s = 0; s < STATES; s++)
-		if (!strcmp(word, state_word((enum state)s)))
-			return (enum state)s;
-	return STATE_UNKNOWN;
-}
-
 /* What can be shown before the card was asked. */
 static int slot_first_view(struct slot *slot, struct slot_view *v, bool fresh, struct reason *why)
 {
@@ -147,7 +139,7 @@ static int slot_first_view(struct slot *slot, struct slot_view *v, bool fresh, s
 	if (doubted)
 		log_warn("dev%u: what the store had is not believed: its image is missing or damaged",
 			 card->dev);
-	v->state = fresh || !*slot->row.state ? STATE_UNKNOWN : state_of(slot->row.state);
+	v->state = fresh || !*slot->row.state ? STATE_UNKNOWN : state_parse(slot->row.state);
 	v->state_ns = slot->row.state_mtime_ns ? slot->row.state_mtime_ns : clock_now_ns();
 	text_copy(v->error, sizeof(v->error), slot->row.error);
 	v->error_ns = v->loaded_ns = v->check_ns = v->state_ns;

@@ -59,12 +59,7 @@ static int word_clear(struct command *c, struct reason *why)
 	slot_io_stale(slot);
 	err = card->backend->clear(card->handle, backend_slot(slot), why);
 	/* Whatever came of it, what was loaded cannot be relied upon any more. */
-	if (*row->loaded_sha256) {
-		free(row->previous);
-		row->previous = STEAL_PTR(row->loaded);
-		memcpy(row->previous_sha256, row->loaded_sha256, SHA256_HEX);
-		row->loaded_sha256[0] = '\0';
-	}
+	row_push_previous(row, "");
 	row->restorable = false;
 	row->load++;
 	row->state_mtime_ns = clock_now_ns();

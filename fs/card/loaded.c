@@ -65,3 +65,17 @@ int loaded_parse(const char *json, struct loaded *l, struct image_facts *facts)
 	json_decref(o);
 	return err;
 }
+
+void row_push_previous(struct store_slot *row, const char *new_sha256)
+{
+	if (!*row->loaded_sha256 || !strcmp(row->loaded_sha256, new_sha256)) {
+		free(row->loaded);
+		row->loaded = NULL;
+		row->loaded_sha256[0] = '\0';
+		return;
+	}
+	free(row->previous);
+	row->previous = STEAL_PTR(row->loaded);
+	memcpy(row->previous_sha256, row->loaded_sha256, SHA256_HEX);
+	row->loaded_sha256[0] = '\0';
+}

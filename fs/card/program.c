@@ -233,21 +233,6 @@ static void loaded_fill(struct loaded *l, const struct attempt *a, const struct 
 	text_copy(l->confirmed_by, sizeof(l->confirmed_by), run->confirmed_by);
 }
 
-/* The old good image becomes the one that rollback means. */
-static void row_push_previous(struct store_slot *row, const char *new_sha256)
-{
-	if (!*row->loaded_sha256 || !strcmp(row->loaded_sha256, new_sha256)) {
-		free(row->loaded);
-		row->loaded = NULL;
-		row->loaded_sha256[0] = '\0';
-		return;
-	}
-	free(row->previous);
-	row->previous = STEAL_PTR(row->loaded);
-	memcpy(row->previous_sha256, row->loaded_sha256, SHA256_HEX);
-	row->loaded_sha256[0] = '\0';
-}
-
 /* So that the request, should it come again, gets the same answer. What no request asked
  * for leaves the answer of the last one alone. */
 static void row_note_run(struct slot *slot, const struct attempt *a, int err)

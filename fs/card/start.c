@@ -53,12 +53,7 @@ static void row_lost(struct slot *slot, enum state state)
 	struct store_slot *row = &slot->row;
 	struct reason why = { 0 };
 
-	if (*row->loaded_sha256) {
-		free(row->previous);
-		row->previous = STEAL_PTR(row->loaded);
-		memcpy(row->previous_sha256, row->loaded_sha256, SHA256_HEX);
-		row->loaded_sha256[0] = '\0';
-	}
+	row_push_previous(row, "");
 	row->restorable = false;
 	row->load++;
 	row->state_mtime_ns = clock_now_ns();
@@ -101,18 +96,10 @@ static void show_row(struct slot *slot, enum state state)
 	slot_show_loaded(slot, state, slot->row.error, &loaded);
 }
 
-static enum state row_state(const struct store_slot *row)
-{
-	for (int s = 0; s < STATES; s++)
-		if (!strcmp(row->state, state_word((enum state)s)))
-			return (enum state)s;
-	return STATE_UNKNOWN;
-}
-
 static void slot_compare(struct slot *slot, const struct card_status *status, const char *note)
 {
 	struct card *card = slot->card;
-	bool interrupted = row_state(&slot->row) == STATE_PROGRAMMING;
+	bool interrupted = state_parse(slot->row.state) == STATE_PROGRAMMING;
 
 	switch (status->condition) {
 	case CARD_CONFIGURED:
@@ -144,7 +131,7 @@ static void slot_compare(struct slot *slot, const struct card_status *status, co
 	case CARD_UNKNOWN:
 		if (!interrupted) {
 			/* A worker that takes over knows what its predecessor knew. */
-			show_row(slot, card->fresh ? STATE_UNKNOWN : row_state(&slot->row));
+			show_row(slot, card->fresh ? STATE_UNKNOWN : state_parse(slot->row.state));
 			return;
 		}
 		break;
@@ -274,7 +261,7 @@ void card_resolve(struct card *card)
 		struct reason why = { .err = EIO,
 				      .text = "programming was interrupted and nobody asked again" };
 
-		if (row_state(&slot->row) != STATE_PROGRAMMING)
+		if (state_parse(slot->row.state) != STATE_PROGRAMMING)
 			continue;
 		struct record r = { .event = "program-failed", .err = why.err, .reason = why.text,
 				    .duration_ms = -1 };

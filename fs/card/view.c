@@ -37,6 +37,14 @@ const char *state_word(enum state state)
 	return "unknown";
 }
 
+enum state state_parse(const char *word)
+{
+	for (int s = 0; s < STATES; s++)
+		if (!strcmp(word, state_word((enum state)s)))
+			return (enum state)s;
+	return STATE_UNKNOWN;
+}
+
 const char *phase_word(enum phase phase)
 {
 	switch (phase) {

@@ -44,7 +44,6 @@ static void ctl_open(fuse_req_t req, struct card *card, uint64_t ino, struct fus
 	struct slot *slot = card_slot(card, node_slot(ino));
 	struct saved_handle *saved;
 	struct reason why = { 0 };
-	uint64_t value;
 	int err = 0;
 
 	fi->direct_io = 1;
@@ -53,14 +52,8 @@ static void ctl_open(fuse_req_t req, struct card *card, uint64_t ino, struct fus
 		fuse_reply_open(req, fi);
 		return;
 	}
-	if (answered_before(&err, &value)) {
-		fi->fh = value;
-		if (err)
-			fuse_reply_err(req, err);
-		else
-			fuse_reply_open(req, fi);
+	if (answer_open_again(req, fi))
 		return;
-	}
 	if (node_file(ino) == FILE_CTL)
 		err = command_may_open(slot, &why);
 	if (err) {
@@ -99,17 +92,11 @@ static void ctl_write(fuse_req_t req, struct card *card, uint64_t ino, const cha
 	struct saved_handle *saved = saved_find(fi->fh);
 	struct reason why = { 0 };
 	struct call *call;
-	uint64_t value;
 	int err;
 
 	(void)off;
-	if (answered_before(&err, &value)) {
-		if (err)
-			fuse_reply_err(req, err);
-		else
-			fuse_reply_write(req, value);
+	if (answer_write_again(req))
 		return;
-	}
 	if (!saved) {
 		fuse_reply_err(req, EBADF);
 		return;

@@ -278,16 +278,9 @@ static void image_write(fuse_req_t req, struct card *card, uint64_t ino, const c
 			off_t off, struct fuse_file_info *fi)
 {
 	struct upload *u;
-	uint64_t value;
-	int err;
 
-	if (answered_before(&err, &value)) {
-		if (err)
-			fuse_reply_err(req, err);
-		else
-			fuse_reply_write(req, value);
+	if (answer_write_again(req))
 		return;
-	}
 	u = upload_find(card_slot(card, node_slot(ino)), fi->fh);
 	if (!u) {
 		fuse_reply_err(req, EBADF);
@@ -301,13 +294,9 @@ static void image_judge(fuse_req_t req, struct card *card, uint64_t ino, struct 
 			enum judge_kind kind)
 {
 	struct upload *u;
-	uint64_t value;
-	int err;
 
-	if (answered_before(&err, &value)) {
-		fuse_reply_err(req, err);
+	if (answer_err_again(req))
 		return;
-	}
 	u = upload_find(card_slot(card, node_slot(ino)), fi->fh);
 	if (!u) {
 		fuse_reply_err(req, 0);

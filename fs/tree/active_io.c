@@ -72,20 +72,13 @@ static void io_open(fuse_req_t req, struct card *card, uint64_t ino, struct fuse
 	enum card_endpoint e = endpoint_of(ino);
 	struct saved_handle *saved;
 	struct claim claim = { .endpoint = e };
-	uint64_t value;
 	int err = 0;
 
 	fi->direct_io = 1;
 	fi->noflush = 1;
 	fi->nonseekable = is_stream(e);
-	if (answered_before(&err, &value)) {
-		fi->fh = value;
-		if (err)
-			fuse_reply_err(req, err);
-		else
-			fuse_reply_open(req, fi);
+	if (answer_open_again(req, fi))
 		return;
-	}
 	err = io_may_open(slot, e, &claim.load);
 	if (!err && e == CARD_RX && (fi->flags & O_ACCMODE) != O_RDONLY)
 		err = EACCES;
@@ -214,16 +207,9 @@ static void io_write(fuse_req_t req, struct card *card, uint64_t ino, const char
 		     off_t off, struct fuse_file_info *fi)
 {
 	struct moving *m;
-	uint64_t value;
-	int err;
 
-	if (answered_before(&err, &value)) {
-		if (err)
-			fuse_reply_err(req, err);
-		else
-			fuse_reply_write(req, value);
+	if (answer_write_again(req))
 		return;
-	}
 	m = moving_new(req, card, ino, size, (uint64_t)off, fi);
 	if (!m)
 		return;

@@ -162,18 +162,11 @@ static void temp_write(fuse_req_t req, struct card *card, uint64_t ino, const ch
 		       off_t off, struct fuse_file_info *fi)
 {
 	struct upload *u;
-	uint64_t value;
-	int err;
 
 	(void)card;
 	(void)fi;
-	if (answered_before(&err, &value)) {
-		if (err)
-			fuse_reply_err(req, err);
-		else
-			fuse_reply_write(req, value);
+	if (answer_write_again(req))
 		return;
-	}
 	u = temp_find(ino);
 	if (!u) {
 		fuse_reply_err(req, ECANCELED); /* removed, renamed, or ended by upload-timeout */
@@ -186,13 +179,9 @@ static void temp_write(fuse_req_t req, struct card *card, uint64_t ino, const ch
 static void temp_judge(fuse_req_t req, uint64_t ino, enum judge_kind kind)
 {
 	struct upload *u;
-	uint64_t value;
-	int err;
 
-	if (answered_before(&err, &value)) {
-		fuse_reply_err(req, err);
+	if (answer_err_again(req))
 		return;
-	}
 	u = temp_find(ino);
 	if (u)
 		upload_file_judge(req, u, ino, kind);
@@ -321,13 +310,9 @@ void temp_create(fuse_req_t req, struct card *card, int slot, const char *name, 
 void temp_unlink(fuse_req_t req, struct card *card, int slot, const char *name)
 {
 	struct upload *u;
-	uint64_t value;
-	int err;
 
-	if (answered_before(&err, &value)) {
-		fuse_reply_err(req, err);
+	if (answer_err_again(req))
 		return;
-	}
 	u = upload_find_name(card_slot(card, slot), name);
 	if (u)
 		upload_drop(u);
@@ -392,13 +377,9 @@ void temp_rename(fuse_req_t req, struct card *card, int slot, const char *name, 
 	struct slot *s = card_slot(card, slot);
 	struct upload *u, *other;
 	bool to_image = !strcmp(newname, "image");
-	uint64_t value;
-	int err;
 
-	if (answered_before(&err, &value)) {
-		fuse_reply_err(req, err);
+	if (answer_err_again(req))
 		return;
-	}
 	u = upload_find_name(s, name);
 	other = upload_find_name(s, newname);
 	if (!u && other && request_current()->resent) {

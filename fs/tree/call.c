@@ -65,6 +65,43 @@ bool answered_before(int *err, uint64_t *value)
 	return r->resent && journal_find(r->unique, err, value);
 }
 
+bool answer_err_again(fuse_req_t req)
+{
+	int err;
+
+	if (!answered_before(&err, NULL))
+		return false;
+	fuse_reply_err(req, err);
+	return true;
+}
+
+bool answer_write_again(fuse_req_t req)
+{
+	uint64_t n;
+	int err;
+
+	if (!answered_before(&err, &n))
+		return false;
+	if (err)
+		fuse_reply_err(req, err);
+	else
+		fuse_reply_write(req, n);
+	return true;
+}
+
+bool answer_open_again(fuse_req_t req, struct fuse_file_info *fi)
+{
+	int err;
+
+	if (!answered_before(&err, &fi->fh))
+		return false;
+	if (err)
+		fuse_reply_err(req, err);
+	else
+		fuse_reply_open(req, fi);
+	return true;
+}
+
 void who_calls(fuse_req_t req, struct who *who)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);

@@ -40,6 +40,12 @@ int answer_open(fuse_req_t req, const struct fuse_file_info *fi);
  * are what it answered with. */
 bool answered_before(int *err, uint64_t *value);
 
+/* The usual cases of it: true when the answer was given again. */
+bool answer_err_again(fuse_req_t req);
+bool answer_write_again(fuse_req_t req);
+/* fi as the open will set it, but for fh. */
+bool answer_open_again(fuse_req_t req, struct fuse_file_info *fi);
+
 struct who;
 /* Of the caller of req. */
 void who_calls(fuse_req_t req, struct who *who);

@@ -60,17 +60,11 @@ void image_copy_range(fuse_req_t req, struct card *from_card, uint64_t ino_in, o
 	struct reason why = { 0 };
 	struct call *call;
 	char source[32];
-	uint64_t value;
 	bool fresh;
 	int err;
 
-	if (answered_before(&err, &value)) {
-		if (err)
-			fuse_reply_err(req, err);
-		else
-			fuse_reply_write(req, value);
+	if (answer_write_again(req))
 		return;
-	}
 	u = upload_find(slot_out, fi_out->fh);
 	if (!u || !from || from->kind != SAVED_READER || !slot_in) {
 		upload_put(u);

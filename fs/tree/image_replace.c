@@ -87,15 +87,12 @@ bool image_hidden(struct card *card, int slot, pid_t tid)
 
 void image_unlink(fuse_req_t req, struct card *card, int slot)
 {
-	uint64_t ino = node_make(NODE_CARD, card->dev, slot, FILE_IMAGE), fh, value;
+	uint64_t ino = node_make(NODE_CARD, card->dev, slot, FILE_IMAGE), fh;
 	pid_t tid = fuse_req_ctx(req)->pid;
 	struct saved_handle *h;
-	int err;
 
-	if (answered_before(&err, &value)) {
-		fuse_reply_err(req, err);
+	if (answer_err_again(req))
 		return;
-	}
 	pthread_mutex_lock(&hidden_lock);
 	h = hidden_find(ino, tid); /* counts, and drops the old ones */
 	if (h) {
