@@ -70,14 +70,17 @@ static void conn_accept(struct process *p)
 		return;
 	}
 	if (p->conn >= 0 && p->greeted && peer.pid != p->peer && !(kill(p->peer, 0) < 0 && errno == ESRCH)) {
-		log_warn("a connection of process %d was refused: process %d is served",
-			 (int)peer.pid, (int)p->peer);
+		if (!p->told)
+			log_warn("a connection of process %d was refused: process %d is served",
+				 (int)peer.pid, (int)p->peer);
+		p->told = true;
 		close(conn);
 		return;
 	}
 	conn_drop(p);
 	p->conn = conn;
 	p->peer = peer.pid;
+	p->told = false;
 }
 
 void process_send(struct process *p, const struct proto_msg *msg)

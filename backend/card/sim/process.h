@@ -63,6 +63,7 @@ struct process {
 	const char *socket_name;
 	int conn;
 	pid_t peer;      /* of conn */
+	bool told;       /* that another was refused; once a connection */
 	bool greeted;    /* HELLO came on this connection */
 	bool ending;
 	int64_t alone_ns; /* since when there is no connection */
