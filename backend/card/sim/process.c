@@ -69,7 +69,8 @@ static void conn_accept(struct process *p)
 		close(conn);
 		return;
 	}
-	if (p->conn >= 0 && p->greeted && peer.pid != p->peer && !(kill(p->peer, 0) < 0 && errno == ESRCH)) {
+	if (p->conn >= 0 && p->greeted && peer.pid != p->peer &&
+	    !(kill(p->peer, 0) < 0 && errno == ESRCH)) {
 		if (!p->told)
 			log_warn("a connection of process %d was refused: process %d is served",
 				 (int)peer.pid, (int)p->peer);
