@@ -233,10 +233,19 @@ static int db_quick_check(struct store *store, struct reason *why)
 	} else {
 		const char *said = (const char *)sqlite3_column_text(s, 0);
 
-		if (!said || strcmp(said, "ok"))
-			err = reason_set(why, EUCLEAN, "the catalogue %s/" STORE_DB " is damaged (%.200s): nothing "
+		if (!said)
+			said = "no answer";
+		if (strcmp(said, "ok")) {
+			/* A heading, "*** in database main ***", and then a line for each defect. */
+			const char *line = strncmp(said, "***", 3) ? NULL : strchr(said, '\n');
+			size_t len;
+
+			said = line ? line + 1 : said;
+			len = strcspn(said, "\n");
+			err = reason_set(why, EUCLEAN, "the catalogue %s/" STORE_DB " is damaged (%.*s): nothing "
 					 "was deleted; move " STORE_DB "* aside and start again", store->dir,
-					 said ? said : "no answer");
+					 len < 200 ? (int)len : 200, said);
+		}
 	}
 	sqlite3_finalize(s);
 	return err;

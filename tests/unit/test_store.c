@@ -494,6 +494,7 @@ static void catalogue_refused_as_damaged(struct place *p)
 	assert_int_equal(store_open(p->dir, true, &store, &why), -EUCLEAN);
 	assert_non_null(strstr(why.text, p->db));
 	assert_non_null(strstr(why.text, "aside"));
+	assert_null(strchr(why.text, '\n'));
 	assert_int_equal(stat(p->db, &after), 0);
 	assert_true(before.st_size == after.st_size && before.st_ino == after.st_ino);
 }
