@@ -64,7 +64,8 @@ void card_telemetry_refresh(struct card *card, void (*done)(void *arg, int err),
 {
 	const struct card_view *view = card_view_get(card);
 	int64_t age_ns = clock_now_ns() - view->sensors_ns;
-	bool young = view->sensors_ns && age_ns >= 0 &&
+	/* What was measured before the load changed tells of another design, however young it is. */
+	bool young = view->sensors_ns > view->self.loaded_ns && age_ns >= 0 &&
 		     age_ns < card->config->telemetry_max_age_ms * 1000000;
 	bool offline = view->self.state == STATE_OFFLINE;
 	struct telemetry_wait *w;

@@ -171,6 +171,24 @@ def test_modes_owners_and_times(fabric, card):
     assert st.st_size == UPPER.stat().st_size and st.st_blocks * 512 >= st.st_size
 
 
+def test_an_image_that_is_not_loaded_is_older_than_any_file(card):
+    card.load(BLINK)
+    assert os.stat(card.image).st_mtime > 0
+    (card.dir / "ctl").write_text("clear\n")
+    assert os.stat(card.image).st_mtime == 0  # make has a reason to program it
+    card.load(BLINK)
+    assert os.stat(card.image).st_mtime > 0
+
+
+def test_telemetry_tells_of_the_design_that_is_loaded_now(card):
+    card.load(BLINK)
+    blink = card.value("telemetry/luts")
+    card.load(UPPER)
+    upper = card.value("telemetry/luts")
+    card.load(BLINK)
+    assert card.value("telemetry/luts") == blink != upper
+
+
 def test_an_inode_is_for_ever(fabric, card):
     card.load(BLINK)
     first = {path: os.stat(path).st_ino for path in map(str, (card.image, card.dir, card.dir / "state"))}
