@@ -46,9 +46,8 @@ static void answer_note(const struct judge *j, int err)
 static void refuse(const struct judge *j, const char *event, const struct reason *why,
 		   const struct image_facts *facts, const char *sha256, uint64_t size)
 {
-	struct slot *slot = j->u->slot;
-
 	const struct upload *u = j->u;
+	struct slot *slot = u->slot;
 
 	if (slot_run_done(slot, j->run))
 		return;
@@ -57,7 +56,7 @@ static void refuse(const struct judge *j, const char *event, const struct reason
 		slot->row.run = j->run;
 		slot->row.run_err = why->err;
 	}
-	slot_refuse(slot, event, why, facts, sha256, size, &j->u->saved->who);
+	slot_refuse(slot, event, why, facts, sha256, size, &u->saved->who);
 }
 
 /* `check` shows the same object as inspect --json. */
@@ -312,8 +311,7 @@ static int judge_entered(struct judge *j, struct reason *why)
 		return reason_set(why, ECANCELED, "%s", u->why.text);
 	}
 	if (j->kind == JUDGE_REFUSAL) {
-		slot_refuse(u->slot, u->check ? "checked" : "image-refused", &u->why, &u->facts, NULL, 0,
-			    &u->saved->who);
+		refuse(j, u->check ? "checked" : "image-refused", &u->why, &u->facts, NULL, 0);
 		if (u->check)
 			check_show(u->slot, &u->facts, NULL, 0, &u->why);
 		bits_set(u, UPLOAD_NOTED);

@@ -85,7 +85,8 @@ static void waiting_write(struct waiting *w)
 	n = upload_write(w->u, w->bytes, w->size, (uint64_t)w->off, &fresh, &why);
 	request_set(NULL);
 	if (n < 0 && fresh)
-		upload_judge(w->u, JUDGE_REFUSAL, false, 0, call_done_err, w->call);
+		upload_judge(w->u, JUDGE_REFUSAL, false, session_id() + w->request.unique, call_done_err,
+			     w->call);
 	else
 		call_done_write(w->call, n < 0 ? -n : 0);
 }
@@ -149,7 +150,7 @@ void upload_file_write(fuse_req_t req, struct upload *u, uint64_t ino, const cha
 		/* The sentence is in `error` and history before the writer hears of it. */
 		call = call_park(req, u->slot, ino, 0);
 		if (call)
-			upload_judge(u, JUDGE_REFUSAL, false, 0, call_done_err, call);
+			upload_judge(u, JUDGE_REFUSAL, false, run_id(), call_done_err, call);
 	}
 }
 

@@ -87,7 +87,7 @@ void image_copy_range(fuse_req_t req, struct card *from_card, uint64_t ino_in, o
 	} else {
 		call = call_park(req, slot_out, ino_out, 0);
 		if (call)
-			upload_judge(u, JUDGE_REFUSAL, false, 0, call_done_err, call);
+			upload_judge(u, JUDGE_REFUSAL, false, run_id(), call_done_err, call);
 	}
 	upload_put(u);
 }
