@@ -72,7 +72,8 @@ static uid_t user_id(const char *text, uid_t otherwise)
 		return (uid_t)n;
 	pw = getpwnam(text);
 	if (!pw)
-		log_warn("access: there is no user %s", text);
+		log_warn("access: there is no user %s: the files belong to uid %u", text,
+			 (unsigned)otherwise);
 	return pw ? pw->pw_uid : otherwise;
 }
 
@@ -88,7 +89,8 @@ static gid_t group_id(const char *text, gid_t otherwise)
 		return (gid_t)n;
 	gr = getgrnam(text);
 	if (!gr)
-		log_warn("access: there is no group %s", text);
+		log_warn("access: there is no group %s: the files belong to gid %u", text,
+			 (unsigned)otherwise);
 	return gr ? gr->gr_gid : otherwise;
 }
 

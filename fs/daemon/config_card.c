@@ -59,13 +59,31 @@ static int policy_digests(const struct conf *c, const struct conf_node *n, struc
 	return err;
 }
 
+/* All names that an image can have, also of formats that this version does not know yet. */
+#define FORMAT_NAMES                                                                           \
+	"xilinx-bit xilinx-bin pdi xclbin rbf sof aocx gbs ice40 ecp5 nexus machxo gowin-fs "  \
+	"efinix microchip-dat microchip-stp dtbo aws-afi"
+
+static int policy_formats(const struct conf *c, const struct conf_node *n, struct config_policy *p)
+{
+	int err = words_text(c, n, &p->formats);
+
+	for (char **f = p->formats; !err && *f; f++) {
+		const struct conf_node word = { .kind = CONF_TEXT, .text = *f, .key = n->key,
+						.line = n->line };
+
+		err = conf_one_of(c, &word, FORMAT_NAMES);
+	}
+	return err;
+}
+
 static int policy_key(const struct conf *c, const struct conf_node *n, struct config_policy *p)
 {
 	const char *key = n->key;
 	int64_t number;
 
 	if (!strcmp(key, "formats"))
-		return words_text(c, n, &p->formats);
+		return policy_formats(c, n, p);
 	if (!strcmp(key, "digests"))
 		return policy_digests(c, n, p);
 	if (!strcmp(key, "require-signature"))

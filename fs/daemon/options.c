@@ -193,6 +193,9 @@ static int mountpoint_absolute(char path[PATH_MAX], struct reason *why)
 		text_copy(path, PATH_MAX, real);
 		return 0;
 	}
+	if (errno == ENOENT)
+		return reason_set(why, ENOENT, "mount point %s: there is no such directory; make it first "
+				  "(mkdir)", path);
 	if (errno != ENOTCONN)
 		return reason_set(why, errno, "mount point %s: %s", path, strerror(errno));
 

@@ -67,7 +67,7 @@ void format_readme(const struct place *p, struct buf *out)
 		 "  cat dev0/.follow               the same as it happens (not listed)\n"
 		 "  printf hi > dev0/io/tx         talk to the design, where it offers that:\n"
 		 "  cat dev0/io/rx                 what it answered so far; io/.rx waits for bytes\n"
-		 "  cat dev0/telemetry/*           measured now, the unit is in the name\n"
+		 "  grep . dev0/telemetry/*        measured now, the unit is in the name\n"
 		 "\n"
 		 "cp, cat, dd, tee, install, mv, curl -o and editors end with the image loaded or\n"
 		 "with an error. Shell builtins (printf > image) and tar -xO do not look at the\n"

@@ -37,7 +37,7 @@ def test_a_mount_point_that_is_not_there_is_said(fpga):
     fabric = fpga.make()
     fabric.mount = fabric.folder / "nothing"
     done = run(fabric.argv(False), env=fabric.env)
-    assert done.returncode == 1 and "nothing" in done.stderr
+    assert done.returncode == 1 and "nothing" in done.stderr and "mkdir" in done.stderr
 
 
 def test_in_the_background_it_answers_when_the_command_returns(fpga):

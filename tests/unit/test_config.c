@@ -337,6 +337,8 @@ static void values_of_the_wrong_kind_name_what_is_wanted(void **state)
 		{ "cards: [{name: a, backend: sim, faults: {x: {y: z}}}]\n", "text or number" },
 		{ "cards: [{name: a, backend: sim, policy: {restore: maybe}}]\n", "true or false" },
 		{ "cards: [{name: a, backend: sim, policy: {formats: []}}]\n", "allow nothing" },
+		{ "cards: [{name: a, backend: sim, policy: {formats: [ice40, ice41]}}]\n",
+		  "'ice41' is not known" },
 		{ "cards: [{name: a, backend: sim, policy: {digests: [abc]}}]\n", "not a SHA-256" },
 		{ "cards: [{name: a, backend: sim, policy: {on-failure: panic}}]\n", "known are: keep" },
 		{ "cards: [{name: a, backend: sim, policy: {max-per-minute: 17}}]\n", "at most 16" },
