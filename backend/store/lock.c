@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "store_in.h"
@@ -52,7 +54,66 @@ static int lock_refused(int fd, const char *dir, struct reason *why)
 			  "unmount that one, or give this one a folder of its own with --state-dir", dir);
 }
 
+static void alarm_rings(int sig)
+{
+	(void)sig; /* it is there to end a system call */
+}
+
+/* flock() with an end. 0 or -errno; EWOULDBLOCK: still taken. */
+static int lock_within(int fd, int wait_ms)
+{
+	struct itimerval timer = { .it_value = { wait_ms / 1000, wait_ms % 1000 * 1000 } }, off = { 0 };
+	struct sigaction rings = { .sa_handler = alarm_rings }, before;
+	int err;
+
+	if (!flock(fd, LOCK_EX | LOCK_NB))
+		return 0;
+	if (errno != EWOULDBLOCK || wait_ms <= 0)
+		return -errno;
+	sigaction(SIGALRM, &rings, &before);
+	setitimer(ITIMER_REAL, &timer, NULL);
+	err = flock(fd, LOCK_EX) ? errno : 0;
+	setitimer(ITIMER_REAL, &off, NULL);
+	sigaction(SIGALRM, &before, NULL);
+	return err == EINTR ? -EWOULDBLOCK : -err;
+}
+
+void store_lock_note(int lock_fd, const char *mountpoint)
+{
+	struct buf b = BUF_INIT;
+
+	buf_addf(&b, "%ld\n%s\n", (long)getpid(), mountpoint);
+	/* It is only for others to read: what cannot be written is not there. */
+	if (!buf_ok(&b) && !ftruncate(lock_fd, 0) && pwrite(lock_fd, b.data, b.len, 0) < 0)
+		buf_clear(&b);
+	buf_free(&b);
+}
+
+bool store_lock_where(const char *dir, char *mountpoint, size_t size)
+{
+	int dir_fd CLEANUP_FD = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd CLEANUP_FD = dir_fd < 0 ? -1 : openat(dir_fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char text[PATH_MAX + 32];
+	ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
+	char *where, *end;
+
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	where = strchr(text, '\n');
+	end = where ? strchr(where + 1, '\n') : NULL;
+	if (!end)
+		return false;
+	*end = '\0';
+	return where[1] == '/' && text_copy(mountpoint, size, where + 1);
+}
+
 int store_lock(const char *dir, int *lock_fd, struct reason *why)
+{
+	return store_lock_wait(dir, 0, lock_fd, why);
+}
+
+int store_lock_wait(const char *dir, int wait_ms, int *lock_fd, struct reason *why)
 {
 	int dir_fd CLEANUP_FD = -1;
 	int fd CLEANUP_FD = -1;
@@ -71,11 +132,11 @@ int store_lock(const char *dir, int *lock_fd, struct reason *why)
 	if (fd < 0)
 		return reason_set(why, errno, "the state folder %s is not writable (%s): make it so, or name "
 				  "another one with --state-dir", dir, strerror(errno));
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
-		if (errno == EWOULDBLOCK)
-			return lock_refused(fd, dir, why);
-		return reason_set(why, errno, "cannot lock the state folder %s: %s", dir, strerror(errno));
-	}
+	err = lock_within(fd, wait_ms);
+	if (err == -EWOULDBLOCK)
+		return lock_refused(fd, dir, why);
+	if (err)
+		return reason_set(why, -err, "cannot lock the state folder %s: %s", dir, strerror(-err));
 
 	/* The number is for people; a full disk is no reason to refuse the start. */
 	int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());

@@ -32,6 +32,7 @@
 
 #include <fabricfs/clock.h>
 #include <fabricfs/log.h>
+#include <fabricfs/store.h>
 
 #define MS_NS INT64_C(1000000)
 /* A worker that dies before it served is started again after this, doubled each time. */
@@ -223,6 +224,7 @@ static int holder_start(struct reason *why)
 		return err;
 	if ((err = mount_make(holder.options, &holder.mount, &holder.fuse_fd, why)))
 		return err;
+	store_lock_note(holder.files.lock_fd, holder.options->mountpoint);
 	protect();
 	if (!holder.options->foreground) {
 		stdio_null();

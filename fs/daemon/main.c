@@ -5,6 +5,7 @@
  * mounted.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include "fs/daemon/config.h"
 #include "fs/daemon/holder.h"
 #include "fs/daemon/inspect.h"
+#include "fs/daemon/mount.h"
 #include "fs/daemon/options.h"
 #include "fs/daemon/worker.h"
 
@@ -85,6 +87,20 @@ static int config_check(const struct options *o, struct reason *why)
 	return err;
 }
 
+/* A daemon whose mount was taken away writes down what is left to write; until then it has the
+ * folder. As long as its own end may take, and a little. */
+#define LOCK_WAIT_MS 40000
+
+static int lock_take(const struct options *o, int *fd, struct reason *why)
+{
+	char where[PATH_MAX];
+	int err = store_lock(o->state_dir, fd, why);
+
+	if (err != -EBUSY || !store_lock_where(o->state_dir, where, sizeof(where)) || mount_is_there(where))
+		return err;
+	return store_lock_wait(o->state_dir, LOCK_WAIT_MS, fd, why);
+}
+
 static int prepare(const struct options *o, struct holder_files *files, struct reason *why)
 {
 	struct store *store = NULL;
@@ -96,7 +112,7 @@ static int prepare(const struct options *o, struct holder_files *files, struct r
 		return reason_set(why, errno, "/proc/self/exe: %s", strerror(errno));
 	if ((err = config_check(o, why)) ||
 	    (*o->config && (err = config_keep(o->config, &files->config_fd, why))) ||
-	    (err = store_lock(o->state_dir, &files->lock_fd, why)) ||
+	    (err = lock_take(o, &files->lock_fd, why)) ||
 	    (err = store_open(o->state_dir, true, &store, why)))
 		return err;
 	store_close(store);

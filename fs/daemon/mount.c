@@ -48,8 +48,7 @@ static bool field_equals(const char *field, size_t n, const char *path)
 	return i == n && !*path;
 }
 
-/* Is the topmost mount at path one of ours? */
-static bool mounted_by_us(const char *path)
+bool mount_is_there(const char *path)
 {
 	FILE *f = fopen("/proc/self/mountinfo", "re");
 	char *line CLEANUP_FREE = NULL;
@@ -214,7 +213,7 @@ static void stale_remove(const char *path)
 	struct statfs st;
 
 	/* Unlike stat(), which may be answered from what the kernel remembers. */
-	if (!statfs(path, &st) || (errno != ENOTCONN && errno != ECONNABORTED) || !mounted_by_us(path))
+	if (!statfs(path, &st) || (errno != ENOTCONN && errno != ECONNABORTED) || !mount_is_there(path))
 		return;
 	log_info("%s: taking away the mount of a fabricfs that is gone", path);
 	if (!umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW))
@@ -270,7 +269,7 @@ int mount_make(const struct options *o, struct mount *m, int *fd, struct reason 
 		return reason_set(why, errno, "mount point %s: %s", o->mountpoint, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
 		return reason_set(why, ENOTDIR, "mount point %s is not a directory", o->mountpoint);
-	if (mounted_by_us(o->mountpoint))
+	if (mount_is_there(o->mountpoint))
 		return reason_set(why, EBUSY, "%s: fabricfs is mounted there already", o->mountpoint);
 
 	err = geteuid() ? -EPERM : mount_by_root(o, fd, why);

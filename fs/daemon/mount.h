@@ -21,6 +21,8 @@ struct mount {
  * the tree before there is one. Main thread.
  */
 int mount_make(const struct options *options, struct mount *mount, int *fd, struct reason *why);
+/* Is a fabricfs (any, alive or not) mounted there? No request is sent. */
+bool mount_is_there(const char *mountpoint);
 /* The mount that somebody else made, for ending it. No request is sent. */
 void mount_adopt(struct mount *mount, const char *mountpoint);
 /* Make every request of the connection fail at once, also those that wait. Allocates nothing. */

@@ -42,6 +42,13 @@ struct store;
  * writable, locked by another daemon (with its pid). Main thread.
  */
 int store_lock(const char *dir, int *lock_fd, struct reason *why);
+/* The same, but wait up to wait_ms for an owner that is about to end. Main thread, no others
+ * yet: it is timed by SIGALRM. */
+int store_lock_wait(const char *dir, int wait_ms, int *lock_fd, struct reason *why);
+/* Note beside the lock where its owner is mounted, for who finds it taken; and read that
+ * (false: nothing is noted). */
+void store_lock_note(int lock_fd, const char *mountpoint);
+bool store_lock_where(const char *dir, char *mountpoint, size_t size);
 /*
  * Open, and create or check the schema. -EROFS/-EACCES not writable, -EUCLEAN
  * damaged (the sentence names the file and says what to do; nothing is deleted),

@@ -356,3 +356,14 @@ def test_a_worker_that_cannot_start_ends_in_an_abort_not_in_a_hang(fpga):
     os.rename(hidden, fabric.state_dir)
     fabric.kill_all()
 
+
+
+def test_a_start_right_after_an_unmount_waits_for_the_one_that_ends(fpga):
+    fabric = fpga()
+    fabric.card().load(UPPER)
+    for _ in range(5):
+        old = fabric.process
+        assert run(["umount", fabric.mount]).returncode == 0
+        fabric.start()  # at once: the old one may still be writing
+        assert fabric.card().sha == sha256(UPPER)
+        assert old.wait(60) == 0
