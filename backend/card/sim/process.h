@@ -21,6 +21,7 @@
 #include "proto.h"
 
 #include <fabricfs/card.h>
+#include <sys/types.h>
 
 #define PROCESS_SLICE_NS  2000000
 #define PROCESS_LINGER_NS 60000000000 /* without a worker */
