@@ -2,7 +2,7 @@
 /*
  * Drive the simulated fabric by hand, for comparisons with another simulator:
  *
- *	fabric_drive IMAGE < STIMULUS > OUTPUTS
+ *	fabric_drive IMAGE [PART [PACKAGE]] < STIMULUS > OUTPUTS
  *
  * Stimulus: a line "clk PIN", a line "in PIN...", a line "out PIN...", then a
  * line of 0s and 1s a cycle, one for each input in that order. These appear with
@@ -112,14 +112,17 @@ int main(int argc, char **argv)
 	static int in[MAX_PINS], out[MAX_PINS], clk[MAX_PINS];
 	static char line[4096];
 	unsigned n_in = 0, n_out = 0, n_clk = 0;
+	const char *part = "iCE40-HX1K";
 	struct reason why = { 0 };
 	struct fabric *f;
 	int err = 0;
 
-	if (argc != 2)
-		return die("usage", "fabric_drive IMAGE < STIMULUS > OUTPUTS");
-	if (fabric_new("iCE40-HX1K", "tq144", &f, &why) != 0)
-		return die("iCE40-HX1K", why.text);
+	if (argc < 2 || argc > 4)
+		return die("usage", "fabric_drive IMAGE [PART [PACKAGE]] < STIMULUS > OUTPUTS");
+	if (argc > 2)
+		part = argv[2];
+	if (fabric_new(part, argc > 3 ? argv[3] : NULL, &f, &why) != 0)
+		return die(part, why.text);
 	err = load(argv[1], f);
 	while (err == 0 && fgets(line, sizeof(line), stdin)) {
 		if (!strncmp(line, "clk ", 4)) {

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-extern const uint8_t sim_db_hx1k[];
-extern const uint64_t sim_db_hx1k_size;
+extern const uint8_t sim_db_lp384[], sim_db_hx1k[], sim_db_hx8k[];
+extern const uint64_t sim_db_lp384_size, sim_db_hx1k_size, sim_db_hx8k_size;
 
 #define HEADER 60 /* bytes before the table of sections */
 
@@ -40,6 +40,34 @@ static void built_in_database_is_sound_and_names_its_nets(void **state)
 	assert_int_equal(db.count[DB_SOURCES], 319904);
 	assert_string_equal(chipdb_net_name(&db, 0, name, sizeof(name)),
 			    "net 0 (fabout of tile 0,1)");
+}
+
+/* The numbers are those that IceStorm's text says or contains. */
+static void databases_of_the_other_dies_are_sound(void **state)
+{
+	static const struct {
+		const char *die;
+		const uint8_t *bytes;
+		const uint64_t *size;
+		unsigned width, height, nets, muxes, sources;
+	} rows[] = {
+		{ "384", sim_db_lp384, &sim_db_lp384_size, 8, 10, 8294, 14872, 86864 },
+		{ "8k", sim_db_hx8k, &sim_db_hx8k_size, 34, 34, 135174, 272320, 1652480 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct reason why = { 0 };
+		struct chipdb db;
+
+		assert_int_equal(chipdb_open(&db, rows[i].bytes, *rows[i].size, &why), 0);
+		assert_string_equal(db.die, rows[i].die);
+		assert_int_equal(db.width, rows[i].width);
+		assert_int_equal(db.height, rows[i].height);
+		assert_int_equal(db.nets, rows[i].nets);
+		assert_int_equal(db.count[DB_MUXES], rows[i].muxes);
+		assert_int_equal(db.count[DB_SOURCES], rows[i].sources);
+	}
 }
 
 static void database_cut_at_any_length_is_refused(void **state)
@@ -140,6 +168,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(built_in_database_is_sound_and_names_its_nets),
+		cmocka_unit_test(databases_of_the_other_dies_are_sound),
 		cmocka_unit_test(database_cut_at_any_length_is_refused),
 		cmocka_unit_test(database_with_a_section_moved_outside_is_refused),
 		cmocka_unit_test(database_with_any_damage_is_refused_or_safe_to_follow),

@@ -86,6 +86,7 @@ static void unknown_parts_and_packages_are_refused_with_what_there_is(void **sta
 	(void)state;
 	assert_int_equal(fabric_new("iCE40-HX9K", NULL, &f, &why), -ENODEV);
 	assert_non_null(strstr(why.text, "iCE40-HX1K"));
+	assert_non_null(strstr(why.text, "iCE40-LP384"));
 	assert_int_equal(fabric_new("iCE40-HX1K", "ct256", &f, &why), -EINVAL);
 	assert_non_null(strstr(why.text, "ct256"));
 	assert_null(f);

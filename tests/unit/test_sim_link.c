@@ -617,8 +617,11 @@ static void what_is_not_simulated_is_refused_with_a_sentence(void **state)
 	(void)state;
 	assert_int_equal(check("", 0, nothing, text), 0);
 	assert_int_equal(check("ice40-hx1k", 0, nothing, text), 0);
+	assert_int_equal(check("iCE40-HX8K", 0, nothing, text), 0);
+	assert_int_equal(check("iCE40-LP384", 0, nothing, text), 0);
 	assert_int_equal(check("xc7a35t", 0, nothing, text), -EINVAL);
 	assert_non_null(strstr(text, "iCE40-HX1K"));
+	assert_non_null(strstr(text, "iCE40-HX8K"));
 	assert_int_equal(check("", 2, nothing, text), -EINVAL);
 	assert_int_equal(check("", 0, (struct card_value){ .key = "clock", .text = "manual" }, text),
 			 -EINVAL);

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The board "stream" around a simulated HX1K in a TQ144 package: it wires 65
- * pins to a byte stream into the design, one out of it, a window of 256
- * registers of 16 bits, a clock, a reset and an interrupt line.
+ * The board "stream" around a simulated fabric: it wires pins to a byte stream
+ * into the design, one out of it, a window of 256 registers of 16 bits, a clock,
+ * a reset (high for 4 cycles after wake-up and on reset) and an interrupt line:
  *
- *	clk 21, rst 22 (high for 4 cycles after wake-up and on reset)
- *	host -> design: rx_data 112..119, rx_valid 120, rx_ready 121 (out)
- *	design -> host: tx_data 134..139 141 142, tx_valid 143 (all out), tx_ready 144
+ *	clk, rst
+ *	host -> design: rx_data[8], rx_valid, rx_ready (out)
+ *	design -> host: tx_data[8], tx_valid (all out), tx_ready
  *	registers: reg_addr[8], reg_we, reg_re, reg_wdata[16], reg_rdata[16] and reg_ack (out)
- *	irq 68 (out)
+ *	irq (out)
+ *
+ * An HX1K in TQ144 has them all; an HX8K in CT256 and an LP384 in CM49 have the
+ * streams, clock and reset. The pins are in board.c and, for place and route, in
+ * the board-*.pcf of contrib/examples.
  *
  * A byte moves at a rising clock edge before which valid and ready are both
  * high. A register access holds address and re or we until an edge before
@@ -34,7 +38,8 @@
 
 struct board;
 
-/* A board around this fabric, which it does not own. -ENODEV: the fabric has not these pins. */
+/* A board around this fabric, which it does not own. -ENODEV: there is
+ * no such board for its part, or the fabric has not the pins. */
 int board_new(struct fabric *f, struct board **out, struct reason *why);
 void board_free(struct board *b); /* NULL is fine */
 

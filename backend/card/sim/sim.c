@@ -16,11 +16,16 @@
 
 #define DEFAULT_HZ 25000000
 
+#define STREAMS (CARD_ENDPOINT_BIT(CARD_TX) | CARD_ENDPOINT_BIT(CARD_RX))
+
 /* What is simulated. A row more needs its database and its board. */
 static const struct {
 	const char *part, *board;
+	unsigned endpoints; /* what its board is wired for */
 } parts[] = {
-	{ "iCE40-HX1K", "stream" },
+	{ "iCE40-HX1K", "stream", STREAMS | CARD_ENDPOINT_BIT(CARD_REGS) },
+	{ "iCE40-HX8K", "stream", STREAMS },
+	{ "iCE40-LP384", "stream", STREAMS },
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
@@ -117,8 +122,7 @@ static int sim_open(const struct card_config *config, const struct card_host *ho
 		.formats = "ice40",
 		.execution = "simulated",
 		.can = CARD_CAN_CLEAR | CARD_CAN_RESET | CARD_CAN_READBACK,
-		.endpoints = CARD_ENDPOINT_BIT(CARD_TX) | CARD_ENDPOINT_BIT(CARD_RX) |
-			     CARD_ENDPOINT_BIT(CARD_REGS),
+		.endpoints = parts[row].endpoints,
 		.image_max = PROCESS_IMAGE_MAX,
 		.restore = true,
 	};

@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fabric databases as read-only data; the paths come from rules.mk. */
-	.section .rodata
-	.balign 16
-	.globl sim_db_hx1k
-	.type sim_db_hx1k, %object
-sim_db_hx1k:
-	.incbin SIM_DB_HX1K
-sim_db_hx1k_end:
-	.size sim_db_hx1k, sim_db_hx1k_end - sim_db_hx1k
+/* The fabric databases, one a die, as read-only data; rules.mk says in which
+ * folder (-I) they were unpacked. Each begins on a page of its own, so that a
+ * process has only those pages in memory that its part needs. */
+	.macro database name, file
+	.balign 4096
+	.globl \name
+	.type \name, %object
+\name:
+	.incbin "\file"
+\name\()_end:
+	.size \name, \name\()_end - \name
 	.balign 8
-	.globl sim_db_hx1k_size
-	.type sim_db_hx1k_size, %object
-sim_db_hx1k_size:
-	.quad sim_db_hx1k_end - sim_db_hx1k
-	.size sim_db_hx1k_size, 8
+	.globl \name\()_size
+	.type \name\()_size, %object
+\name\()_size:
+	.quad \name\()_end - \name
+	.size \name\()_size, 8
+	.endm
+
+	.section .rodata
+	database sim_db_lp384, lp384.db
+	database sim_db_hx1k, hx1k.db
+	database sim_db_hx8k, hx8k.db
 	.section .note.GNU-stack,"",%progbits

@@ -13,8 +13,8 @@
 #include <string.h>
 #include <strings.h>
 
-extern const uint8_t sim_db_hx1k[];
-extern const uint64_t sim_db_hx1k_size;
+extern const uint8_t sim_db_lp384[], sim_db_hx1k[], sim_db_hx8k[];
+extern const uint64_t sim_db_lp384_size, sim_db_hx1k_size, sim_db_hx8k_size;
 
 /* Parts of which a database is linked in. LP and HX dies of one size take the
  * same images; the letters are speed and voltage, which have no model here. */
@@ -25,6 +25,8 @@ static const struct part {
 } parts[] = {
 	{ "iCE40-HX1K", "tq144", sim_db_hx1k, &sim_db_hx1k_size },
 	{ "iCE40-LP1K", "cm121", sim_db_hx1k, &sim_db_hx1k_size },
+	{ "iCE40-HX8K", "ct256", sim_db_hx8k, &sim_db_hx8k_size },
+	{ "iCE40-LP384", "cm49", sim_db_lp384, &sim_db_lp384_size },
 };
 
 struct pin {

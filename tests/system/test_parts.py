@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulated cards of other parts than the usual one, side by side in one tree."""
+import errno
+import os
+
+import pytest
+
+from images import EXAMPLES, HX8K, UPPER, sha256
+
+LP384 = EXAMPLES / "upper-lp384" / "upper-lp384.bin"
+CONFIG = ("cards:\n"
+          "  - {name: big, backend: sim, part: iCE40-HX8K, config_clock_hz: 0}\n"
+          "  - {name: small, backend: sim, part: iCE40-LP384}\n"
+          "  - {name: usual, backend: sim}\n")
+OWN = {"iCE40-HX8K": HX8K, "iCE40-LP384": LP384, "iCE40-HX1K": UPPER}
+
+
+@pytest.fixture
+def cards(fpga):
+    fabric = fpga(sim=None, config=CONFIG)
+    return {fabric.card(n).value("part"): fabric.card(n) for n in range(3)}
+
+
+def say(card, text):
+    (card.dir / "io" / "tx").write_bytes(text)
+    fd = os.open(card.dir / "io" / ".rx", os.O_RDONLY)
+    try:
+        got = b""
+        while len(got) < len(text):
+            got += os.read(fd, len(text) - len(got))
+        return got
+    finally:
+        os.close(fd)
+
+
+def test_each_part_runs_its_own_image_and_refuses_those_of_the_others(cards):
+    assert set(cards) == set(OWN)
+    for part, card in cards.items():
+        card.load(OWN[part])
+        assert card.value("loaded/part") == part
+        for other, image in OWN.items():
+            if other != part:
+                assert card.write(image.read_bytes()) == errno.EMEDIUMTYPE
+                assert part in card.error and other in card.error
+        assert card.sha == sha256(OWN[part])
+    for part, card in cards.items():
+        assert say(card, f"hello {part}".encode()) == f"HELLO {part.upper()}".encode()
+
+
+def test_board_without_registers_offers_none(cards):
+    for part, card in cards.items():
+        card.load(OWN[part])
+    assert sorted(n for n in os.listdir(cards["iCE40-HX8K"].dir / "io") if n != "pins") == ["rx", "tx"]
+    with pytest.raises(OSError) as refused:
+        open(cards["iCE40-LP384"].dir / "io" / "regs", "rb")
+    assert refused.value.errno in (errno.ENOENT, errno.ENODEV)
+
+
+def test_other_part_is_read_back_reset_and_cleared(cards):
+    card = cards["iCE40-HX8K"]
+    card.load(HX8K)
+    assert card.ctl("verify") == 0
+    assert card.ctl("reset") == 0
+    assert say(card, b"again") == b"AGAIN"
+    assert card.ctl("clear") == 0 and card.state == "unconfigured"
