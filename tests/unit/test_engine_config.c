@@ -264,6 +264,54 @@ static void verify_finds_the_bit_that_was_upset(void **state)
 	fabric_free(f);
 }
 
+/* Under ASan this is also a walk over the decoder of every die. */
+static void parts_of_every_die_run_their_image_and_survive_upsets_of_any_bit(void **state)
+{
+	static const struct {
+		const char *part, *image, *clk;
+	} rows[] = {
+		{ "iCE40-HX8K", "contrib/examples/upper-hx8k/upper-hx8k.bin", "J3" },
+		{ "iCE40-LP384", "contrib/examples/upper-lp384/upper-lp384.bin", "D2" },
+	};
+	uint32_t noise = 2463534242;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct fabric_resources r;
+		struct fabric *f = NULL;
+		static struct image image;
+		unsigned width;
+		size_t bytes;
+		int clk;
+
+		image_load(&image, rows[i].image);
+		assert_int_equal(fabric_new(rows[i].part, NULL, &f, NULL), 0);
+		assert_int_equal(load(f, image.bytes, image.size, NULL), 0);
+		assert_int_equal(fabric_verify(f, image.bytes, image.size, NULL), 0);
+		assert_int_equal(fabric_check(f, upper.bytes, upper.size, NULL), -EMEDIUMTYPE);
+		fabric_resources(f, &r);
+		assert_int_equal(r.dffs, 9);
+		assert_int_equal(r.pins_out, 10);
+		clk = fabric_pin(f, rows[i].clk);
+		assert_int_equal(fabric_pin_dir(f, clk), FABRIC_PIN_IN);
+		assert_non_null(fabric_cram(f, 0, &bytes, &width));
+		for (unsigned k = 0; k < 100; k++) {
+			unsigned column, row, bank;
+
+			noise ^= noise << 13;
+			noise ^= noise >> 17;
+			noise ^= noise << 5;
+			bank = noise & 3;
+			column = (noise >> 2) % width;
+			row = (noise >> 12) % (unsigned)(8 * bytes / width);
+			assert_int_equal(fabric_upset(f, bank, row, column, NULL), 0);
+			fabric_cycles(f, clk, 4);
+		}
+		assert_int_equal(fabric_verify(f, image.bytes, image.size, NULL), -EBADMSG);
+		fabric_free(f);
+	}
+}
+
 static void upset_and_its_reversal_keep_the_registers(void **state)
 {
 	struct fabric *f = fabric_make();
@@ -365,6 +413,7 @@ int main(void)
 		cmocka_unit_test(bytes_after_done_are_ignored),
 		cmocka_unit_test(comment_lines_are_kept_without_the_preamble),
 		cmocka_unit_test(verify_finds_the_bit_that_was_upset),
+		cmocka_unit_test(parts_of_every_die_run_their_image_and_survive_upsets_of_any_bit),
 		cmocka_unit_test(upset_and_its_reversal_keep_the_registers),
 		cmocka_unit_test(images_with_damage_and_a_right_crc_neither_crash_nor_hang),
 		cmocka_unit_test(upsets_by_the_thousand_end_in_bounded_time),
