@@ -150,6 +150,7 @@ help:
 	@echo "make demo        mount a simulated card, program it, talk to it (as root: on /fpga if that is free)"
 	@echo "make check       every test, also with the sanitizers (as root)"
 	@echo "make unit        the unit tests alone"
+	@echo "make bench       what fabricfs costs beside what the same costs without it (as root)"
 	@echo "make asan        unit and system tests with AddressSanitizer and UBSan"
 	@echo "make deps        install what building and the demo need; deps-check: also what the tests need"
 	@echo "make install     into prefix=$(prefix), below DESTDIR; uninstall takes it away"

@@ -25,8 +25,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 UNIT_LIMIT_S = 300
 SYSTEM_LIMIT_S = 1500
-# Slow, and about the engine and the documents, not about memory: once is enough.
-ONCE = ["test_designs.py", "test_docs.py"]
+# Slow, and about the engine, the documents and the bench, not about memory: once is enough.
+ONCE = ["test_bench.py", "test_designs.py", "test_docs.py"]
 
 
 class Count:

@@ -18,6 +18,7 @@ unit: $(UNIT_BINS)
 	@for t in $^; do echo "== $$t"; "$$t" || exit 1; done
 
 -include tests/designs/rules.mk
+-include tests/bench/rules.mk
 
 # A backend of its own in place of the table's.
 $(BUILD)/tests/unit/test_card: LDFLAGS_ALL += -Wl,--wrap=card_backend_find
@@ -32,7 +33,7 @@ JOBS  = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 check:
 	@$(DEPS) --missing build check >/dev/null || $(MAKE) --no-print-directory deps-check
 	@rm -f $(SUM)
-	@$(MAKE) --no-print-directory $(JOBS) all unit-programs fabric_drive man
+	@$(MAKE) --no-print-directory $(JOBS) all unit-programs fabric_drive bench-programs man
 	@bad=0; tests/check.py --add $(SUM) source unit system examples || bad=1; \
 	$(MAKE) --no-print-directory ADD="--add $(SUM)" asan || bad=1; exit $$bad
 asan:

@@ -1,0 +1,509 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What fabricfs costs, beside what the same costs without it (README.md here).
+
+usage: bench.py [--smoke] [--only WORD] [--out FILE]
+
+Each row is a median of interleaved pairs on this machine, now. Prints the table
+and writes build/bench.json. The exit status is 1 only when a row is at 1.5 times
+its budget or above, or what was loaded is not what was copied; a row that
+cannot be measured here is named with the reason. --smoke: the least counts that
+take each path once; its numbers mean nothing and fail nothing.
+"""
+import argparse
+import json
+import os
+import platform
+import random
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests" / "system"), str(ROOT / "tests" / "designs")]
+from harness import Fabric, mounted, until  # noqa: E402
+from images import UPPER, WAKE_UP, crc16, crc_reset_at, empty_hx1k, sha256  # noqa: E402
+
+BUILD = Path(os.environ.get("FABRICFS_BUILD", ROOT / "build"))
+OPS = BUILD / "tests" / "bench" / "ops"
+DRIVE = BUILD / "tests" / "fabric_drive"
+DESIGNS = ROOT / "tests" / "designs"
+TOLERANCE = 1.5
+SYSFS = [p for p in ("/sys/kernel/uevent_seqnum", "/sys/kernel/fscaps", "/sys/power/state") if os.path.exists(p)]
+
+
+class Impossible(Exception):
+    """Not here; the text says why."""
+
+
+def ops(*words, limit=300):
+    done = subprocess.run([str(OPS), *map(str, words)], capture_output=True, text=True, timeout=limit, check=False)
+    if done.returncode:
+        raise AssertionError(done.stderr.strip())
+    return [list(map(int, line.split())) for line in done.stdout.splitlines()]
+
+
+def tool(*words, **kw):
+    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=600, check=False, **kw)
+    if done.returncode:
+        raise AssertionError(f"{words[0]}: {done.stdout}{done.stderr}")
+    return done
+
+
+def need(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            raise Impossible(f"{program} is not installed")
+
+
+def large_image(size):
+    """An HX1K image of about that size: block RAM is written over and over, all of it under the CRC."""
+    rng = random.Random(1)
+    image = empty_hx1k()
+    start = crc_reset_at(image) + 2
+    body = bytearray(image[start:image.rindex(WAKE_UP) - 2])  # ends in the CRC command, without its value
+    row = bytes([0x11, 3, 0x82, 0, 0, 0x01, 0x03]) + rng.randbytes(64 * 128 // 8) + b"\0\0"
+    head = bytes(body)
+    assert head.endswith(b"\x22")
+    body = bytearray(head[:-1])
+    body += row * max(0, (size - len(body)) // len(row)) + b"\x22"
+    return image[:start] + bytes(body) + crc_fast(body).to_bytes(2, "big") + WAKE_UP + b"\0"
+
+
+def crc_fast(data):
+    """CRC-16/CCITT-FALSE of much; binascii has the same polynomial."""
+    import binascii
+    crc = binascii.crc_hqx(bytes(data), 0xFFFF)
+    assert binascii.crc_hqx(bytes(data[:64]), 0xFFFF) == crc16(bytes(data[:64]))
+    return crc
+
+
+def tasks(pid):
+    return [int(t) for t in os.listdir(f"/proc/{pid}/task")]
+
+
+def cpu_ns(pids):
+    """CPU time of all threads that live."""
+    total = 0
+    for pid in pids:
+        for task in tasks(pid):
+            with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f:
+                total += int(f.read().split()[0])
+    return total
+
+
+def rss_kib(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text()).group(1))
+
+
+class Bench:
+    def __init__(self, smoke, folder):
+        self.smoke, self.folder, self.rows, self.made = smoke, folder, [], 0
+        self.shm = Path(tempfile.mkdtemp(prefix="fabricfs-bench-", dir="/dev/shm"))
+
+    def n(self, count, smoke=1):
+        return smoke if self.smoke else count
+
+    def fabric(self, **kw):
+        self.made += 1
+        place = self.folder / str(self.made)
+        place.mkdir()
+        return Running(Fabric(place, **kw))
+
+    # --- rows --------------------------------------------------------------
+
+    def row(self, name, ours, against, budget, pairs, unit="ns", against_name=""):
+        """Medians; a ratio where there is something to compare with, else the budget is in the unit."""
+        ours = statistics.median(ours) if isinstance(ours, list) else ours
+        against = statistics.median(against) if isinstance(against, list) else against
+        ratio = ours / against if against else None
+        used = (ratio if against else ours) / budget
+        self.add(dict(name=name, ours=round(ours, 3), unit=unit, against=None if against is None else round(against, 3),
+                      against_name=against_name, ratio=None if ratio is None else round(ratio, 3), budget=budget,
+                      of_budget=round(used, 3), how_often=pairs))
+
+    def add(self, row):
+        row["smoke"] = self.smoke
+        self.rows.append(row)
+        print(show(row), flush=True)
+
+    def cannot(self, name, why):
+        self.add(dict(name=name, skipped=str(why)))
+
+    def pair_row(self, name, result, budget, count, against_name, how="ns"):
+        # the median of the ratios of pairs: a disturbance that lasts hits both of a pair
+        ratios = [a / b for a, b in result]
+        middle = statistics.median(ratios)
+        self.add(dict(name=name, ours=statistics.median(a for a, _ in result),
+                      against=statistics.median(b for _, b in result), unit=how, against_name=against_name,
+                      ratio=round(middle, 3), budget=budget, of_budget=round(middle / budget, 3),
+                      how_often=count))
+
+
+class Running:
+    def __init__(self, fabric):
+        self.fabric = fabric
+
+    def __enter__(self):
+        return self.fabric.start()
+
+    def __exit__(self, *what):
+        try:
+            self.fabric.stop()
+        finally:
+            self.fabric.kill_all()
+            if not mounted(self.fabric.mount):
+                shutil.rmtree(self.fabric.folder, ignore_errors=True)
+
+
+def loaded(card, digest):
+    assert card.sha == digest, f"{card.name}: {card.sha or 'nothing'} is loaded and not {digest}: {card.error}"
+
+
+# --- files ---------------------------------------------------------------------------
+
+def values(b):
+    """open+read+close, cat, stat."""
+    if not SYSFS:
+        raise Impossible("no plain file in /sys")
+    sys_dir, sys_name = os.path.split(SYSFS[0])
+    with b.fabric() as fabric:
+        card = fabric.card()
+        card.load(UPPER)
+        core = min(os.sched_getaffinity(0))
+        workers = fabric.processes("fabricfs-worker")
+        free = os.sched_getaffinity(0)
+        for pid in workers:
+            for task in tasks(pid):
+                os.sched_setaffinity(task, {core})
+        rounds, count = b.n(31, 2), b.n(1000, 20)
+        for name, budget in (("name", 2.5), ("state", 4.0)):
+            got = ops("orc", card.dir, name, sys_dir, sys_name, rounds, count, core)
+            b.pair_row(f"open+read+close of {name}", got, budget, rounds * count, "sysfs")
+        for pid in workers:
+            for task in tasks(pid):
+                os.sched_setaffinity(task, free)
+        rounds = b.n(201, 2)
+        for name in ("name", "state"):
+            b.pair_row(f"cat of {name}", cats(card.dir / name, rounds), 1.15, rounds, "cat of sysfs")
+        # Same depth, same names.
+        plain = b.shm / "dev0"
+        (plain / "loaded").mkdir(parents=True)
+        names = ("name", "state", "history", "loaded/sha256", "ctl", "lease")
+        rounds, worst = b.n(31, 2), None
+        for name in names:
+            (plain / name).write_text("x\n")
+            got = ops("stat", card.dir, name, plain, name, rounds, b.n(5000, 20), core)
+            middle = statistics.median(x / y for x, y in got)
+            if worst is None or middle > worst[0]:
+                worst = (middle, name, got)
+        b.pair_row(f"stat (worst of {len(names)}: {worst[1]})", worst[2], 1.2, rounds * b.n(5000, 20), "tmpfs")
+        loaded(card, sha256(UPPER))
+
+
+def cats(path, rounds):
+    out = []
+    for _ in range(rounds):
+        done = subprocess.run([str(OPS), "run", "cat", str(path), "--", "cat", SYSFS[0]], capture_output=True,
+                              text=True, check=True)
+        out.append(list(map(int, done.stdout.splitlines()[-1].split())))
+    return out
+
+
+# --- copying ---------------------------------------------------------------------------
+
+def copies(b):
+    """cp of large images: to a card of the command backend that runs /bin/true."""
+    card_line = "  - {name: %s, backend: command, part: iCE40-HX1K, program: [/bin/true], verify: none}\n"
+    config = "cards:\n" + card_line % "a" + card_line % "b"
+    sizes = (("4 MB", 4_000_000, 1.8, 31), ("100 MB", 100_000_000, 2.2, 9))
+    if b.smoke:
+        sizes = (("100 kB", 100_000, 1.8, 1),)
+    if shutil.disk_usage(b.folder).free < 2_000_000_000 or shutil.disk_usage(b.shm).free < 400_000_000:
+        raise Impossible("2 GB on the disk and 400 MB in /dev/shm are wanted")
+    with b.fabric(sim=None, config=config) as fabric:
+        card, other = fabric.card(0), fabric.card(1)
+        for name, size, budget, count in sizes:
+            data = large_image(size)
+            source, digest, got = b.shm / "source", sha256(data), []
+            source.write_bytes(data)
+            for _ in range(b.n(count)):
+                (b.shm / "copy").unlink(missing_ok=True)
+                got += ops("run", "cp", source, card.image, "--", "cp", source, b.shm / "copy")
+                loaded(card, digest)
+            b.pair_row(f"cp of {name} to a card (command backend, /bin/true)", got, budget, len(got), "cp to tmpfs")
+        (b.shm / "copy").unlink(missing_ok=True)
+        empty, got, spent = b.shm / "empty", [], []
+        empty.write_bytes(b"")
+        for _ in range(b.n(31)):
+            took = ops("run", "cp", card.image, other.image, "--", "cp", empty, other.image)[0]
+            programming = int(other.value("loaded/duration_ms")) * 1_000_000
+            loaded(other, digest)
+            spent.append(programming)
+            # duration_ms is whole milliseconds: what it rounds off stays with the copy
+            got.append([max(1, took[0] - programming), took[1]])
+        b.pair_row(f"cp of {sizes[-1][0]} from card to card, less programming", got, 1.5, len(got), "cp of an empty file")
+
+
+def programming(b):
+    config = "cards:\n  - {name: a, backend: sim, config_clock_hz: 0}\n"
+    with b.fabric(sim=None, config=config) as fabric:
+        card = fabric.card()
+        images = [UPPER, ROOT / "contrib/examples/regs/regs.bin"]
+        took = []
+        for i in range(b.n(61, 2)):
+            took.append(ops("last", card.image, images[i % 2])[0][0] / 1e6)
+            loaded(card, sha256(images[i % 2]))
+        b.row("HX1K image, last byte to running, config_clock_hz 0", took, None, 5, len(took), "ms")
+
+
+# --- the fabric ----------------------------------------------------------------------------
+
+DRIVER = """
+#include "Vtop.h"
+#include "verilated.h"
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+double sc_time_stamp() { return 0; }
+int main(int, char **argv)
+{
+	Vtop top;
+	unsigned long long n = strtoull(argv[1], nullptr, 10), noise = 88172645463325252ull, sum = 0;
+	auto begin = std::chrono::steady_clock::now();
+	for (unsigned long long i = 0; i < n; i++) {
+		noise ^= noise << 13;
+		noise ^= noise >> 7;
+		noise ^= noise << 17;
+		top.in = noise & 0xffff;
+		top.clk = 1;
+		top.eval();
+		top.clk = 0;
+		top.eval();
+		sum += top.out;
+	}
+	std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+	printf("%f %llu\\n", n / took.count() / 1e6, sum);
+}
+"""
+
+
+def pins(pcf):
+    return dict(re.findall(r"^set_io (\S+) (\S+)", Path(pcf).read_text(), re.M))
+
+
+def drive(image, pcf, inputs, cycles):
+    """Mcycle/s of the engine alone."""
+    where = pins(pcf)
+    text = f"clk {where['clk']}\nin {' '.join(where[i] for i in inputs)}\nbench {cycles}\n"
+    return float(re.search(r"([\d.]+) Mcycle/s", tool(DRIVE, image, input=text).stderr).group(1))
+
+
+def classifier(b):
+    need("yosys", "nextpnr-ice40", "icepack", "verilator", "g++", "make")
+    if b.smoke:
+        raise Impossible("not in a smoke run: verilator compiles for minutes")
+    place, pcf = b.folder / "classifier", DESIGNS / "designs.pcf"
+    place.mkdir()
+    tool("yosys", "-q", "-p", f"read_verilog {DESIGNS / 'perceptron.v'}; synth_ice40 -flatten -top top -json p.json; "
+         "write_verilog -noattr net.v", cwd=place)
+    tool("nextpnr-ice40", "-q", "--force", "--hx1k", "--package", "tq144", "--pcf", pcf, "--seed", "1", "--json",
+         "p.json", "--asc", "p.asc", cwd=place)
+    tool("icepack", "p.asc", "p.bin", cwd=place)
+    (place / "main.cpp").write_text(DRIVER)
+    tool("verilator", "--cc", "--exe", "--build", "-O3", "-Wno-fatal", "-Wno-lint", "-DNO_ICE40_DEFAULT_ASSIGNMENTS",
+         "--top-module", "top", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-CFLAGS", "-O2",
+         "net.v", "/usr/share/yosys/ice40/cells_sim.v", "main.cpp", cwd=place)
+    program, cycles, got = place / "obj_dir" / "Vtop", 500_000, []
+    inputs = [f"in[{i}]" for i in range(16)]
+    for _ in range(b.n(15)):
+        ours = drive(place / "p.bin", pcf, inputs, cycles)
+        theirs = float(tool(program, cycles).stdout.split()[0])
+        got.append([1e3 / ours, 1e3 / theirs])
+    b.pair_row("HX1K classifier, ns a cycle", got, 1.0, len(got), "verilator, flattened netlist")
+
+
+def stream(b):
+    """Bytes tx to rx; the design takes a byte a cycle, as the cycles that the card counted say."""
+    pcf = ROOT / "contrib/examples/board-tq144.pcf"
+    inputs = [name for name in pins(pcf) if name.startswith("rx_data")] + ["rx_valid", "tx_ready"]
+    amount, got = b.n(4_000_000, 20_000), []
+    config = "telemetry: {max-age: 1ms}\ncards:\n  - {name: a, backend: sim, config_clock_hz: 0}\n"
+    with b.fabric(sim=None, config=config) as fabric:
+        card = fabric.card()
+        card.load(UPPER)
+
+        def cycles():
+            return float(card.value("telemetry/cycles"))
+        for _ in range(b.n(15)):
+            before = cycles()
+            took = ops("bytes", card.dir / "io/tx", card.dir / "io/.rx", amount)[0][0]
+            used = cycles() - before
+            rate = drive(UPPER, pcf, [i for i in inputs if i in pins(pcf)], b.n(1_000_000, 20_000))
+            got.append([took, used * 1e3 / rate])
+        loaded(card, sha256(UPPER))
+        per_byte = used / amount
+    b.pair_row(f"{amount} bytes tx to rx ({per_byte:.2f} cycles a byte)", got, 1.5, len(got), "its cycles at the measured rate")
+
+
+# --- the daemon --------------------------------------------------------------------------------
+
+def memory(b):
+    for cards, budget in ((1, 12), (1000, 64)):
+        if cards > 1 and b.smoke:
+            continue
+        with b.fabric(sim=cards) as fabric:
+            count = len(fabric.status()["cards"])
+            assert count == cards
+            pids = fabric.processes("fabricfs") + fabric.processes("fabricfs-worker")
+            b.row(f"memory, idle with {cards} card{'s' if cards > 1 else ''}, RSS of worker and holder",
+                  sum(map(rss_kib, pids)) / 1024, None, budget, 1, "MiB")
+
+
+def many(b):
+    """All cards at once, against the CPU time of one, times the cards, over the cores."""
+    cards, cores = b.n(64, 4), len(os.sched_getaffinity(0))
+    config = "cards:\n" + "".join(f"  - {{name: c{i}, backend: sim, config_clock_hz: 0}}\n" for i in range(cards))
+    with b.fabric(sim=None, config=config) as fabric:
+        every = [fabric.card(i) for i in range(cards)]
+        images = [UPPER, ROOT / "contrib/examples/regs/regs.bin"]
+        for card in every:
+            card.load(images[1])
+        pids = fabric.processes()
+        got = []
+        for turn in range(b.n(9)):
+            image = images[turn % 2]
+            other = images[1 - turn % 2]
+            # one after the other, in a single shell as below
+            before, start = cpu_ns(pids), os.times()
+            tool("sh", "-c", "".join(f"cp {other} {c.image} || exit 1\n" for c in every))
+            after, stop = cpu_ns(pids), os.times()
+            cpu = after - before + (stop.children_user - start.children_user +
+                                    stop.children_system - start.children_system) * 1e9
+            for card in every:
+                loaded(card, sha256(other))
+            script = "".join(f"cp {image} {c.image} &\n" for c in every) + "wait\n"
+            begin = time.monotonic_ns()
+            tool("sh", "-c", script)
+            took = time.monotonic_ns() - begin
+            for card in every:
+                loaded(card, sha256(image))
+            got.append([took, cpu / cores])
+        b.pair_row(f"{cards} cards programmed at once", got, 1.2, len(got), f"CPU time of one x {cards} / {cores} cores")
+
+
+def restart(b):
+    gaps, errors, reads = [], 0, 0
+    with b.fabric() as fabric:
+        fabric.expect_errors = True  # the log tells of killed workers
+        card = fabric.card()
+        card.load(UPPER)
+        for _ in range(b.n(31)):
+            with subprocess.Popen([str(OPS), "gap", str(card.dir / "state"), "500"], stdout=subprocess.PIPE,
+                                  text=True) as load:
+                assert load.stdout.readline() == "ready\n"
+                old = fabric.processes("fabricfs-worker")
+                time.sleep(0.1)  # a moment within the load, not the wait for something
+                fabric.kill("fabricfs-worker", signal.SIGKILL)
+                longest, bad, times = map(int, load.communicate(timeout=60)[0].split())
+            until(lambda: fabric.processes("fabricfs-worker") not in ([], old), "another worker serves")
+            gaps.append(longest / 1e6)
+            errors += bad
+            reads += times
+            loaded(card, sha256(UPPER))
+        assert errors == 0, f"{errors} of {reads} reads failed while workers were replaced"
+    b.row(f"worker killed under load, longest read ({reads} reads, {errors} errors)", gaps, None, 50, len(gaps), "ms")
+
+
+def inspecting(b):
+    size = b.n(100_000_000, 100_000)
+    path, got = b.shm / "image", []
+    path.write_bytes(large_image(size))
+    binary = BUILD / "fabricfs"
+    for _ in range(b.n(15)):
+        got += [ops("run", "sh", "-c", f"exec {binary} inspect {path} >/dev/null", "--",
+                    "sh", "-c", f"exec sha256sum {path} >/dev/null")[0]]
+    digest = json.loads(tool(binary, "inspect", "--json", path).stdout)["sha256"]
+    assert digest == sha256(path)
+    b.pair_row(f"inspect of {size // 1000} kB", got, 1.2, len(got), "sha256sum")
+
+
+PARTS = {"values": values, "copies": copies, "programming": programming, "classifier": classifier,
+         "stream": stream, "memory": memory, "many": many, "restart": restart, "inspect": inspecting}
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+def scaled(value, unit):
+    if unit != "ns":
+        return f"{value:.2f} {unit}"
+    for step, word in ((1e9, "s"), (1e6, "ms"), (1e3, "us")):
+        if value >= step:
+            return f"{value / step:.2f} {word}"
+    return f"{value:.0f} ns"
+
+
+def show(row):
+    if "skipped" in row:
+        return f"{row['name']:<66} not measured: {row['skipped']}"
+    ours = scaled(row["ours"], row["unit"])
+    if row["ratio"] is None:
+        middle, budget = f"{'-':>10} {'-':>7}", f"{row['budget']} {row['unit']}"
+    else:
+        middle, budget = f"{scaled(row['against'], row['unit']):>10} {row['ratio']:>6.2f}x", f"{row['budget']}x"
+    word = "" if row["of_budget"] <= 1 or row["smoke"] else "  missed" if row["of_budget"] < TOLERANCE else "  MISSED BY FAR"
+    return f"{row['name']:<66} {ours:>10} {middle} {budget:>8} {row['how_often']:>7}{word}"
+
+
+def machine():
+    model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
+    memory_kib = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text()).group(1))
+    return {"cpu": model.group(1) if model else platform.machine(), "cores": len(os.sched_getaffinity(0)),
+            "memory_mib": memory_kib // 1024, "kernel": platform.release(), "load": os.getloadavg()[0],
+            "libc": " ".join(platform.libc_ver())}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--only", choices=PARTS, action="append")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench.json")
+    args = parser.parse_args()
+    if os.geteuid():
+        sys.exit("bench.py mounts for everyone and pins the worker: run it as root")
+    about = machine()
+    print(f"{about['cores']} cores of {about['cpu']}, {about['memory_mib']} MiB, Linux {about['kernel']}, "
+          f"load {about['load']:.1f} at the start")
+    print(f"{'':<66} {'ours':>10} {'against':>10} {'ratio':>7} {'budget':>8} {'times':>7}")
+    folder = Path(tempfile.mkdtemp(prefix="fabricfs-bench-"))
+    bench, wrong = Bench(args.smoke, folder), []
+    try:
+        for name in args.only or PARTS:
+            try:
+                PARTS[name](bench)
+            except Impossible as why:
+                bench.cannot(name, why)
+            except AssertionError as what:
+                wrong.append(f"{name}: {what}")
+    finally:
+        shutil.rmtree(bench.shm, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps({"machine": about, "smoke": args.smoke, "rows": bench.rows}, indent=1) + "\n")
+    print(f"written to {args.out}")
+    if not args.smoke:
+        wrong += [f"{r['name']}: {r['of_budget']} times its budget" for r in bench.rows
+                  if r.get("of_budget", 0) >= TOLERANCE]
+    for line in wrong:
+        print(f"WRONG {line}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
