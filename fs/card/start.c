@@ -210,6 +210,8 @@ void card_lost(struct card *card, const struct reason *why)
 		if (i < 0 && card->slots_len)
 			continue;
 		slot_io_stale(slot);
+		/* Shown before it is told: who reads the record must not find the old state. */
+		slot_show_loaded(slot, STATE_UNCONFIGURED, NULL, &(struct loaded){ 0 });
 
 		struct record r = { .event = "alert", .err = EIO, .reason = *why->text ? why->text
 				    : "power cut: what was loaded is gone", .duration_ms = -1 };

@@ -14,8 +14,8 @@
 #include <fabricfs/clock.h>
 #include <fabricfs/log.h>
 
-/* How long an open waits for a RELEASE that is on its way. */
-#define RELEASE_WAIT_NS 100000000
+/* How long an open waits for a RELEASE that is on its way; on a busy machine it is late. */
+#define RELEASE_WAIT_NS 500000000
 
 void upload_bits_change(struct upload *u, uint32_t set, uint32_t clear)
 {
