@@ -98,17 +98,19 @@ demo:
 	@$(MAKE) --no-print-directory $(JOBS) all
 	@contrib/demo.sh
 
-# --- the man page -------------------------------------------------------------------
+# --- the man pages ------------------------------------------------------------------
 
-MAN8 := build/fabricfs.8
+MAN_PODS := fs/daemon/fabricfs.8.pod fs/daemon/fabricfs.yaml.5.pod fs/tree/fabricfs-tree.7.pod
+MANS     := $(patsubst %.pod,build/%,$(notdir $(MAN_PODS)))
+vpath %.pod $(sort $(dir $(MAN_PODS)))
 
 .PHONY: man
-man: $(MAN8)
-$(MAN8): fs/daemon/fabricfs.8.pod Makefile
+man: $(MANS)
+$(MANS): build/%: %.pod Makefile
 	$(call say,MAN,$@)
 	@command -v pod2man >/dev/null || { echo "pod2man is missing: it comes with perl (sudo make deps)" >&2; exit 1; }
 	$(Q)mkdir -p $(@D)
-	$(Q)pod2man -u -s 8 -n fabricfs -c "" -r "fabricfs $(VERSION)" $< $@
+	$(Q)pod2man -u -s $(subst .,,$(suffix $@)) -n $(basename $(@F)) -c "" -r "fabricfs $(VERSION)" $< $@
 
 # --- installing -----------------------------------------------------------------------
 
@@ -117,7 +119,9 @@ $(MAN8): fs/daemon/fabricfs.8.pod Makefile
 .PHONY: install uninstall
 install: all man
 	install -D -m 0755 $(BUILD)/fabricfs $(DESTDIR)$(bindir)/fabricfs
-	install -D -m 0644 $(MAN8) $(DESTDIR)$(mandir)/man8/fabricfs.8
+	install -D -m 0644 build/fabricfs.8 $(DESTDIR)$(mandir)/man8/fabricfs.8
+	install -D -m 0644 build/fabricfs.yaml.5 $(DESTDIR)$(mandir)/man5/fabricfs.yaml.5
+	install -D -m 0644 build/fabricfs-tree.7 $(DESTDIR)$(mandir)/man7/fabricfs-tree.7
 	install -D -m 0644 contrib/completion/fabricfs.bash $(DESTDIR)$(prefix)/share/bash-completion/completions/fabricfs
 	install -D -m 0644 contrib/fabricfs.yaml.example $(DESTDIR)$(prefix)/share/doc/fabricfs/fabricfs.yaml.example
 	install -D -m 0644 contrib/examples/icestick.yaml $(DESTDIR)$(prefix)/share/doc/fabricfs/icestick.yaml
@@ -128,6 +132,7 @@ install: all man
 # The configuration and the state are the administrator's: they stay.
 uninstall:
 	rm -f $(DESTDIR)$(bindir)/fabricfs $(DESTDIR)$(mandir)/man8/fabricfs.8
+	rm -f $(DESTDIR)$(mandir)/man5/fabricfs.yaml.5 $(DESTDIR)$(mandir)/man7/fabricfs-tree.7
 	rm -f $(DESTDIR)$(prefix)/share/bash-completion/completions/fabricfs
 	rm -rf $(DESTDIR)$(prefix)/share/doc/fabricfs
 	rm -f $(DESTDIR)$(prefix)/lib/systemd/system/fabricfs.service
@@ -154,7 +159,7 @@ help:
 	@echo "make asan        unit and system tests with AddressSanitizer and UBSan"
 	@echo "make deps        install what building and the demo need; deps-check: also what the tests need"
 	@echo "make install     into prefix=$(prefix), below DESTDIR; uninstall takes it away"
-	@echo "make man         $(MAN8)"
+	@echo "make man         $(MANS)"
 	@echo "make format      clang-format over the sources"
 	@echo "make clean       remove build/"
 	@echo "V=1 shows the commands; CC CFLAGS LDFLAGS are respected"

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from harness import BIN, run, shell
+from harness import BIN, need, run, shell
 from images import ROOT
 
 
@@ -33,6 +33,35 @@ def test_the_consoles_of_readme_say_what_really_happens(fpga):
         assert (done.returncode == 0) == (not expected.startswith("cp: ")), command
 
 
+def verbatim(pod):
+    """Paragraphs of a pod page that stand as they are, without their indent."""
+    blocks = re.findall(r"(?:^ {4}.*\n)+", (ROOT / pod).read_text(), re.M)
+    return [re.sub(r"^ {4}", "", block, flags=re.M) for block in blocks]
+
+
+def test_the_examples_of_the_page_of_the_tree_say_what_really_happens(fpga):
+    need("getfattr")
+    fabric = fpga(sim=1)
+    steps = consoles("".join(f"```console\n{block}```\n" for block in verbatim("fs/tree/fabricfs-tree.7.pod")))
+    assert len(steps) > 12
+    for command, expected in steps:
+        done = shell(command.replace("/fpga", str(fabric.mount)), cwd=ROOT, env=dict(os.environ, LC_ALL="C"))
+        told = (done.stdout + done.stderr).replace(str(fabric.mount), "/fpga").rstrip("\n")
+        assert told == expected.rstrip("\n"), command
+
+
+def test_every_file_of_a_card_is_in_the_page_of_the_tree(fpga):
+    fabric = fpga(sim=1)
+    page = (ROOT / "fs/tree/fabricfs-tree.7.pod").read_text()
+    told = set(re.findall(r"F<([^>]*)>", page))
+    told |= {word for many in told for word in many.split()}
+    coming = {"lease", "fits", "nodes", "slots", "remote"}  # README, "What is not there yet"
+    for folder in (fabric.mount, fabric.card().dir, fabric.card().dir / "loaded"):
+        for entry in os.scandir(folder):
+            name = entry.name + ("/" if entry.is_dir() and folder != fabric.card().dir / "loaded" else "")
+            assert name in told or entry.name in coming, f"{folder}/{name}"
+
+
 def yaml_blocks(text):
     return re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S)
 
@@ -54,7 +83,9 @@ def test_the_configurations_of_readme_and_man_page_are_taken(tmp_path):
     example = "".join(line[4:] + "\n" for line in section.splitlines() if line.startswith("    "))
     blocks = yaml_blocks((ROOT / "README.md").read_text()) + [example]
     assert len(blocks) >= 2 and all("cards:" in b for b in blocks)
-    for text in blocks:
+    page = verbatim("fs/daemon/fabricfs.yaml.5.pod")
+    assert len(page) >= 5
+    for text in blocks + page:
         (tmp_path / "f.yaml").write_text(text)
         done = check_config(tmp_path / "f.yaml")
         assert done.returncode == 0, done.stderr
@@ -70,6 +101,7 @@ def test_install_and_uninstall_leave_nothing_behind(tmp_path):
             assert not files
             break
         assert "usr/bin/fabricfs" in files and "usr/share/man/man8/fabricfs.8" in files
+        assert "usr/share/man/man5/fabricfs.yaml.5" in files and "usr/share/man/man7/fabricfs-tree.7" in files
         done = run([str(root / "usr/bin/fabricfs"), "--version"])
         assert done.stdout.startswith("fabricfs ")
         unit = (root / "usr/lib/systemd/system/fabricfs.service").read_text()
