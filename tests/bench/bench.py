@@ -28,7 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "system"), str(ROOT / "tests" / "designs")]
 from harness import Fabric, mounted, until  # noqa: E402
-from images import UPPER, WAKE_UP, crc16, crc_reset_at, empty_hx1k, sha256  # noqa: E402
+from images import HX8K, REGS, UPPER, WAKE_UP, crc16, crc_reset_at, empty_hx1k, sha256  # noqa: E402
 
 BUILD = Path(os.environ.get("FABRICFS_BUILD", ROOT / "build"))
 OPS = BUILD / "tests" / "bench" / "ops"
@@ -261,15 +261,17 @@ def copies(b):
 
 
 def programming(b):
-    config = "cards:\n  - {name: a, backend: sim, config_clock_hz: 0}\n"
+    """From the last byte to running, without a limit of the link's clock."""
+    config = ("cards:\n  - {name: a, backend: sim, part: iCE40-HX1K, config_clock_hz: 0}\n"
+              "  - {name: b, backend: sim, part: iCE40-HX8K, config_clock_hz: 0}\n")
     with b.fabric(sim=None, config=config) as fabric:
-        card = fabric.card()
-        images = [UPPER, ROOT / "contrib/examples/regs/regs.bin"]
-        took = []
-        for i in range(b.n(61, 2)):
-            took.append(ops("last", card.image, images[i % 2])[0][0] / 1e6)
-            loaded(card, sha256(images[i % 2]))
-        b.row("HX1K image, last byte to running, config_clock_hz 0", took, None, 5, len(took), "ms")
+        for number, part, budget, images in ((0, "HX1K", 5, (UPPER, REGS)), (1, "HX8K", 20, (HX8K,))):
+            card, took = fabric.card(number), []
+            for i in range(b.n(61, 2)):
+                image = images[i % len(images)]
+                took.append(ops("last", card.image, image)[0][0] / 1e6)
+                loaded(card, sha256(image))
+            b.row(f"{part} image, last byte to running, config_clock_hz 0", took, None, budget, len(took), "ms")
 
 
 # --- the fabric ----------------------------------------------------------------------------
@@ -389,7 +391,7 @@ def many(b):
     config = "cards:\n" + "".join(f"  - {{name: c{i}, backend: sim, config_clock_hz: 0}}\n" for i in range(cards))
     with b.fabric(sim=None, config=config) as fabric:
         every = [fabric.card(i) for i in range(cards)]
-        images = [UPPER, ROOT / "contrib/examples/regs/regs.bin"]
+        images = [UPPER, REGS]
         for card in every:
             card.load(images[1])
         pids = fabric.processes()
