@@ -220,6 +220,10 @@ int telemetry_read(struct card *card);
 /* Expire waits; returns ns until the next deadline or -1. Main thread. */
 int64_t telemetry_expire(struct card *card, int64_t now);
 
+/* --- attribute.c ------------------------------------------------------------------------------ */
+/* Take over what the backend says (actor). */
+void attributes_show(struct card *card);
+
 /* --- blobs ------------------------------------------------------------------------------------ */
 /* Between hold and release no blob is trimmed: a blob may exist that no row names yet. */
 void blobs_hold(void);

@@ -247,7 +247,7 @@ static int card_new(const struct config *config, const struct config_card *cc, s
 		card->slots[i].index = (int)i;
 		slot_access(&card->slots[i], config, &cc->access);
 	}
-	card->host = (struct card_host){ .dev = card->dev, .run_dir = store_run_dir(store),
+	card->host = (struct card_host){ .dev = card->dev, .run_dir = store_run_dir(store), .fresh = fresh,
 					 .self_exe = "/proc/self/exe", .wake = host_wake, .core = card };
 	if (!err)
 		err = card_first_view(card, why);

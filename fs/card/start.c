@@ -184,10 +184,14 @@ void card_take_up(struct card *card)
 	struct card_facts facts = { 0 };
 	struct reason why = { 0 };
 	bool back = card->view->self.state == STATE_OFFLINE;
+	int err;
 
 	if (card->handle)
 		return;
-	if (card->backend->open(&card->card_config->card, &card->host, &card->handle, &facts, &why)) {
+	err = card->backend->open(&card->card_config->card, &card->host, &card->handle, &facts, &why);
+	card->host.fresh = false;
+	attributes_show(card);
+	if (err) {
 		card->handle = NULL;
 		card_gone(card, &why);
 		return;

@@ -82,6 +82,7 @@ struct card_view {
 	struct card_sensor sensors[CARD_SENSORS_MAX];
 	unsigned sensors_len;
 	int64_t sensors_ns; /* when they were read; 0 = never */
+	struct card_attrs attrs; /* the card's own attributes, without their prefix */
 };
 
 #endif

@@ -73,6 +73,8 @@ struct card_host {
 	unsigned dev;         /* the card's number */
 	int run_dir;          /* O_DIRECTORY descriptor of a private (0700) folder for sockets and
 				 scratch files; shared by all cards: use names that contain dev */
+	bool fresh;           /* fabricfs is starting: what run_dir has of this card is of an earlier
+				 one. Of a worker that takes over it is false */
 	const char *self_exe; /* path that starts this program again (/proc/self/exe) */
 	/*
 	 * Wake the actor from another thread or a signal-safe place, so that it
@@ -206,6 +208,17 @@ enum card_news {
 	CARD_NEWS_READY = 8, /* io_ready() may have changed: wake pollers */
 };
 
+/* --- attributes --------------------------------------------------------------- */
+
+/* Names and values of what is set, as name NUL value NUL, at most 48 and 128 bytes with the NUL. */
+#define CARD_ATTRS_BYTES 512
+#define CARD_ATTR_NAME   48
+#define CARD_ATTR_VALUE  128
+struct card_attrs {
+	size_t len;
+	char text[CARD_ATTRS_BYTES];
+};
+
 /* --- the table ---------------------------------------------------------------- */
 
 #define CARD_ABI 1
@@ -258,6 +271,19 @@ struct card_backend {
 	int (*poll_fd)(void *card);
 	/* Take what has come; card_news bits. May be NULL with poll_fd. */
 	unsigned (*pump)(void *card, struct reason *why);
+
+	/*
+	 * The card's own attributes, user.fpga.<backend>.<name> of its directory, which root and
+	 * the mounting user may set. Both NULL: it has none.
+	 *
+	 * card: NULL while it is offline. value NULL: remove. id: of the request; the same again
+	 * is the same request. -EINVAL: no such attribute, or not such a value; -ENODEV: not while
+	 * it is offline. After a success the core tries to reach an offline card at once.
+	 */
+	int (*attr_set)(const struct card_config *config, const struct card_host *host, void *card,
+			uint64_t id, const char *name, const char *value, struct reason *why);
+	int (*attr_list)(const struct card_config *config, const struct card_host *host,
+			 struct card_attrs *out, struct reason *why);
 };
 
 /* The table of backends; NULL-terminated. Defined in backend/card/table.c. */

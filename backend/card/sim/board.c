@@ -57,6 +57,7 @@ struct board {
 	struct fabric *f;
 	int pin[PIN_COUNT];
 	bool level[PIN_COUNT]; /* what the board drives, for its outputs */
+	signed char stuck[PIN_COUNT]; /* the level that a fault ties it to, -1 = none */
 	unsigned endpoints;
 	bool rest, stalled;
 	uint64_t idle;
@@ -93,6 +94,7 @@ int board_new(struct fabric *f, struct board **out, struct reason *why)
 	if (!b)
 		return reason_set(why, ENOMEM, "no memory for a board");
 	b->f = f;
+	memset(b->stuck, -1, sizeof(b->stuck));
 	for (unsigned i = 0; i < PIN_COUNT; i++) {
 		/* a pin of -1 is one that nobody drives and whose level is 0 */
 		b->pin[i] = w->pin[i] ? fabric_pin(f, w->pin[i]) : -1;
@@ -117,7 +119,7 @@ void board_free(struct board *b)
 
 static bool pin_high(const struct board *b, unsigned pin)
 {
-	return fabric_pin_level(b->f, b->pin[pin]) > 0;
+	return b->stuck[pin] >= 0 ? b->stuck[pin] : fabric_pin_level(b->f, b->pin[pin]) > 0;
 }
 
 static bool pin_driven(const struct board *b, unsigned pin)
@@ -133,8 +135,42 @@ static bool pin_drive(struct board *b, unsigned pin, bool level)
 	if (b->level[pin] == level)
 		return false;
 	b->level[pin] = level;
-	fabric_pin_set(b->f, b->pin[pin], level);
+	fabric_pin_set(b->f, b->pin[pin], b->stuck[pin] >= 0 ? b->stuck[pin] : level);
 	return true;
+}
+
+/* So many cycles of the clock, if it gets through to the design. */
+static void clock_cycles(struct board *b, uint64_t n)
+{
+	if (b->stuck[PIN_CLK] >= 0)
+		fabric_settle(b->f);
+	else
+		fabric_cycles(b->f, b->pin[PIN_CLK], n);
+}
+
+int board_stick(struct board *b, const struct stuck_pin *pins, unsigned n, struct reason *why)
+{
+	signed char stuck[PIN_COUNT];
+
+	memset(stuck, -1, sizeof(stuck));
+	for (unsigned i = 0; i < n; i++) {
+		int at = fabric_pin(b->f, pins[i].name);
+		unsigned pin = 0;
+
+		while (pin < PIN_COUNT && (at < 0 || b->pin[pin] != at))
+			pin++;
+		if (pin == PIN_COUNT)
+			return reason_set(why, EINVAL, "faults: stuck-pin: the board stream wires nothing to "
+					  "pin '%s'", pins[i].name);
+		stuck[pin] = pins[i].level;
+	}
+	for (unsigned pin = 0; pin < PIN_COUNT; pin++)
+		if (stuck[pin] != b->stuck[pin])
+			fabric_pin_set(b->f, b->pin[pin], stuck[pin] >= 0 ? stuck[pin] : b->level[pin]);
+	memcpy(b->stuck, stuck, sizeof(stuck));
+	fabric_settle(b->f);
+	b->rest = false;
+	return 0;
 }
 
 static bool pins_drive(struct board *b, unsigned first, unsigned n, unsigned value)
@@ -184,9 +220,9 @@ void board_reset(struct board *b)
 	board_quiesce(b);
 	pin_drive(b, PIN_RST, true);
 	/* The first of them brings rst to the pin; the design then has it for so many edges. */
-	fabric_cycles(b->f, b->pin[PIN_CLK], 1 + BOARD_RESET_CYCLES);
+	clock_cycles(b, 1 + BOARD_RESET_CYCLES);
 	pin_drive(b, PIN_RST, false);
-	fabric_cycle(b->f, b->pin[PIN_CLK]);
+	clock_cycles(b, 1);
 	b->rest = false;
 }
 
@@ -320,8 +356,9 @@ static uint64_t board_stride(struct board *b, uint64_t n)
 {
 	if (n > BOARD_STRIDE)
 		n = BOARD_STRIDE;
-	if (!(b->endpoints & CARD_ENDPOINT_BIT(CARD_RX)) || !b->level[PIN_TX_READY]) {
-		fabric_cycles(b->f, b->pin[PIN_CLK], n);
+	if (!(b->endpoints & CARD_ENDPOINT_BIT(CARD_RX)) || !b->level[PIN_TX_READY] ||
+	    b->stuck[PIN_CLK] >= 0) {
+		clock_cycles(b, n);
 		return n;
 	}
 
@@ -375,7 +412,7 @@ void board_run(struct board *b, uint64_t n, unsigned stop, size_t want)
 		uint64_t ran = 1;
 
 		if (more || moved || staged || b->access == BOARD_PENDING) {
-			fabric_cycle(b->f, b->pin[PIN_CLK]);
+			clock_cycles(b, 1);
 			b->count.stalls += (more && !pin_high(b, PIN_RX_READY)) +
 					   (pin_high(b, PIN_TX_VALID) && !b->level[PIN_TX_READY]);
 		} else {

@@ -25,6 +25,7 @@
 #define SIM_BOARD_H
 
 #include "engine/fabric.h"
+#include "faults.h"
 
 #include <fabricfs/error.h>
 #include <stdbool.h>
@@ -49,6 +50,10 @@ void board_off(struct board *b);
 void board_wake(struct board *b);
 /* Reset the design (its registers as it likes, its block RAM stays); queues are emptied. */
 void board_reset(struct board *b);
+
+/* From now on these pins are tied to a level, and no others. -EINVAL: the board has no such
+ * pin; then nothing changed. */
+int board_stick(struct board *b, const struct stuck_pin *pins, unsigned n, struct reason *why);
 
 /* CARD_ENDPOINT_BITs (card.h) that the image drives, and those that would not wait now. */
 unsigned board_endpoints(const struct board *b);

@@ -275,6 +275,31 @@ static pid_t client_peer(const struct client *c, uint64_t told)
 	return peer.pid;
 }
 
+static int client_tell_faults(struct client *c, const struct faults *f, struct reason *why)
+{
+	struct card_attrs list;
+	struct proto_msg reply, msg = { .type = PROTO_FAULTS };
+
+	faults_list(f, &list);
+	msg.data = (const uint8_t *)list.text;
+	msg.len = list.len;
+	return client_exchange(c, &msg, -1, NULL, &reply, why);
+}
+
+/* End the process and see that it did. */
+static void client_quit(struct client *c, char *how, size_t size)
+{
+	struct proto_msg quit = { .type = PROTO_QUIT };
+
+	if (c->sock < 0 || client_send(c, &quit, -1) || !c->pid)
+		return;
+	if (!spawn_wait(c->pid, QUIT_MS, how, size)) {
+		log_warn("the simulated card's process %d does not end, it is killed", (int)c->pid);
+		kill(c->pid, SIGKILL);
+		spawn_wait(c->pid, ENDED_MS, NULL, 0);
+	}
+}
+
 /* Connect and greet. *same: it is the process that was there before. */
 static int client_connect(struct client *c, bool *same, struct reason *why)
 {
@@ -286,7 +311,7 @@ static int client_connect(struct client *c, bool *same, struct reason *why)
 			.type = PROTO_HELLO,
 			.data = (const uint8_t *)c->setup.part,
 			.len = strlen(c->setup.part),
-			.arg = { c->setup.hz, c->setup.faults },
+			.arg = { c->setup.hz },
 		};
 		struct epoll_event ev = { .events = EPOLLIN };
 		pid_t child = 0;
@@ -308,6 +333,7 @@ static int client_connect(struct client *c, bool *same, struct reason *why)
 			*same = reply.arg[0] == c->instance;
 			c->instance = reply.arg[0];
 			c->pid = child ? child : client_peer(c, reply.arg[1]);
+			err = client_tell_faults(c, &c->setup.faults, why);
 		} else if (child) {
 			char how[32];
 
@@ -467,6 +493,10 @@ static unsigned client_revive(struct client *c, struct reason *why)
 	bool same = false;
 	int err;
 
+	if (c->setup.faults.unplug) {
+		reason_set(why, ENODEV, "the card is unplugged (fault unplug)");
+		return CARD_NEWS_GONE;
+	}
 	if (c->pid)
 		spawn_wait(c->pid, ENDED_MS, how, sizeof(how));
 	c->short_lives = clock_mono_ns() - c->started_ns < SHORT_NS ? c->short_lives + 1 : 0;
@@ -536,17 +566,27 @@ unsigned client_pump(struct client *c, struct reason *why)
 	return news;
 }
 
+int client_faults(struct client *c, const struct faults *f, struct reason *why)
+{
+	char how[32] = "";
+	int err = c->sock < 0 ? 0 : client_tell_faults(c, f, why);
+
+	if (err)
+		return err;
+	c->setup.faults = *f;
+	if (f->unplug) {
+		client_quit(c, how, sizeof(how));
+		client_lose(c);
+	}
+	return 0;
+}
+
 void client_close(struct client *c, bool last)
 {
-	struct proto_msg quit = { .type = PROTO_QUIT };
 	char how[32] = "";
 
-	if (last && c->sock >= 0 && client_send(c, &quit, -1) == 0 && c->pid &&
-	    !spawn_wait(c->pid, QUIT_MS, how, sizeof(how))) {
-		log_warn("the simulated card's process %d does not end, it is killed", (int)c->pid);
-		kill(c->pid, SIGKILL);
-		spawn_wait(c->pid, ENDED_MS, NULL, 0);
-	}
+	if (last)
+		client_quit(c, how, sizeof(how));
 	if (*how && strcmp(how, "with status 0") != 0)
 		log_warn("the simulated card's process ended %s", how);
 	client_lose(c);

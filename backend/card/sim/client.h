@@ -9,6 +9,7 @@
 #ifndef SIM_CLIENT_H
 #define SIM_CLIENT_H
 
+#include "faults.h"
 #include "proto.h"
 
 #include <fabricfs/card.h>
@@ -19,7 +20,7 @@ struct client_setup {
 	const struct card_host *host; /* outlives the client */
 	char part[48];
 	uint64_t hz;
-	unsigned faults; /* PROTO_FAULT bits */
+	struct faults faults;
 };
 
 /* Reach the process, starting one if there is none. -ENODEV and the like with why. */
@@ -37,6 +38,10 @@ void client_close(struct client *c, bool last);
  */
 int client_call(struct client *c, struct proto_msg *msg, int fd, struct card_run *run,
 		struct proto_msg *reply, struct reason *why);
+
+/* From now on the card has these faults; without power it goes offline, which client_pump() tells.
+ * 0, or -errno and what was before. */
+int client_faults(struct client *c, const struct faults *f, struct reason *why);
 
 /* card_backend.io_submit, .io_cancel. */
 void client_io(struct client *c, struct card_io *io);

@@ -35,7 +35,7 @@ static void load_end(struct process *p, int err, const struct reason *why)
 	cleanup_fd(&l->fd);
 	l->fd = -1;
 	l->seq = 0;
-	if (fabric_done(p->fabric)) {
+	if (link_awake(&p->link)) {
 		p->condition = CARD_CONFIGURED;
 		digest_hex(p->link.digest, p->sha256);
 		text_copy(p->detail, sizeof(p->detail), "DONE is high");
@@ -77,7 +77,7 @@ void load_begin(struct process *p, const struct proto_msg *msg, int fd)
 		return;
 	}
 	load_abort(p, ECANCELED, "another run began");
-	if (msg->id && msg->id == l->last_id && fabric_done(p->fabric)) {
+	if (msg->id && msg->id == l->last_id && link_awake(&p->link)) {
 		cleanup_fd(&fd);
 		process_reply(p, PROTO_PROGRAM, msg->seq, 0, NULL);
 		return;
@@ -134,7 +134,7 @@ void load_step(struct process *p)
 			return;
 		}
 
-		int err = p->link.stage->write(&p->link, bytes, (size_t)got, &why);
+		int err = link_write(&p->link, bytes, (size_t)got, &why);
 
 		l->done += (uint64_t)got;
 		if (err) {
@@ -146,8 +146,8 @@ void load_step(struct process *p)
 	load_tell(p);
 	if (l->done < l->size)
 		return;
-	if (!p->link.stage->done(&p->link))
-		load_end(p, reason_set(&why, EIO, "all %llu bytes were sent and DONE did not rise",
+	if (!link_done(&p->link))
+		load_end(p, reason_set(&why, EIO, "all %llu bytes were sent, and DONE stayed low",
 				       (unsigned long long)l->size), &why);
 	else
 		load_end(p, 0, NULL);
@@ -160,10 +160,10 @@ int64_t load_wait_ns(const struct process *p)
 
 	if (l->fd < 0)
 		return -1;
-	if (!p->link.hz)
+	if (!link_hz(&p->link))
 		return 0;
 	/* About a millisecond of link at a time: fine progress, few wake-ups. */
-	next = l->done + p->link.hz / 8000 + 1;
+	next = l->done + link_hz(&p->link) / 8000 + 1;
 	if (next > l->size)
 		next = l->size;
 

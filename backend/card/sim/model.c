@@ -11,10 +11,19 @@
 /* Two questions in quick succession see the same interval, not the noise of a short one. */
 #define INTERVAL_NS 100000000
 
+void model_surround(struct model *m, double degc)
+{
+	double extra = degc > 0 ? degc - AMBIENT : 0;
+
+	m->temp_degc += extra - m->extra_degc;
+	m->extra_degc = extra;
+}
+
 void model_step(struct model *m, int64_t now_ns, uint64_t toggles, uint64_t ram_accesses)
 {
 	if (!m->last_ns) {
-		*m = (struct model){ now_ns, toggles, ram_accesses, STATIC_W, AMBIENT };
+		*m = (struct model){ now_ns, toggles, ram_accesses, STATIC_W, AMBIENT + m->extra_degc,
+				     m->extra_degc };
 		return;
 	}
 
@@ -25,7 +34,7 @@ void model_step(struct model *m, int64_t now_ns, uint64_t toggles, uint64_t ram_
 	m->power_w = STATIC_W + ((double)(toggles - m->last_toggles) * TOGGLE_J +
 				 (double)(ram_accesses - m->last_ram) * RAM_J) / dt;
 	/* One implicit step of dT/dt = (P * Rth - (T - Ta)) / tau: stable for any dt. */
-	m->temp_degc = (m->temp_degc + dt / TAU_S * (AMBIENT + m->power_w * K_PER_W)) /
+	m->temp_degc = (m->temp_degc + dt / TAU_S * (AMBIENT + m->extra_degc + m->power_w * K_PER_W)) /
 		       (1 + dt / TAU_S);
 	m->last_ns = now_ns;
 	m->last_toggles = toggles;

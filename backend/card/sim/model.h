@@ -18,8 +18,12 @@ struct model {
 	int64_t last_ns; /* monotonic; 0 = not begun */
 	uint64_t last_toggles, last_ram;
 	double power_w, temp_degc;
+	double extra_degc; /* the surroundings are so much warmer than a room */
 };
 
+/* The surroundings have this temperature from now on, 0 = that of a room; what is in them follows
+ * at once. */
+void model_surround(struct model *m, double degc);
 /* The state at `now`, given what was counted so far. */
 void model_step(struct model *m, int64_t now_ns, uint64_t toggles, uint64_t ram_accesses);
 

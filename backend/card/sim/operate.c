@@ -390,7 +390,7 @@ int64_t ops_run(struct process *p)
 {
 	int64_t end = process_cpu_ns() + PROCESS_SLICE_NS;
 
-	if (!p->fabric || p->load.fd >= 0 || !fabric_done(p->fabric))
+	if (!p->fabric || p->load.fd >= 0 || !link_awake(&p->link))
 		return -1;
 	for (bool ran = false;; ran = true) {
 		/* What one operation frees, another may wait for. */

@@ -92,6 +92,7 @@ struct process {
 	int64_t busy_ns;     /* processor time spent on cycles */
 	uint64_t slice;      /* cycles that fit well into a slice, by experience */
 	unsigned told_endpoints, told_ready;
+	uint64_t upset_id;   /* the last upset; 0 = none */
 };
 
 /* --- process.c --- */

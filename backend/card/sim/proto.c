@@ -7,6 +7,7 @@
 #include "proto.h"
 
 #include <fabricfs/buf.h>
+#include <fabricfs/card.h>
 
 /* Largest data of a message in each direction, and whether a descriptor belongs to it. */
 static const struct {
@@ -29,6 +30,8 @@ static const struct {
 		       .reply_data = PROTO_DATA },
 	[PROTO_CANCEL] = { "cancel", .to_card = true },
 	[PROTO_QUIT] = { "quit", .to_card = true },
+	[PROTO_FAULTS] = { "faults", .to_card = true, .from_card = true, .data = CARD_ATTRS_BYTES },
+	[PROTO_UPSET] = { "upset", .to_card = true, .from_card = true },
 	[PROTO_NEWS] = { "news", .from_card = true, .event = true },
 	[PROTO_PROGRESS] = { "progress", .from_card = true, .event = true },
 };

@@ -35,7 +35,7 @@
 #define PROTO_REPLY 0x80
 
 enum proto_type {
-	/* data: part. arg0: config_clock_hz; arg1: PROTO_FAULT bits.
+	/* data: part. arg0: config_clock_hz.
 	 * Reply arg0: a number that every start of the process makes new; arg1: its pid. */
 	PROTO_HELLO = 1,
 	/* Reply arg0: enum card_condition; arg1: 0 or 64; data: so many hex digits, then a sentence. */
@@ -63,10 +63,13 @@ enum proto_type {
 	PROTO_NEWS,
 	/* Unasked: seq: of the PROGRAM; arg0: bytes that went to the card */
 	PROTO_PROGRESS,
+	/* data: the whole set of faults from now on, as name NUL value NUL (faults.h) */
+	PROTO_FAULTS,
+	/* id: of the request. arg0: 1 = any configuration bit, 0 = the one at bank arg1, row arg2,
+	 * column arg3: it flips under the running design. Once for an id */
+	PROTO_UPSET,
 	PROTO_TYPES
 };
-
-#define PROTO_FAULT_LINK_LIES 1u
 
 #define PROTO_IO_ENDPOINT 0xffu
 #define PROTO_IO_WRITE    0x100u

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,12 +56,14 @@ static int image_read(const struct proto_msg *msg, int fd, uint8_t **out, struct
 static void hello(struct process *p, const struct proto_msg *msg)
 {
 	struct reason why = { 0 };
+	const struct faults none = { 0 };
 	char part[65];
 	int err = 0;
 
 	memcpy(part, msg->data, msg->len);
 	part[msg->len] = '\0';
 	if (!p->fabric) {
+		link_faults(&p->link, &none);
 		if (!p->link.digest)
 			p->link.digest = digest_new();
 		if (!p->link.digest)
@@ -85,7 +88,6 @@ static void hello(struct process *p, const struct proto_msg *msg)
 		return;
 	}
 	p->link.hz = msg->arg[0];
-	p->link.stage = link_stage_for(msg->arg[1]);
 	p->greeted = true;
 	process_send(p, &(struct proto_msg){ .type = PROTO_HELLO, .reply = true, .seq = msg->seq,
 					     .arg = { p->instance, (uint64_t)getpid() } });
@@ -125,7 +127,7 @@ static int read_back(struct process *p, const struct proto_msg *msg, int fd, str
 
 	if (err)
 		return err;
-	if (!fabric_done(p->fabric))
+	if (!link_awake(&p->link))
 		return reason_set(why, EIO,
 				  "DONE is low: the configuration logic took %llu of %llu bytes",
 				  (unsigned long long)fabric_config_bytes(p->fabric),
@@ -143,12 +145,72 @@ static void clear(struct process *p)
 
 static int reset(struct process *p, struct reason *why)
 {
-	if (!fabric_done(p->fabric))
+	if (!link_awake(&p->link))
 		return reason_set(why, ENODATA, "nothing is loaded that could be reset");
 	ops_fail(p, ECANCELED);
 	board_reset(p->board);
 	ops_stir(p);
 	process_news(p);
+	return 0;
+}
+
+static int faults(struct process *p, const struct proto_msg *msg, struct reason *why)
+{
+	struct faults f;
+	int err = faults_parse(&f, (const char *)msg->data, msg->len, why);
+
+	if (!err)
+		err = board_stick(p->board, f.pins, f.pins_len, why);
+	if (err)
+		return err;
+	link_faults(&p->link, &f);
+	model_surround(&p->model, (double)f.ambient_c);
+	ops_stir(p);
+	return 0;
+}
+
+/* Any bit of the configuration memory, each as likely as any other. */
+static int upset_draw(const struct process *p, unsigned *bank, unsigned *row, unsigned *column,
+		      struct reason *why)
+{
+	size_t sizes[4], total = 0;
+	unsigned widths[4];
+	uint64_t at;
+
+	for (unsigned i = 0; i < 4; i++) {
+		sizes[i] = widths[i] = 0;
+		if (fabric_cram(p->fabric, i, &sizes[i], &widths[i]))
+			total += sizes[i] * 8;
+	}
+	if (!total || getrandom(&at, sizeof(at), 0) != sizeof(at))
+		return reason_set(why, EIO, "no configuration bit could be chosen");
+	at %= total;
+	for (*bank = 0; at >= sizes[*bank] * 8; ++*bank)
+		at -= sizes[*bank] * 8;
+	*row = (unsigned)(at / widths[*bank]);
+	*column = (unsigned)(at % widths[*bank]);
+	return 0;
+}
+
+static int upset(struct process *p, const struct proto_msg *msg, struct reason *why)
+{
+	unsigned at[3];
+	int err = 0;
+
+	if (!link_awake(&p->link))
+		return reason_set(why, ENODATA, "nothing is loaded whose configuration could be upset");
+	if (msg->id && msg->id == p->upset_id)
+		return 0; /* the same request, sent again by the next worker */
+	for (unsigned i = 0; i < 3; i++)
+		at[i] = msg->arg[1 + i] < UINT32_MAX ? (unsigned)msg->arg[1 + i] : UINT32_MAX;
+	if (msg->arg[0])
+		err = upset_draw(p, &at[0], &at[1], &at[2], why);
+	if (!err)
+		err = fabric_upset(p->fabric, at[0], at[1], at[2], why);
+	if (err)
+		return err;
+	p->upset_id = msg->id;
+	ops_stir(p);
 	return 0;
 }
 
@@ -230,6 +292,12 @@ static int service(struct process *p, const struct proto_msg *msg, int *fd)
 		break;
 	case PROTO_RESET:
 		err = reset(p, &why);
+		break;
+	case PROTO_FAULTS:
+		err = faults(p, msg, &why);
+		break;
+	case PROTO_UPSET:
+		err = upset(p, msg, &why);
 		break;
 	case PROTO_TELEMETRY:
 		telemetry(p, msg);

@@ -39,21 +39,16 @@ static const struct card_key sim_keys[] = {
 
 struct sim {
 	struct client *client;
+	const struct card_host *host; /* outlives it */
 };
 
-static int parse_faults(const struct card_value *faults, unsigned *bits, struct reason *why)
+static int parse_faults(const struct card_value *value, struct faults *f, struct reason *why)
 {
-	*bits = 0;
-	for (size_t i = 0; faults && i + 1 < faults->list_len; i += 2) {
-		const char *name = faults->list[i], *text = faults->list[i + 1];
+	for (size_t i = 0; value && i + 1 < value->list_len; i += 2) {
+		int err = faults_set(f, value->list[i], value->list[i + 1], why);
 
-		if (strcmp(name, "link-lies") != 0)
-			return reason_set(why, EINVAL, "faults: there is no fault '%s', there is: link-lies",
-					  name);
-		if (strcmp(text, "true") == 0)
-			*bits |= PROTO_FAULT_LINK_LIES;
-		else if (strcmp(text, "false") != 0)
-			return reason_set(why, EINVAL, "faults: link-lies is true or false, not '%s'", text);
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -99,6 +94,21 @@ static int sim_check(const struct card_config *config, struct reason *why)
 	return parse(config, &setup, &row, why);
 }
 
+/* What the run folder has of this mount, else what the configuration says. */
+static int faults_now(const struct card_config *config, const struct card_host *host,
+		      struct faults *f, struct reason *why)
+{
+	int err;
+
+	if (host->fresh)
+		faults_forget(host);
+	err = faults_load(f, host, why);
+	if (err != -ENOENT)
+		return err;
+	*f = (struct faults){ 0 };
+	return parse_faults(card_config_get(config, "faults"), f, why);
+}
+
 static int sim_open(const struct card_config *config, const struct card_host *host, void **card,
 		    struct card_facts *facts, struct reason *why)
 {
@@ -109,6 +119,11 @@ static int sim_open(const struct card_config *config, const struct card_host *ho
 
 	if (err)
 		return err;
+	err = faults_now(config, host, &setup.faults, why);
+	if (err)
+		return err;
+	if (setup.faults.unplug)
+		return reason_set(why, ENODEV, "the card is unplugged (fault unplug)");
 	sim = calloc(1, sizeof(*sim));
 	if (!sim)
 		return reason_set(why, ENOMEM, "no memory for a simulated card");
@@ -129,6 +144,7 @@ static int sim_open(const struct card_config *config, const struct card_host *ho
 	text_copy(facts->part, sizeof(facts->part), parts[row].part);
 	text_copy(facts->board, sizeof(facts->board), parts[row].board);
 	text_copy(facts->serial, sizeof(facts->serial), config->name);
+	sim->host = host;
 	*card = sim;
 	return 0;
 }
@@ -138,6 +154,8 @@ static void sim_close(void *card, bool last)
 	struct sim *sim = card;
 
 	client_close(sim->client, last);
+	if (last)
+		faults_forget(sim->host);
 	free(sim);
 }
 
@@ -184,8 +202,18 @@ static int sim_program(void *card, struct card_run *run, struct reason *why)
 	struct sim *sim = card;
 	struct proto_msg reply, msg = { .type = PROTO_PROGRAM, .id = run->id, .arg = { run->size } };
 
+	struct reason sound = { 0 };
+	int err;
+
 	run->touched = true;
-	return client_call(sim->client, &msg, run->fd, run, &reply, why);
+	err = client_call(sim->client, &msg, run->fd, run, &reply, why);
+	/* Whose fault is it: the image's, or that of what carried it? */
+	if (err == -EBADMSG && sim_accept(card, run, &sound) == 0) {
+		reason_wrap(why, "the image is sound but arrived damaged over the configuration link");
+		why->err = EIO;
+		return -EIO;
+	}
+	return err;
 }
 
 static int sim_confirm(void *card, struct card_run *run, struct reason *why)
@@ -308,6 +336,49 @@ static unsigned sim_pump(void *card, struct reason *why)
 	return client_pump(((struct sim *)card)->client, why);
 }
 
+static int sim_attr_set(const struct card_config *config, const struct card_host *host, void *card,
+			uint64_t id, const char *name, const char *value, struct reason *why)
+{
+	struct sim *sim = card;
+	struct faults f;
+	int err;
+
+	if (!strcmp(name, "upset")) {
+		struct proto_msg reply, msg = { .type = PROTO_UPSET, .id = id };
+		struct upset u;
+
+		if (!value)
+			return reason_set(why, ENODATA, "an upset is an event, there is nothing to remove");
+		if (!sim)
+			return reason_set(why, ENODEV, "the card is not there");
+		err = upset_parse(&u, value, why);
+		if (err)
+			return err;
+		msg.arg[0] = u.random;
+		msg.arg[1] = u.bank;
+		msg.arg[2] = u.row;
+		msg.arg[3] = u.column;
+		return client_call(sim->client, &msg, -1, NULL, &reply, why);
+	}
+	err = faults_now(config, host, &f, why);
+	if (!err)
+		err = faults_set(&f, name, value, why);
+	if (!err && sim)
+		err = client_faults(sim->client, &f, why);
+	return err ? err : faults_save(&f, host, why);
+}
+
+static int sim_attr_list(const struct card_config *config, const struct card_host *host,
+			 struct card_attrs *out, struct reason *why)
+{
+	struct faults f;
+	int err = faults_now(config, host, &f, why);
+
+	if (!err)
+		faults_list(&f, out);
+	return err;
+}
+
 int64_t sim_pid(void *card)
 {
 	return client_pid(((struct sim *)card)->client);
@@ -334,4 +405,6 @@ const struct card_backend sim_backend = {
 	.io_ready = sim_io_ready,
 	.poll_fd = sim_poll_fd,
 	.pump = sim_pump,
+	.attr_set = sim_attr_set,
+	.attr_list = sim_attr_list,
 };
