@@ -42,7 +42,8 @@ static void upper_answers_in_upper_case(void **state)
 
 	rig_program(rig, "upper");
 	assert_int_equal(sim_backend.endpoints(rig->card, 0),
-			 CARD_ENDPOINT_BIT(CARD_TX) | CARD_ENDPOINT_BIT(CARD_RX));
+			 CARD_ENDPOINT_BIT(CARD_TX) | CARD_ENDPOINT_BIT(CARD_RX) |
+				 CARD_ENDPOINT_BIT(CARD_PINS));
 	assert_int_equal(rig_tx(rig, "hello"), 5);
 	rig_rx(rig, got, 5);
 	assert_string_equal(got, "HELLO");
@@ -173,7 +174,8 @@ static void registers_read_back_what_was_written(void **state)
 	uint16_t id = 0, value = 0xbeef;
 
 	rig_program(rig, "regs");
-	assert_int_equal(sim_backend.endpoints(rig->card, 0), CARD_ENDPOINT_BIT(CARD_REGS));
+	assert_int_equal(sim_backend.endpoints(rig->card, 0),
+			 CARD_ENDPOINT_BIT(CARD_REGS) | CARD_ENDPOINT_BIT(CARD_PINS));
 	assert_int_equal(rig_reg(rig, false, 0, &id), 2);
 	assert_int_equal(id, 0xfab1);
 	assert_int_equal(rig_reg(rig, true, 0x20, &value), 2);
@@ -260,7 +262,8 @@ static void a_card_survives_its_worker(void **state)
 	rig_open(rig);
 	assert_int_equal(sim_pid(rig->card), pid);
 	assert_int_equal(rig_status(rig).condition, CARD_CONFIGURED);
-	assert_int_equal(sim_backend.endpoints(rig->card, 0), CARD_ENDPOINT_BIT(CARD_REGS));
+	assert_int_equal(sim_backend.endpoints(rig->card, 0),
+			 CARD_ENDPOINT_BIT(CARD_REGS) | CARD_ENDPOINT_BIT(CARD_PINS));
 	value = 0;
 	assert_int_equal(rig_reg(rig, false, 0x30, &value), 2);
 	assert_int_equal(value, 0x1234);

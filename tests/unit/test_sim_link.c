@@ -623,7 +623,7 @@ static void what_is_not_simulated_is_refused_with_a_sentence(void **state)
 	assert_non_null(strstr(text, "iCE40-HX1K"));
 	assert_non_null(strstr(text, "iCE40-HX8K"));
 	assert_int_equal(check("", 2, nothing, text), -EINVAL);
-	assert_int_equal(check("", 0, (struct card_value){ .key = "clock", .text = "manual" }, text),
+	assert_int_equal(check("", 0, (struct card_value){ .key = "clock", .text = "sundial" }, text),
 			 -EINVAL);
 	assert_non_null(strstr(text, "demand"));
 	assert_int_equal(check("", 0, (struct card_value){ .key = "board", .text = "icestick" }, text),

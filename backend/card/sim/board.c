@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The board "stream" (board.h): handshakes, the register window and the reset line. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,7 @@ struct board {
 	bool level[PIN_COUNT]; /* what the board drives, for its outputs */
 	signed char stuck[PIN_COUNT]; /* the level that a fault ties it to, -1 = none */
 	unsigned endpoints;
+	bool manual;           /* every pin is the host's */
 	bool rest, stalled;
 	uint64_t idle;
 
@@ -83,7 +85,7 @@ static const struct wiring *wiring_find(const char *part)
 	return NULL;
 }
 
-int board_new(struct fabric *f, struct board **out, struct reason *why)
+int board_new(struct fabric *f, bool manual, struct board **out, struct reason *why)
 {
 	const struct wiring *w = wiring_find(fabric_part(f));
 	struct board *b;
@@ -94,6 +96,7 @@ int board_new(struct fabric *f, struct board **out, struct reason *why)
 	if (!b)
 		return reason_set(why, ENOMEM, "no memory for a board");
 	b->f = f;
+	b->manual = manual;
 	memset(b->stuck, -1, sizeof(b->stuck));
 	for (unsigned i = 0; i < PIN_COUNT; i++) {
 		/* a pin of -1 is one that nobody drives and whose level is 0 */
@@ -169,7 +172,7 @@ int board_stick(struct board *b, const struct stuck_pin *pins, unsigned n, struc
 			fabric_pin_set(b->f, b->pin[pin], stuck[pin] >= 0 ? stuck[pin] : b->level[pin]);
 	memcpy(b->stuck, stuck, sizeof(stuck));
 	fabric_settle(b->f);
-	b->rest = false;
+	b->rest = b->manual;
 	return 0;
 }
 
@@ -208,6 +211,11 @@ static void board_quiesce(struct board *b)
 
 void board_off(struct board *b)
 {
+	if (b->manual) {
+		b->endpoints = 0;
+		b->rest = true;
+		return;
+	}
 	board_quiesce(b);
 	/* The design wakes up in reset. */
 	pin_drive(b, PIN_RST, true);
@@ -217,6 +225,8 @@ void board_off(struct board *b)
 
 void board_reset(struct board *b)
 {
+	if (b->manual)
+		return; /* nor is the reset line the board's */
 	board_quiesce(b);
 	pin_drive(b, PIN_RST, true);
 	/* The first of them brings rst to the pin; the design then has it for so many edges. */
@@ -228,6 +238,11 @@ void board_reset(struct board *b)
 
 void board_wake(struct board *b)
 {
+	if (b->manual) {
+		b->endpoints = CARD_ENDPOINT_BIT(CARD_PINS);
+		return;
+	}
+
 	bool rx = pin_driven(b, PIN_TX_VALID), regs = pin_driven(b, PIN_REG_ACK);
 
 	for (unsigned i = 0; i < 8; i++)
@@ -236,7 +251,8 @@ void board_wake(struct board *b)
 		regs &= pin_driven(b, PIN_REG_RDATA + i);
 	if (!b->queue)
 		b->queue = malloc(BOARD_RX_BYTES);
-	b->endpoints = (pin_driven(b, PIN_RX_READY) ? CARD_ENDPOINT_BIT(CARD_TX) : 0) |
+	b->endpoints = CARD_ENDPOINT_BIT(CARD_PINS) |
+		       (pin_driven(b, PIN_RX_READY) ? CARD_ENDPOINT_BIT(CARD_TX) : 0) |
 		       (rx && b->queue ? CARD_ENDPOINT_BIT(CARD_RX) : 0) |
 		       (regs ? CARD_ENDPOINT_BIT(CARD_REGS) : 0);
 	board_reset(b);
@@ -249,7 +265,7 @@ unsigned board_endpoints(const struct board *b)
 
 unsigned board_ready(const struct board *b)
 {
-	unsigned ready = b->endpoints & CARD_ENDPOINT_BIT(CARD_REGS);
+	unsigned ready = b->endpoints & (CARD_ENDPOINT_BIT(CARD_REGS) | CARD_ENDPOINT_BIT(CARD_PINS));
 
 	if (b->waiting)
 		ready |= CARD_ENDPOINT_BIT(CARD_RX);
@@ -426,6 +442,88 @@ void board_run(struct board *b, uint64_t n, unsigned stop, size_t want)
 		    (b->waiting >= want || (b->waiting && b->idle > BOARD_GAP_CYCLES)))
 			break;
 	}
+}
+
+/* --- the pins of the package ------------------------------------------------------- */
+
+/* Which of the board's own pins that is, PIN_COUNT = none. */
+static unsigned pin_wired(const struct board *b, int pin)
+{
+	unsigned i = 0;
+
+	while (i < PIN_COUNT && b->pin[i] != pin)
+		i++;
+	return i;
+}
+
+void board_pins_read(const struct board *b, struct buf *out)
+{
+	for (int pin = 0; pin < (int)fabric_pins(b->f); pin++) {
+		unsigned wired = pin_wired(b, pin);
+		bool level = wired < PIN_COUNT ? pin_high(b, wired) : fabric_pin_level(b->f, pin) > 0;
+		bool driven = fabric_pin_driven(b->f, pin);
+		enum fabric_dir dir = fabric_pin_dir(b->f, pin);
+
+		if (dir == FABRIC_PIN_INOUT)
+			dir = driven ? FABRIC_PIN_OUT : FABRIC_PIN_IN;
+		buf_addf(out, "%s %s %s\n", fabric_pin_name(b->f, pin),
+			 dir == FABRIC_PIN_IN ? "in" : dir == FABRIC_PIN_OUT ? "out" : "off",
+			 dir == FABRIC_PIN_OFF || (dir == FABRIC_PIN_OUT && !driven) ? "z"
+			 : level ? "1" : "0");
+	}
+}
+
+/* Take a line `PIN 0|1` apart. 0 or -errno as board_pins_write(). */
+static int pin_line(const struct board *b, const char *line, size_t len, int *pin, bool *level)
+{
+	char name[16];
+
+	if (len < 3 || len - 2 >= sizeof(name) || line[len - 2] != ' ' ||
+	    (line[len - 1] != '0' && line[len - 1] != '1') || memchr(line, '\0', len))
+		return -EINVAL;
+	memcpy(name, line, len - 2);
+	name[len - 2] = '\0';
+	*pin = fabric_pin(b->f, name);
+	*level = line[len - 1] == '1';
+	if (*pin < 0 || fabric_pin_dir(b->f, *pin) == FABRIC_PIN_OUT)
+		return -EINVAL;
+
+	unsigned wired = pin_wired(b, *pin);
+
+	/* What the design drives comes to the board; what it reads comes from it. */
+	if (!b->manual && wired < PIN_COUNT)
+		return -EBUSY;
+	return 0;
+}
+
+int board_pins_write(struct board *b, const char *text, size_t n)
+{
+	const char *end = text + n;
+
+	/* First see that all of it is right. */
+	for (int drive = 0; drive < 2; drive++) {
+		const char *line = text;
+
+		while (line < end) {
+			const char *stop = memchr(line, '\n', (size_t)(end - line));
+			size_t len = (size_t)((stop ? stop : end) - line);
+			bool level;
+			int pin, err = pin_line(b, line, len, &pin, &level);
+
+			if (err)
+				return err;
+			unsigned wired = pin_wired(b, pin);
+
+			if (drive && wired < PIN_COUNT)
+				pin_drive(b, wired, level);
+			else if (drive)
+				fabric_pin_set(b->f, pin, level);
+			line += len + 1;
+		}
+	}
+	fabric_settle(b->f);
+	b->rest = b->manual;
+	return 0;
 }
 
 void board_counters(const struct board *b, struct board_counters *out)

@@ -27,6 +27,7 @@
 #include "engine/fabric.h"
 #include "faults.h"
 
+#include <fabricfs/buf.h>
 #include <fabricfs/error.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,9 +40,10 @@
 
 struct board;
 
-/* A board around this fabric, which it does not own. -ENODEV: there is
- * no such board for its part, or the fabric has not the pins. */
-int board_new(struct fabric *f, struct board **out, struct reason *why);
+/* A board around this fabric, which it does not own. manual: it drives nothing by itself, not even
+ * the clock, and offers the pins only. -ENODEV: there is no such board for its part, or the fabric
+ * has not the pins. */
+int board_new(struct fabric *f, bool manual, struct board **out, struct reason *why);
 void board_free(struct board *b); /* NULL is fine */
 
 /* The configuration was wiped: queues are empty, no endpoints. */
@@ -84,6 +86,14 @@ enum { BOARD_STOP_ACCESS = 1, BOARD_STOP_TAKEN = 2, BOARD_STOP_SENT = 4 };
 /* Run up to n cycles; stops earlier when an access ended, all that was offered
  * was taken, `want` bytes wait or the stream out of the design paused (SENT). */
 void board_run(struct board *b, uint64_t n, unsigned stop, size_t want);
+
+/* What the design does with each pin of the package, a line `PIN in|out|off 0|1|z`. */
+void board_pins_read(const struct board *b, struct buf *out);
+/*
+ * Drive pins by lines `PIN 0|1`: all together, then the design settles. -EINVAL: not such lines, no
+ * such pin, or one that the design drives; -EBUSY: the board drives it itself. Then nothing changed.
+ */
+int board_pins_write(struct board *b, const char *text, size_t n);
 
 struct board_counters {
 	uint64_t bytes_in, bytes_out, stalls, accesses;

@@ -20,6 +20,7 @@ struct client_setup {
 	const struct card_host *host; /* outlives the client */
 	char part[48];
 	uint64_t hz;
+	bool manual;     /* clock: manual */
 	struct faults faults;
 };
 

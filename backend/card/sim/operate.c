@@ -18,6 +18,8 @@
 
 #include "process.h"
 
+#include <fabricfs/buf.h>
+
 #define WANT_NS       100000000
 #define WORK_NS       1000000000
 #define WANT_CYCLES   4096
@@ -153,6 +155,34 @@ static int regs_range(const struct op *op, size_t *size)
 	return 0;
 }
 
+/* io/pins: done at once. */
+static void pins_submit(struct process *p, const struct proto_msg *msg, bool write)
+{
+	struct buf text CLEANUP_BUF = BUF_INIT;
+	size_t moved = 0;
+	int err = 0;
+
+	if (!(board_endpoints(p->board) & CARD_ENDPOINT_BIT(CARD_PINS))) {
+		err = ENODEV;
+	} else if (write) {
+		err = -board_pins_write(p->board, (const char *)msg->data, msg->len);
+		moved = err ? 0 : msg->len;
+		/* A clock edge is not given twice because a worker died. */
+		ledger_set(&p->ledger, msg->id, true, err, moved, NULL, 0);
+		if (!err)
+			ops_stir(p);
+	} else {
+		board_pins_read(p->board, &text);
+		err = -buf_ok(&text);
+		if (!err && msg->arg[1] < text.len)
+			moved = text.len - (size_t)msg->arg[1];
+		if (moved > msg->arg[2])
+			moved = (size_t)msg->arg[2];
+	}
+	io_reply(p, msg->seq, err, moved, write || !moved ? NULL : (uint8_t *)text.data + msg->arg[1],
+		 write ? 0 : moved);
+}
+
 void op_submit(struct process *p, const struct proto_msg *msg)
 {
 	unsigned endpoint = (unsigned)(msg->arg[0] & PROTO_IO_ENDPOINT);
@@ -176,6 +206,10 @@ void op_submit(struct process *p, const struct proto_msg *msg)
 		pending++;
 	if (op_resume(p, msg, &skip))
 		return;
+	if (endpoint == CARD_PINS) {
+		pins_submit(p, msg, write);
+		return;
+	}
 	if (endpoint > CARD_REGS || !(board_endpoints(p->board) & CARD_ENDPOINT_BIT(endpoint)))
 		err = ENODEV;
 	else if (endpoint != CARD_REGS && write != (endpoint == CARD_TX))

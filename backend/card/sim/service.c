@@ -71,7 +71,7 @@ static void hello(struct process *p, const struct proto_msg *msg)
 		if (!err)
 			err = fabric_new(part, NULL, &p->fabric, &why);
 		if (!err)
-			err = board_new(p->fabric, &p->board, &why);
+			err = board_new(p->fabric, msg->arg[1] == 1, &p->board, &why);
 		if (err) {
 			fabric_free(p->fabric);
 			p->fabric = NULL;

@@ -75,9 +75,10 @@ static int parse(const struct card_config *config, struct client_setup *setup, s
 	if (config->slots)
 		return reason_set(why, EINVAL, "slots: a simulated %s has none in this version",
 				  parts[i].part);
-	if (clock && strcmp(clock->text, "demand") != 0)
-		return reason_set(why, EINVAL, "clock: a simulated card runs on 'demand', '%s' is not offered",
-				  clock->text);
+	setup->manual = clock && strcmp(clock->text, "manual") == 0;
+	if (clock && !setup->manual && strcmp(clock->text, "demand") != 0)
+		return reason_set(why, EINVAL, "clock: a simulated card runs on 'demand' or 'manual', '%s' is "
+				  "not offered", clock->text);
 	if (board && strcmp(board->text, parts[i].board) != 0)
 		return reason_set(why, EINVAL, "board: %s is on the board '%s', not '%s'",
 				  parts[i].part, parts[i].board, board->text);
@@ -136,8 +137,9 @@ static int sim_open(const struct card_config *config, const struct card_host *ho
 		.vendor = "fabricfs",
 		.formats = "ice40",
 		.execution = "simulated",
-		.can = CARD_CAN_CLEAR | CARD_CAN_RESET | CARD_CAN_READBACK,
-		.endpoints = parts[row].endpoints,
+		/* Where every pin is the user's, so is the reset line. */
+		.can = CARD_CAN_CLEAR | CARD_CAN_READBACK | (setup.manual ? 0 : CARD_CAN_RESET),
+		.endpoints = CARD_ENDPOINT_BIT(CARD_PINS) | (setup.manual ? 0 : parts[row].endpoints),
 		.image_max = PROCESS_IMAGE_MAX,
 		.restore = true,
 	};
