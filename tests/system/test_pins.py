@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from harness import run, shell
+from harness import run, shell, until
 from images import BLINK, UPPER
 
 MANUAL = "cards:\n  - {name: bench, backend: sim, clock: manual}\n"
@@ -75,3 +75,20 @@ def test_a_counter_counts_the_edges_that_a_shell_makes(fpga):
     levels = [line.split()[2] for line in done.stdout.splitlines()]
     assert levels == list("100010" "10" "1")  # 0x51 is 'Q', least bit first; and valid
     assert card.value("telemetry/cycles") == "0"
+
+
+def test_a_clock_with_a_rate_runs_while_nobody_asks(fpga):
+    config = "cards:\n  - {name: bench, backend: sim, clock: 200000}\n"
+    card = fpga(sim=None, config=config).card()
+    card.load(BLINK)
+
+    def cycles():
+        return int(card.value("telemetry/cycles"))
+    first = cycles()
+    until(lambda: cycles() >= first + 50000, "a quarter of a second's cycles were run")
+    card.load(UPPER)
+    assert card.exchange(b"hello") == b"HELLO"
+    # It is at rest now, and its clock costs nothing.
+    before = cycles()
+    assert card.value("io/rx") == ""
+    assert cycles() < before + 100000

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Pins of a simulated card by name, with its own clock and with none. */
+/* Pins of a simulated card by name, and its clocks: on demand, none, and at a rate. */
 #include "sim_fixture.h"
 
 #include <errno.h>
@@ -10,16 +10,31 @@ static int demand(void **state)
 	return 0;
 }
 
-static int manual(void **state)
+static int rig_clocked(void **state, const char *clock)
 {
 	struct rig *rig = rig_new(0, false);
 
 	/* Another card: its process is another one. */
 	sim_backend.close(rig->card, true);
-	rig->values[rig->config.values_len++] = (struct card_value){ .key = "clock", .text = "manual" };
+	rig->values[rig->config.values_len++] = (struct card_value){ .key = "clock", .text = clock };
 	rig_open(rig);
 	*state = rig;
 	return 0;
+}
+
+static int manual(void **state)
+{
+	return rig_clocked(state, "manual");
+}
+
+static int fast(void **state)
+{
+	return rig_clocked(state, "100000");
+}
+
+static int slow(void **state)
+{
+	return rig_clocked(state, "20");
 }
 
 static int done(void **state)
@@ -184,6 +199,71 @@ static void pins_are_read_in_parts_and_end(void **state)
 	assert_int_equal(pins_set(rig, "21 1\n"), -ENODEV);
 }
 
+/* --- a clock that runs by itself ----------------------------------------------------- */
+
+static double cycles(struct rig *rig)
+{
+	return rig_sensor(rig, "cycles", CARD_MEASURED);
+}
+
+static void a_clock_with_a_rate_runs_in_real_time_and_never_faster(void **state)
+{
+	struct rig *rig = *state;
+	double before, ran = 0;
+	int64_t start;
+
+	rig_program(rig, "blink");
+	start = clock_mono_ns();
+	before = cycles(rig);
+	/* A machine with other things to do may take longer, that is all. */
+	while (ran < 20000) {
+		double most;
+
+		rig_pump(rig, 10);
+		ran = cycles(rig) - before;
+		most = (double)(clock_mono_ns() - start) * 1e-9 * 100000;
+		/* What it was behind by at the start may be made up for: 20 ms. */
+		assert_true(ran <= most + 2000 + 64);
+		assert_true(clock_mono_ns() - start < WAIT_NS);
+	}
+}
+
+static void a_design_answers_on_a_clock_with_a_rate(void **state)
+{
+	struct rig *rig = *state;
+	char got[6] = "";
+	uint16_t value = 0;
+
+	rig_program(rig, "upper");
+	assert_int_equal(rig_tx(rig, "hello"), 5);
+	rig_rx(rig, got, 5);
+	assert_string_equal(got, "HELLO");
+	/* Nothing comes any more, and a read that does not wait says so. */
+	assert_int_equal(io_do(rig, io_make(rig, CARD_RX, false, got, 1)), 0);
+	rig_program(rig, "regs");
+	value = 0x1234;
+	assert_int_equal(rig_reg(rig, true, 5, &value), 2);
+	value = 0;
+	assert_int_equal(rig_reg(rig, false, 5, &value), 2);
+	assert_int_equal(value, 0x1234);
+}
+
+static void a_clock_as_slow_as_a_light_ticks_too(void **state)
+{
+	struct rig *rig = *state;
+	int64_t start = clock_mono_ns();
+	double before;
+
+	rig_program(rig, "blink");
+	before = cycles(rig);
+	while (cycles(rig) - before < 4) {
+		rig_pump(rig, 20);
+		assert_true(clock_mono_ns() - start < WAIT_NS);
+	}
+	/* Three whole periods lie between the first of four edges and the last. */
+	assert_true(clock_mono_ns() - start >= 150000000);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +273,10 @@ int main(int argc, char **argv)
 		T(the_same_write_sent_again_makes_no_second_edge, manual),
 		T(pins_that_the_board_drives_are_its_own, demand),
 		T(pins_are_read_in_parts_and_end, demand),
+		T(a_clock_with_a_rate_runs_in_real_time_and_never_faster, fast),
+		T(a_design_answers_on_a_clock_with_a_rate, fast),
+		T(a_design_answers_on_a_clock_with_a_rate, slow),
+		T(a_clock_as_slow_as_a_light_ticks_too, slow),
 #undef T
 	};
 

@@ -311,7 +311,7 @@ static int client_connect(struct client *c, bool *same, struct reason *why)
 			.type = PROTO_HELLO,
 			.data = (const uint8_t *)c->setup.part,
 			.len = strlen(c->setup.part),
-			.arg = { c->setup.hz, c->setup.manual },
+			.arg = { c->setup.hz, c->setup.manual, c->setup.rate_hz },
 		};
 		struct epoll_event ev = { .events = EPOLLIN };
 		pid_t child = 0;

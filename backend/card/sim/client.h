@@ -21,6 +21,7 @@ struct client_setup {
 	char part[48];
 	uint64_t hz;
 	bool manual;     /* clock: manual */
+	uint64_t rate_hz; /* clock: a number; 0 = demand */
 	struct faults faults;
 };
 

@@ -10,6 +10,10 @@
  * read, so that looking at a counter costs next to nothing.
  * Times are processor time, so that a busy machine does not change results.
  *
+ * A clock with a rate runs by itself in real time, as far as the processor can
+ * follow: what it fell behind by more than LAG_NS is left out. While the design
+ * is at rest its edges would change nothing and are not made.
+ *
  * Operations of one endpoint are served in their order, one at a time.
  */
 #include <stdlib.h>
@@ -19,6 +23,7 @@
 #include "process.h"
 
 #include <fabricfs/buf.h>
+#include <fabricfs/clock.h>
 
 #define WANT_NS       100000000
 #define WORK_NS       1000000000
@@ -29,6 +34,9 @@
 #define PATIENCE_NS   10000000000
 #define LAZY_NS       18000000
 #define OPS_MAX       64
+/* A clock with a rate. */
+#define LAG_NS        20000000
+#define TICK_NS       1000000
 /* Cycles between two looks at the socket while no operation is waiting. */
 #define WANT_SLICE    256
 
@@ -38,6 +46,12 @@ int64_t process_cpu_ns(void)
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* What operations are timed by: the processor's time, or real time where the clock has it too. */
+static int64_t now_ns(const struct process *p)
+{
+	return p->rate_hz ? clock_mono_ns() : process_cpu_ns();
 }
 
 /* Let the clock go on for this much processor time from now. */
@@ -236,7 +250,7 @@ void op_submit(struct process *p, const struct proto_msg *msg)
 		memcpy(op.data, msg->data, size);
 	op.size = size;
 	op.moved = skip;
-	p->last_move = process_cpu_ns();
+	p->last_move = now_ns(p);
 	op.until = p->last_move + WANT_NS;
 	*made = op;
 
@@ -341,7 +355,7 @@ static bool rx_step(struct process *p, bool ran)
 		clock_want(p, WANT_NS);
 		return true;
 	}
-	if (!op->wait && (rest || process_cpu_ns() >= op->until)) {
+	if (!op->wait && (rest || now_ns(p) >= op->until)) {
 		op_end(p, op, 0);
 		return true;
 	}
@@ -394,7 +408,7 @@ static bool clock_wanted(const struct process *p)
 }
 
 /* Run for half a millisecond or so. */
-static void clock_run(struct process *p)
+static void clock_run(struct process *p, uint64_t most)
 {
 	const struct op *rx = op_first(p, CARD_RX);
 	struct fabric_counters before, after;
@@ -403,6 +417,8 @@ static void clock_run(struct process *p)
 
 	if (!p->ops && n > WANT_SLICE)
 		n = WANT_SLICE;
+	if (n > most)
+		n = most;
 	fabric_counters(p->fabric, &before);
 	board_run(p->board, n,
 		  BOARD_STOP_ACCESS | BOARD_STOP_TAKEN | (rx ? BOARD_STOP_SENT : 0),
@@ -413,11 +429,47 @@ static void clock_run(struct process *p)
 	int64_t took = process_cpu_ns() - start;
 
 	p->busy_ns += took;
+	if (p->rate_hz && ran)
+		p->clock_ns += (int64_t)((double)ran * 1e9 / (double)p->rate_hz + 0.5);
+	else if (p->rate_hz)
+		p->clock_ns = clock_mono_ns(); /* the clock does not get through */
 	p->want_cycles -= ran < p->want_cycles ? ran : p->want_cycles;
 	if (took > PROCESS_SLICE_NS / 2 && p->slice > 64)
 		p->slice /= 2;
 	else if (took < PROCESS_SLICE_NS / 8 && ran >= n && n == p->slice && n < 65536)
 		p->slice *= 2;
+}
+
+/* The same for a clock with a rate. */
+static int64_t rate_run(struct process *p)
+{
+	int64_t end = clock_mono_ns() + PROCESS_SLICE_NS, now;
+	int64_t period = 1000000000 / (int64_t)p->rate_hz + 1;
+	int64_t lag = period > LAG_NS ? period : LAG_NS;
+
+	for (bool ran = false;; ran = true) {
+		while (regs_step(p) | tx_step(p) | rx_step(p, ran))
+			ran = false;
+		now = clock_mono_ns();
+		if (board_at_rest(p->board)) {
+			p->clock_ns = now;
+			return -1;
+		}
+		if (now - p->clock_ns > lag)
+			p->clock_ns = now - lag;
+
+		uint64_t due = (uint64_t)((double)(now - p->clock_ns) * 1e-9 * (double)p->rate_hz);
+
+		if (!due) {
+			int64_t next = p->clock_ns + period - now;
+
+			/* Not for each cycle; and a read gives up in time at any rate. */
+			return p->ops || next < TICK_NS ? TICK_NS : next;
+		}
+		if (now >= end)
+			return 0;
+		clock_run(p, due);
+	}
 }
 
 int64_t ops_run(struct process *p)
@@ -426,6 +478,8 @@ int64_t ops_run(struct process *p)
 
 	if (!p->fabric || p->load.fd >= 0 || !link_awake(&p->link))
 		return -1;
+	if (p->rate_hz)
+		return rate_run(p);
 	for (bool ran = false;; ran = true) {
 		/* What one operation frees, another may wait for. */
 		while (regs_step(p) | tx_step(p) | rx_step(p, ran))
@@ -445,7 +499,7 @@ int64_t ops_run(struct process *p)
 
 		if (now >= end)
 			return p->ops && now - p->last_move > PATIENCE_NS ? LAZY_NS : 0;
-		clock_run(p);
+		clock_run(p, UINT64_MAX);
 		/* Nobody waits: the next message should not either. */
 		if (!p->ops)
 			return 0;

@@ -90,6 +90,8 @@ struct process {
 	int64_t want_until;
 	int64_t last_move;   /* processor time when an operation last moved something */
 	int64_t busy_ns;     /* processor time spent on cycles */
+	uint64_t rate_hz;    /* the clock runs by itself, so fast in real time; 0 = on demand */
+	int64_t clock_ns;    /* of such a clock: the time up to which it has run */
 	uint64_t slice;      /* cycles that fit well into a slice, by experience */
 	unsigned told_endpoints, told_ready;
 	uint64_t upset_id;   /* the last upset; 0 = none */

@@ -35,7 +35,8 @@
 #define PROTO_REPLY 0x80
 
 enum proto_type {
-	/* data: part. arg0: config_clock_hz; arg1: 1 = the clock is a pin like any other.
+	/* data: part. arg0: config_clock_hz; arg1: 1 = the clock is a pin like any other;
+	 * arg2: Hz of a clock that runs by itself, 0 = on demand.
 	 * Reply arg0: a number that every start of the process makes new; arg1: its pid. */
 	PROTO_HELLO = 1,
 	/* Reply arg0: enum card_condition; arg1: 0 or 64; data: so many hex digits, then a sentence. */

@@ -88,6 +88,7 @@ static void hello(struct process *p, const struct proto_msg *msg)
 		return;
 	}
 	p->link.hz = msg->arg[0];
+	p->rate_hz = msg->arg[2];
 	p->greeted = true;
 	process_send(p, &(struct proto_msg){ .type = PROTO_HELLO, .reply = true, .seq = msg->seq,
 					     .arg = { p->instance, (uint64_t)getpid() } });

@@ -15,6 +15,7 @@
 #include <fabricfs/buf.h>
 
 #define DEFAULT_HZ 25000000
+#define RATE_MAX   275000000 /* of a clock: the global buffers of an HX (data sheet, f_MAX_GBUF) */
 
 #define STREAMS (CARD_ENDPOINT_BIT(CARD_TX) | CARD_ENDPOINT_BIT(CARD_RX))
 
@@ -53,6 +54,18 @@ static int parse_faults(const struct card_value *value, struct faults *f, struct
 	return 0;
 }
 
+/* Decimal digits, within what a clock on these boards may have. */
+static bool rate_get(const char *text, uint64_t *hz)
+{
+	*hz = 0;
+	for (const char *c = text; *c; c++) {
+		if (*c < '0' || *c > '9' || *hz > RATE_MAX)
+			return false;
+		*hz = *hz * 10 + (uint64_t)(*c - '0');
+	}
+	return *hz && *hz <= RATE_MAX;
+}
+
 static int parse(const struct card_config *config, struct client_setup *setup, size_t *row,
 		 struct reason *why)
 {
@@ -76,9 +89,10 @@ static int parse(const struct card_config *config, struct client_setup *setup, s
 		return reason_set(why, EINVAL, "slots: a simulated %s has none in this version",
 				  parts[i].part);
 	setup->manual = clock && strcmp(clock->text, "manual") == 0;
-	if (clock && !setup->manual && strcmp(clock->text, "demand") != 0)
-		return reason_set(why, EINVAL, "clock: a simulated card runs on 'demand' or 'manual', '%s' is "
-				  "not offered", clock->text);
+	if (clock && !setup->manual && strcmp(clock->text, "demand") != 0 &&
+	    !rate_get(clock->text, &setup->rate_hz))
+		return reason_set(why, EINVAL, "clock: a simulated card runs on 'demand', 'manual' or a rate "
+				  "from 1 to %d Hz, '%s' is not offered", RATE_MAX, clock->text);
 	if (board && strcmp(board->text, parts[i].board) != 0)
 		return reason_set(why, EINVAL, "board: %s is on the board '%s', not '%s'",
 				  parts[i].part, parts[i].board, board->text);
