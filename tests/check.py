@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the test suite of one build and counts (see `make check`).
 
-usage: check.py [--build DIR] [--add FILE] STAGE...
+usage: check.py [--build DIR] [--add FILE] [--fuzz-seconds N] STAGE...
 
 Stages: unit (every cmocka program of DIR), system (pytest through a real
 mount), source (what the sources promise about themselves), examples (rebuilt
-and compared). Each skip and each failure is a line; the last line is
+and compared), fuzz (every fuzz target of DIR for a few seconds). Each skip and each failure is a line; the last line is
 `N passed, N failed, N skipped`, and the exit status 1 when something failed.
 --add FILE adds to the counts of an earlier run kept in FILE, and keeps them.
 """
@@ -147,11 +147,44 @@ def examples(_build, count):
         count.passed += 1
 
 
+def fuzz(build, count, seconds):
+    """Every fuzz target for so long; what it adds to the corpus and what it finds stay in DIR."""
+    found = ROOT / build / "found"
+    found.mkdir(parents=True, exist_ok=True)
+    for source in sorted((ROOT / "tests" / "fuzz").glob("fuzz_*.c")):
+        name = source.stem.removeprefix("fuzz_")
+        grown = ROOT / build / "corpus" / name
+        grown.mkdir(parents=True, exist_ok=True)
+        seeds = ROOT / "tests" / "fuzz" / "corpus"
+        argv = [ROOT / build / "tests" / "fuzz" / source.stem, f"-max_total_time={seconds}", "-timeout=25",
+                "-rss_limit_mb=2048", f"-artifact_prefix={found}/{name}-", "-print_final_stats=1"]
+        if (seeds / f"{name}.dict").exists():
+            argv.append(f"-dict={seeds / name}.dict")
+        try:
+            run = subprocess.run([*argv, grown, seeds / name], cwd=ROOT, env=environment(build), check=False,
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                 timeout=seconds + 120)
+            out, status = run.stdout.decode(errors="replace"), run.returncode
+        except (OSError, subprocess.TimeoutExpired) as e:
+            out, status = "", e
+        runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", out)
+        good = status == 0 and runs and int(runs.group(1)) > 0
+        seen = re.findall(r"cov: (\d+)", out)
+        print(f"  {source.stem}: {'ok' if good else 'FAILED'}, {runs.group(1) if runs else 0} inputs, "
+              f"{seen[-1] if seen else 0} edges", flush=True)
+        if good:
+            count.passed += 1
+        else:
+            count.failed.append(f"fuzz {source.stem}: ended with {status} (see {found.relative_to(ROOT)})")
+            print(out[-6000:], flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", default="build")
     parser.add_argument("--add")
-    parser.add_argument("stages", nargs="+", choices=["unit", "system", "source", "examples"])
+    parser.add_argument("--fuzz-seconds", type=int, default=2)
+    parser.add_argument("stages", nargs="+", choices=["unit", "system", "source", "examples", "fuzz"])
     args = parser.parse_args()
     sanitized = args.build != "build"
     count = Count()
@@ -160,6 +193,7 @@ def main():
         "system": lambda: pytest(args.build, count, "tests/system", ONCE if sanitized else ()),
         "source": lambda: pytest(args.build, count, "tests/source"),
         "examples": lambda: examples(args.build, count),
+        "fuzz": lambda: fuzz(args.build, count, args.fuzz_seconds),
     }
     for stage in args.stages:
         start = time.monotonic()

@@ -19,6 +19,7 @@ unit: $(UNIT_BINS)
 
 -include tests/designs/rules.mk
 -include tests/bench/rules.mk
+include tests/fuzz/rules.mk
 
 # A backend of its own in place of the table's.
 $(BUILD)/tests/unit/test_card: LDFLAGS_ALL += -Wl,--wrap=card_backend_find
@@ -35,6 +36,8 @@ check:
 	@rm -f $(SUM)
 	@$(MAKE) --no-print-directory $(JOBS) all unit-programs fabric_drive bench-programs man
 	@bad=0; tests/check.py --add $(SUM) source unit system examples || bad=1; \
+	{ $(MAKE) --no-print-directory fuzz-build && \
+		tests/check.py --build build/fuzz --add $(SUM) fuzz; } || bad=1; \
 	$(MAKE) --no-print-directory ADD="--add $(SUM)" asan || bad=1; exit $$bad
 asan:
 	@$(DEPS) --missing build check >/dev/null || $(MAKE) --no-print-directory deps-check

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The fabric's configuration port. The first byte: which example is the base
+ * (bits 0, 1), how it is cut into writes (2, 3), how many cycles it runs (4, 5),
+ * and whether the CRC is left wrong (7). The rest are edits of it (fuzz.h).
+ * The CRC is made right again, so that the decoder is reached.
+ */
+#include "backend/card/sim/engine/fabric.h"
+
+#include "tests/fuzz/fuzz.h"
+
+static const char *const examples[] = {
+	"contrib/examples/upper/upper.bin", "contrib/examples/regs/regs.bin",
+	"contrib/examples/blink/blink.bin", "contrib/examples/upper-hx8k/upper-hx8k.bin",
+};
+static uint8_t *bases[4];
+static size_t sizes[4];
+static struct fabric *fabric;
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const size_t chunks[] = { 1u << 20, 4099, 256, 17 };
+	struct reason why = { 0 };
+	unsigned which;
+	uint8_t *image;
+	size_t n;
+	int err = 0, check;
+
+	if (!size)
+		return 0;
+	if (!fabric) {
+		fuzz_claim(fabric_new("iCE40-HX1K", NULL, &fabric, &why) == 0);
+		for (unsigned i = 0; i < 4; i++)
+			bases[i] = fuzz_file(examples[i], &sizes[i]);
+	}
+	which = data[0] & 3;
+	n = sizes[which];
+	image = malloc(n);
+	fuzz_claim(image);
+	memcpy(image, bases[which], n);
+	fuzz_edit(image, n, data + 1, size - 1);
+	if (!(data[0] & 0x80))
+		fuzz_crc_fix(image, n);
+
+	fabric_config_reset(fabric);
+	for (size_t at = 0, chunk = chunks[data[0] >> 2 & 3]; at < n && !err; at += chunk)
+		err = fabric_config_write(fabric, image + at, n - at < chunk ? n - at : chunk, &why);
+	fuzz_claim(err == 0 || why.text[0]);
+	fuzz_claim(err == 0 || !fabric_done(fabric));
+	fuzz_claim((err != 0) == fabric_config_failed(fabric));
+	/* The dry run comes to the same answer. */
+	check = fabric_check(fabric, image, n, &why);
+	fuzz_claim((check == 0) == fabric_done(fabric));
+	fuzz_claim(err == 0 || err == check);
+	if (fabric_done(fabric)) {
+		int clk = fabric_pin(fabric, "21");
+
+		fuzz_claim(fabric_verify(fabric, image, n, &why) == 0);
+		for (unsigned i = 0; i < (data[0] >> 4 & 3) * 8u; i++) {
+			for (unsigned pin = 0; pin < fabric_pins(fabric); pin++)
+				fabric_pin_set(fabric, (int)pin, (i * 2654435761u >> pin % 31) & 1);
+			fabric_cycle(fabric, clk);
+		}
+	}
+	free(image);
+	return 0;
+}
