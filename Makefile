@@ -37,7 +37,7 @@ WARN       := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototy
               -Wwrite-strings -Wformat=2 -Wundef -fno-common $(WERROR)
 
 # Targets that need no libraries must work on a machine that has none yet.
-NO_LIBS := deps deps-check clean help format man uninstall demo check asan fuzz fuzz-build
+NO_LIBS := deps deps-check clean help format man uninstall demo check asan tsan tsan-build fuzz fuzz-build
 ifneq ($(filter-out $(NO_LIBS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(shell for p in $(PKGS); do $(PKG_CONFIG) --exists $$p 2>/dev/null || echo $$p; done)
 ifneq ($(MISSING),)
@@ -159,6 +159,7 @@ help:
 	@echo "make unit        the unit tests alone"
 	@echo "make bench       what fabricfs costs beside what the same costs without it (as root)"
 	@echo "make asan        unit and system tests with AddressSanitizer and UBSan"
+	@echo "make tsan        unit and system tests with ThreadSanitizer"
 	@echo "make fuzz        every fuzz target for FUZZ_SECONDS (an hour) each; what is found is kept in build/fuzz"
 	@echo "make deps        install what building and the demo need; deps-check: also what the tests need"
 	@echo "make install     into prefix=$(prefix), below DESTDIR; uninstall takes it away"

@@ -6,7 +6,8 @@ usage: check.py [--build DIR] [--add FILE] [--fuzz-seconds N] STAGE...
 
 Stages: unit (every cmocka program of DIR), system (pytest through a real
 mount), source (what the sources promise about themselves), examples (rebuilt
-and compared), fuzz (every fuzz target of DIR for a few seconds). Each skip and each failure is a line; the last line is
+and compared), races (a short selection of unit and system), fuzz (every fuzz
+target of DIR for a few seconds). Each skip and each failure is a line; the last line is
 `N passed, N failed, N skipped`, and the exit status 1 when something failed.
 --add FILE adds to the counts of an earlier run kept in FILE, and keeps them.
 """
@@ -27,6 +28,9 @@ UNIT_LIMIT_S = 300
 SYSTEM_LIMIT_S = 1500
 # Slow, and about the engine, the documents and the bench, not about memory: once is enough.
 ONCE = ["test_bench.py", "test_designs.py", "test_docs.py"]
+# Where threads meet most: what `make check` runs with ThreadSanitizer.
+RACES_UNIT = ["test_card", "test_session", "test_tree_follow", "test_tree_files"]
+RACES_SYSTEM = ["test_ctl.py"]
 
 
 class Count:
@@ -41,6 +45,9 @@ def environment(build):
     env = dict(os.environ, LC_ALL="C.UTF-8", FABRICFS_BIN=str(ROOT / build / "fabricfs"),
                FABRICFS_BUILD=str(ROOT / build), PYTHONDONTWRITEBYTECODE="1")
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+    if Path(build).name == "tsan":  # a worker starts more slowly, see tests/system/test_restart.py
+        env.setdefault("FABRICFS_KILL_MS", "1500")
+        env.setdefault("FABRICFS_KILL_COPIES", "60")
     # The tests run make themselves, as a user would and not as a part of ours.
     for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
         env.pop(name, None)
@@ -80,10 +87,11 @@ def run_alone(program, env):
         return out.read().decode(errors="replace"), status
 
 
-def unit(build, count):
+def unit(build, count, only=None):
     programs = sorted(p for p in (ROOT / build / "tests" / "unit").glob("test_*")
-                      if p.suffix == "" and (ROOT / "tests" / "unit" / f"{p.name}.c").exists())
-    wanted = sorted((ROOT / "tests" / "unit").glob("test_*.c"))
+                      if p.suffix == "" and (ROOT / "tests" / "unit" / f"{p.name}.c").exists()
+                      and (only is None or p.name in only))
+    wanted = sorted(p for p in (ROOT / "tests" / "unit").glob("test_*.c") if only is None or p.stem in only)
     if len(programs) != len(wanted):
         built = {p.name for p in programs}
         count.failed += [f"unit {w.stem}: not built" for w in wanted if w.stem not in built]
@@ -107,10 +115,10 @@ def unit(build, count):
             print(out[-6000:], flush=True)
 
 
-def pytest(build, count, folder, ignore=()):
+def pytest(build, count, folder, ignore=(), only=()):
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         argv = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rf",
-                f"--junitxml={report.name}", "--durations=8", str(ROOT / folder)]
+                f"--junitxml={report.name}", "--durations=8", *(str(ROOT / folder / name) for name in only or [""])]
         argv += [f"--ignore={ROOT / folder / name}" for name in ignore]
         try:
             status = subprocess.run(argv, cwd=ROOT, env=environment(build), check=False,
@@ -184,7 +192,7 @@ def main():
     parser.add_argument("--build", default="build")
     parser.add_argument("--add")
     parser.add_argument("--fuzz-seconds", type=int, default=2)
-    parser.add_argument("stages", nargs="+", choices=["unit", "system", "source", "examples", "fuzz"])
+    parser.add_argument("stages", nargs="+", choices=["unit", "system", "source", "examples", "races", "fuzz"])
     args = parser.parse_args()
     sanitized = args.build != "build"
     count = Count()
@@ -192,6 +200,8 @@ def main():
         "unit": lambda: unit(args.build, count),
         "system": lambda: pytest(args.build, count, "tests/system", ONCE if sanitized else ()),
         "source": lambda: pytest(args.build, count, "tests/source"),
+        "races": lambda: (unit(args.build, count, RACES_UNIT),
+                          pytest(args.build, count, "tests/system", only=RACES_SYSTEM)),
         "examples": lambda: examples(args.build, count),
         "fuzz": lambda: fuzz(args.build, count, args.fuzz_seconds),
     }

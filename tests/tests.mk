@@ -30,12 +30,14 @@ SUM  := build/check.json
 # Both cores, unless make already hands out jobs.
 JOBS  = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: check asan
+.PHONY: check asan tsan tsan-build
 check:
 	@$(DEPS) --missing build check >/dev/null || $(MAKE) --no-print-directory deps-check
 	@rm -f $(SUM)
 	@$(MAKE) --no-print-directory $(JOBS) all unit-programs fabric_drive bench-programs man
 	@bad=0; tests/check.py --add $(SUM) source unit system examples || bad=1; \
+	{ $(MAKE) --no-print-directory tsan-build && \
+		tests/check.py --build build/tsan --add $(SUM) races; } || bad=1; \
 	{ $(MAKE) --no-print-directory fuzz-build && \
 		tests/check.py --build build/fuzz --add $(SUM) fuzz; } || bad=1; \
 	$(MAKE) --no-print-directory ADD="--add $(SUM)" asan || bad=1; exit $$bad
@@ -43,3 +45,7 @@ asan:
 	@$(DEPS) --missing build check >/dev/null || $(MAKE) --no-print-directory deps-check
 	@$(MAKE) --no-print-directory $(JOBS) SANITIZE=address,undefined all unit-programs fabric_drive
 	@tests/check.py --build build/asan $(ADD) unit system
+tsan-build:
+	@$(MAKE) --no-print-directory $(JOBS) SANITIZE=thread all unit-programs
+tsan: tsan-build
+	@tests/check.py --build build/tsan unit system

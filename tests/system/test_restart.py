@@ -12,10 +12,12 @@ import time
 
 import pytest
 
-from harness import SLOW, need, put, run, until
+from harness import BIN, SLOW, need, put, run, until
 from images import BLINK, REGS, UPPER, sha256
 
 COPIES = int(os.environ.get("FABRICFS_KILL_COPIES", "200"))
+# How often the worker is killed: one that starts slowly (ThreadSanitizer) gets nothing done in 100 ms.
+KILL_S = float(os.environ.get("FABRICFS_KILL_MS", "100")) / 1000
 IMAGES = (UPPER, REGS, BLINK)
 
 
@@ -45,14 +47,14 @@ def reader(fabric, folder):
 
 
 class Killer(threading.Thread):
-    """kill -9 of the worker every 100 ms, until it is told to stop."""
+    """kill -9 of the worker every 100 ms (FABRICFS_KILL_MS), until it is told to stop."""
 
     def __init__(self, fabric):
         super().__init__()
         self.fabric, self.done, self.kills = fabric, threading.Event(), 0
 
     def run(self):
-        while not self.done.wait(0.1):
+        while not self.done.wait(KILL_S):
             self.kills += self.fabric.kill("fabricfs-worker")
 
 
@@ -88,7 +90,7 @@ def test_the_worker_killed_every_100_ms_is_noticed_by_nobody(fpga, tmp_path):
     reads, bad = map(int, told.split()[-2:])
     assert bad == 0, told
     assert reads > 100 and killer.kills >= COPIES // 20
-    assert sum(resent.values()) >= 20, f"too few requests met a dead worker: {resent}"
+    assert sum(resent.values()) >= min(20, COPIES // 10), f"too few requests met a dead worker: {resent}"
     programmed = [r for r in card.history() if r["event"] == "programmed"]
     assert all(r["result"] == "ok" for r in programmed)
     assert len(programmed) == COPIES, "a copy was programmed twice or not at all"
@@ -225,7 +227,7 @@ def test_a_container_does_not_notice(fpga, tmp_path):
         killer.done.set()
         killer.join()
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 10 and killer.kills > 3
+    assert int(done.stdout) > 10 and killer.kills > (3 if KILL_S <= 0.1 else 0)
 
 
 def test_the_card_process_killed_is_a_power_cut_and_it_gets_its_image_back(fpga):
@@ -331,7 +333,8 @@ def test_the_names_in_ps(fpga):
     holder, = fabric.processes("fabricfs")
     stat = open(f"/proc/{worker}/stat").read().rsplit(")", 1)[1].split()
     assert int(stat[1]) == holder
-    assert len(os.listdir(f"/proc/{holder}/task")) == 1
+    # ThreadSanitizer has a thread of its own.
+    assert len(os.listdir(f"/proc/{holder}/task")) == (2 if "tsan" in str(BIN) else 1)
 
 
 def test_a_worker_that_cannot_start_ends_in_an_abort_not_in_a_hang(fpga):
