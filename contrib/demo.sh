@@ -23,7 +23,7 @@ output= status=0
 show() {
 	printf '$ %s\n' "$1"
 	status=0
-	output=$(timeout 30 bash -c "$1" 2>&1) || status=$?
+	output=$(timeout "${limit:-30}" bash -c "$1" 2>&1) || status=$?
 	[ -z "$output" ] || printf '%s\n' "$output"
 }
 must() { show "$1"; [ "$status" -eq 0 ] || die "exit status $status, wanted 0"; }
@@ -128,6 +128,20 @@ same "$(cat dev0/loaded/sha256)" "$(sum "$upper")" "dev0/loaded/sha256"
 must "cat status"
 must "tail -n 5 dev0/history"
 case $output in *rolled-back*) ;; *) die "history does not tell of the rollback" ;; esac
+
+# --- a neural network in a bitstream ---------------------------------------------------
+digits=$top/$examples/digits
+ask=$top/$work/ask
+note "a classifier of handwritten digits, and the program that asks it through io/tx and io/.rx"
+must "${CC:-cc} -O2 -o $ask $digits/ask.c"
+must "cp $digits/digits.bin dev0/image"
+same "$(cat dev0/loaded/sha256)" "$(sum "$digits/digits.bin")" "dev0/loaded/sha256"
+note "one of the samples that it was not trained with, drawn"
+must "$ask -d $digits -s 1400 dev0"
+case $output in *"the card says 2, and it is a 2") ;; *) die "the card had to say 2" ;; esac
+note "all samples, each answer compared with the one computed in whole numbers"
+limit=90 must "$ask -d $digits dev0"
+case $output in "1742 of 1797 right, 0 differ "*) ;; *) die "wanted 1742 right answers of 1797" ;; esac
 
 unmount="umount $fpga"
 [ "$(id -u)" -eq 0 ] || unmount="fusermount3 -u $fpga"
