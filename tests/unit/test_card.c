@@ -42,6 +42,7 @@ static struct {
 	int64_t accept_size;      /* of the descriptor that accept was given */
 	bool hold;                /* program waits until it is let go or cancelled */
 	bool holding;
+	unsigned holds;           /* how often program began to wait */
 } fake;
 static pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t fake_cond = PTHREAD_COND_INITIALIZER;
@@ -137,6 +138,9 @@ static int fake_program(void *card, struct card_run *run, struct reason *why)
 	if (fake_get(&fake.hold)) {
 		struct pollfd p = { .fd = run->cancel_fd, .events = POLLIN };
 
+		pthread_mutex_lock(&fake_lock);
+		fake.holds++;
+		pthread_mutex_unlock(&fake_lock);
 		fake_set(&fake.holding, true);
 		while (fake_get(&fake.hold) && !poll(&p, 1, 1))
 			;
@@ -891,8 +895,12 @@ static void a_stop_ends_the_run_and_not_the_roll_back(void **arg)
 	upload_judge(u, JUDGE_FLUSH, false, next_run++, barrier_done, &b);
 	fake_wait(&fake.holding, true);
 	assert_int_equal(upload_stop(&card->self, false, &(struct who){ .uid = 0 }, "the test"), 0);
-	fake_wait(&fake.holding, false);
-	/* the roll back waits now: the stop was not for it */
+	/* The roll back waits now, the stop was not for it. Counted, as nobody may see the moment
+	 * between the two. */
+	pthread_mutex_lock(&fake_lock);
+	while (fake.holds < 2)
+		pthread_cond_wait(&fake_cond, &fake_lock);
+	pthread_mutex_unlock(&fake_lock);
 	fake_wait(&fake.holding, true);
 	fake_set(&fake.hold, false);
 	assert_int_equal(barrier_wait(&b), ECANCELED);
