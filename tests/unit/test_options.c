@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The command line of a mount (fs/daemon/options.h). */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -170,8 +171,10 @@ static void missing_mount_point_is_not_a_usage_fault(void **state)
 static void state_without_root_is_where_xdg_says(void **state)
 {
 	(void)state;
-	if (seteuid(65534))
+	if (seteuid(65534)) {
+		print_message("skip: needs root to become somebody else: %s\n", strerror(errno));
 		skip();
+	}
 	setenv("XDG_STATE_HOME", "/x/state", 1);
 	assert_int_equal(parse("/", NULL), 0);
 	assert_string_equal(o.state_dir, "/x/state/fabricfs");
