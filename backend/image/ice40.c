@@ -14,13 +14,13 @@
  * payload length, order or value is refused: a single flipped bit anywhere from
  * the CRC reset to the wake-up never passes.
  */
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include <fabricfs/buf.h>
 
+#include "crc16.h"
 #include "formats.h"
 
 #define COMMENT_MAX 1024      /* bytes kept of the comment; longer ones are cut */
@@ -80,43 +80,6 @@ struct ice40 {
 };
 
 static const uint8_t PREAMBLE[4] = { 0x7e, 0xaa, 0x99, 0x7e };
-
-/*
- * CRC-16/CCITT-FALSE (poly 1021, MSB first), eight bytes at a time: table k has what a byte
- * becomes with k bytes of zero behind it. Nibble by nibble it took longer than SHA-256, and
- * two thirds of the time of a large copy (tests/bench).
- */
-static uint16_t crc_table[8][256];
-static pthread_once_t crc_once = PTHREAD_ONCE_INIT;
-
-static void crc_prepare(void)
-{
-	for (unsigned i = 0; i < 256; i++) {
-		uint16_t crc = (uint16_t)(i << 8);
-
-		for (int bit = 0; bit < 8; bit++)
-			crc = (uint16_t)(crc & 0x8000 ? crc << 1 ^ 0x1021 : crc << 1);
-		crc_table[0][i] = crc;
-	}
-	for (unsigned k = 1; k < 8; k++)
-		for (unsigned i = 0; i < 256; i++) {
-			uint16_t crc = crc_table[k - 1][i];
-
-			crc_table[k][i] = (uint16_t)(crc << 8) ^ crc_table[0][crc >> 8];
-		}
-}
-
-static uint16_t crc_update(uint16_t crc, const uint8_t *b, size_t n)
-{
-	pthread_once(&crc_once, crc_prepare);
-	for (; n >= 8; n -= 8, b += 8)
-		crc = crc_table[7][b[0] ^ crc >> 8] ^ crc_table[6][b[1] ^ (crc & 0xff)] ^
-		      crc_table[5][b[2]] ^ crc_table[4][b[3]] ^ crc_table[3][b[4]] ^
-		      crc_table[2][b[5]] ^ crc_table[1][b[6]] ^ crc_table[0][b[7]];
-	for (; n; n--, b++)
-		crc = (uint16_t)(crc << 8) ^ crc_table[0][crc >> 8 ^ *b];
-	return crc;
-}
 
 /* --- recognising -------------------------------------------------------------- */
 
@@ -430,7 +393,7 @@ static int ice40_feed(void *state, const uint8_t *b, size_t n, struct image_fact
 			s->need = *b & 15;
 			s->got = 0;
 			s->value = 0;
-			s->crc = crc_update(s->crc, b, 1);
+			s->crc = crc16_update(s->crc, b, 1);
 			s->at++;
 			/* Longer than any command: refused before the payload is awaited. */
 			if (s->need == 0 || s->need > 4)
@@ -440,14 +403,14 @@ static int ice40_feed(void *state, const uint8_t *b, size_t n, struct image_fact
 			break;
 		case PAYLOAD:
 			s->value = s->value << 8 | *b;
-			s->crc = crc_update(s->crc, b, 1);
+			s->crc = crc16_update(s->crc, b, 1);
 			s->at++;
 			if (++s->got == s->need)
 				rc = command(s, facts, why);
 			break;
 		case DATA:
 			take = n < s->left ? n : s->left;
-			s->crc = crc_update(s->crc, b, take);
+			s->crc = crc16_update(s->crc, b, take);
 			s->at += take;
 			s->left -= (uint32_t)take;
 			if (!s->left) {
@@ -456,7 +419,7 @@ static int ice40_feed(void *state, const uint8_t *b, size_t n, struct image_fact
 			}
 			break;
 		case ZEROS:
-			s->crc = crc_update(s->crc, b, 1);
+			s->crc = crc16_update(s->crc, b, 1);
 			s->at++;
 			if (*b)
 				rc = damaged(s, why, "no 00 00 after the data of a bank");
