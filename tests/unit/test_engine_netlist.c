@@ -128,7 +128,6 @@ static int decode(struct reason *why)
 
 static void every_tile_bit_has_a_place_of_its_own(void **state)
 {
-	static const unsigned columns[] = { 0, 18, 54, 42, 42 };
 	uint8_t *taken = calloc(4 * bank_bits() + 1, 1);
 	unsigned used = 0;
 
@@ -138,7 +137,7 @@ static void every_tile_bit_has_a_place_of_its_own(void **state)
 		for (unsigned b = 0; b < 16 * 54; b++) {
 			uint32_t bit = place[t * 16 * 54 + b];
 
-			if (b % 54 >= columns[db.sec[DB_TILES][t]]) {
+			if (b % 54 >= chipdb_columns(db.sec[DB_TILES][t])) {
 				assert_int_equal(bit, NOWHERE);
 				continue;
 			}

@@ -22,4 +22,5 @@
 	database sim_db_lp384, lp384.db
 	database sim_db_hx1k, hx1k.db
 	database sim_db_hx8k, hx8k.db
+	database sim_db_up5k, up5k.db
 	.section .note.GNU-stack,"",%progbits

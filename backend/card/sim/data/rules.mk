@@ -2,7 +2,7 @@
 # The fabric databases: kept compressed, unpacked while building, linked in as
 # read-only data that all processes share and nothing has to unpack at run time.
 SIM_DATA := backend/card/sim/data
-SIM_DIES := lp384 hx1k hx8k
+SIM_DIES := lp384 hx1k hx8k up5k
 SIM_DB   := $(SIM_DIES:%=$(BUILD)/$(SIM_DATA)/%.db)
 
 OBJS += $(BUILD)/$(SIM_DATA)/databases.o
@@ -24,7 +24,7 @@ ICESTORM_CHIPDB ?= /usr/share/fpga-icestorm/chipdb
 chipdb: $(SIM_DIES:%=chipdb-%)
 chipdb-%:
 	$(Q)mkdir -p $(BUILD)/$(SIM_DATA)
-	$(Q)$(SIM_DATA)/chipdb-pack $(ICESTORM_CHIPDB)/chipdb-$(patsubst hx%,%,$(patsubst lp%,%,$*)).txt $(BUILD)/$(SIM_DATA)/$*.db
+	$(Q)$(SIM_DATA)/chipdb-pack $(ICESTORM_CHIPDB)/chipdb-$(patsubst hx%,%,$(patsubst lp%,%,$(patsubst up%,%,$*))).txt $(BUILD)/$(SIM_DATA)/$*.db
 	$(Q)xz -9e -T1 -c $(BUILD)/$(SIM_DATA)/$*.db > $(SIM_DATA)/$*.db.xz
 
 # The evaluator is the one place where the compiler's last percent is felt.

@@ -25,7 +25,13 @@
  *	GBUFIN     u8 x, y, global, 0: global network driven by this tile's fabout
  *	GBUFPIN    u8 x, y, pad, global: driven by this pad if its extra bit is set
  *	EXTRA      u8 global, u8 bank, u16 column, u16 row, u16 0: those extra bits
- *	SPECIAL    u8 enum chipdb_special, x, y, row, column, 0, 0, 0
+ *	LATCHES    u8 x, y, 0, 0: this tile's fabout is the input latch of its side
+ *	IEREN      u8 x, y, pad, x, y, pad, 0, 0: the bits IE and REN of the first
+ *	           pad are those of the second one's tile and place
+ *	CELLS      u32 string: what it is ("PLL"), u8 x, y, z, 0, u32 first entry,
+ *	           u32 entries: the cells beside the fabric
+ *	ENTRIES    u32 string, u8 enum chipdb_entry_kind, x, y, 0, u32 value: their
+ *	           inputs, outputs and configuration bits, sorted by name in a cell
  *	STRINGS    NUL-terminated
  */
 #ifndef SIM_CHIPDB_H
@@ -33,17 +39,39 @@
 
 #include <endian.h>
 #include <fabricfs/error.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-enum chipdb_tile { TILE_NONE, TILE_IO, TILE_LOGIC, TILE_RAMB, TILE_RAMT };
+/* DSP0..3 are the four tiles of a multiplier, from below; IPCON connects other
+ * cells at the sides of an UP5K. Both have the switches of a logic tile. */
+enum chipdb_tile {
+	TILE_NONE, TILE_IO, TILE_LOGIC, TILE_RAMB, TILE_RAMT,
+	TILE_DSP0, TILE_DSP1, TILE_DSP2, TILE_DSP3, TILE_IPCON,
+	TILE_TYPES
+};
 
-/* Things to look at before a design may run. */
-enum chipdb_special {
-	SPECIAL_PLL_TYPE = 1, /* a bit of PLLTYPE: any set = the PLL is in use */
-	SPECIAL_WARMBOOT = 2, /* fabout of this tile drives the warm boot cell */
-	SPECIAL_LATCH = 3,    /* fabout of this tile is the input latch of its bank */
+/* What an entry of a cell is, and what its value is then. */
+enum chipdb_entry_kind {
+	ENTRY_NET = 1,    /* an input or output: net */
+	ENTRY_BIT = 2,    /* configuration: row << 8 | column of the tile x, y */
+	ENTRY_PAD = 3,    /* a pad that the cell takes over: its number in the tile x, y */
+	ENTRY_LOCKED = 4, /* the cell is not connected in this package: string */
+};
+
+/* A cell beside the fabric; kinds, places and names of entries are IceStorm's. */
+struct chipdb_cell {
+	const char *kind; /* "PLL", "MAC16", "SPRAM", "HFOSC" ... */
+	unsigned x, y, z;
+	unsigned first, entries; /* of the ENTRIES section */
+};
+
+struct chipdb_entry {
+	const char *name; /* "PLLOUT_A", "DIVR_0" ... */
+	enum chipdb_entry_kind kind;
+	unsigned x, y;
+	uint32_t value;
 };
 
 /* Ports of a tile, in the order of the PORTS section. */
@@ -81,14 +109,16 @@ enum chipdb_special {
 
 enum {
 	DB_TILES, DB_KINDS, DB_POOL, DB_MUXES, DB_SOURCES, DB_PORTS, DB_NET_NAMES,
-	DB_PACKAGES, DB_PINS, DB_GBUFIN, DB_GBUFPIN, DB_EXTRA, DB_SPECIAL, DB_STRINGS,
+	DB_PACKAGES, DB_PINS, DB_GBUFIN, DB_GBUFPIN, DB_EXTRA, DB_LATCHES, DB_IEREN,
+	DB_CELLS, DB_ENTRIES, DB_STRINGS,
 	DB_SECTIONS
 };
 
 struct chipdb {
 	char die[9];               /* "1k" */
 	unsigned width, height;    /* tiles, with the ring of IO tiles */
-	unsigned cram_width, cram_height; /* bits of each of the four banks */
+	unsigned cram_width, cram_height; /* bits of the largest of the four banks */
+	unsigned bank_height[4];   /* rows of each: at most cram_height */
 	unsigned bram_width[4], bram_height[4];
 	unsigned top;              /* first row of the upper half */
 	unsigned ramb_writes;      /* NegClk of the lower RAM tile is the write clock's */
@@ -133,6 +163,18 @@ static inline const char *chipdb_string(const struct chipdb *db, uint32_t offset
 {
 	return (const char *)db->sec[DB_STRINGS] + offset;
 }
+
+/* Columns of configuration bits that a tile of this type has; 16 rows of them. */
+unsigned chipdb_columns(enum chipdb_tile type);
+
+/* Cell i of 0 .. count[DB_CELLS] - 1. */
+struct chipdb_cell chipdb_cell(const struct chipdb *db, unsigned i);
+/* Entry i of 0 .. cell->entries - 1. */
+struct chipdb_entry chipdb_entry(const struct chipdb *db, const struct chipdb_cell *cell,
+				 unsigned i);
+/* The entry of this name and kind; false when the cell has none. */
+bool chipdb_entry_find(const struct chipdb *db, const struct chipdb_cell *cell, const char *name,
+		       enum chipdb_entry_kind kind, struct chipdb_entry *out);
 
 /* "net 1904 (lutff_0/in_1 of tile 1,1)" into text; returns text. */
 const char *chipdb_net_name(const struct chipdb *db, uint32_t net, char *text, size_t size);

@@ -40,7 +40,13 @@ static int number_tiles(struct netlist *n, struct reason *why)
 			n->ram_tiles[n->n_ram++] = (uint16_t)t;
 			break;
 		case TILE_RAMT:
+		case TILE_DSP0:
+		case TILE_DSP1:
+		case TILE_DSP2:
+		case TILE_DSP3:
+		case TILE_IPCON:
 		case TILE_NONE:
+		case TILE_TYPES:
 			break;
 		}
 	}
@@ -189,34 +195,39 @@ static void read_sources(struct netlist *n)
 	}
 }
 
+static int refuse(const char *what, unsigned x, unsigned y, struct reason *why)
+{
+	return reason_set(why, EOPNOTSUPP,
+			  "the image uses %s tile %u,%u), which the simulated card does not have",
+			  what, x, y);
+}
+
 /* What stands beside the fabric and is not modelled. */
-static int check_special(struct netlist *n, struct reason *why)
+static int check_cells(struct netlist *n, struct reason *why)
 {
 	const struct chipdb *db = n->db;
 
-	for (unsigned i = 0; i < db->count[DB_SPECIAL]; i++) {
-		const uint8_t *s = db->sec[DB_SPECIAL] + 8 * i;
-		unsigned tile = chipdb_tile(db, s[1], s[2]);
-		int32_t fabout = chipdb_port(db, tile, PORT_FABOUT);
+	for (unsigned i = 0; i < db->count[DB_LATCHES]; i++) {
+		const uint8_t *l = db->sec[DB_LATCHES] + 4 * i;
+		int32_t fabout = chipdb_port(db, chipdb_tile(db, l[0], l[1]), PORT_FABOUT);
 
-		switch ((enum chipdb_special)s[0]) {
-		case SPECIAL_PLL_TYPE:
-			if (tile_bit(&n->tiles[tile], s[3], s[4]))
-				return reason_set(why, EOPNOTSUPP,
-						  "the image uses a PLL (configured in tile %u,%u), "
-						  "which the simulated card does not have", s[1], s[2]);
-			break;
-		case SPECIAL_WARMBOOT:
-			if (fabout >= 0 && n->driver[fabout] >= 0)
-				return reason_set(why, EOPNOTSUPP,
-						  "the image uses warm boot (fed from tile %u,%u), "
-						  "which the simulated card does not have", s[1], s[2]);
-			break;
-		case SPECIAL_LATCH:
-			if (fabout >= 0 && n->driver[fabout] >= 0)
-				n->latched |= 1u << (s[1] == 0 ? 0 : s[1] == db->width - 1 ? 1 :
-						     s[2] == 0 ? 2 : 3);
-			break;
+		if (fabout >= 0 && n->driver[fabout] >= 0)
+			n->latched |= 1u << (l[0] == 0 ? 0 : l[0] == db->width - 1 ? 1 :
+					     l[1] == 0 ? 2 : 3);
+	}
+	for (unsigned i = 0; i < db->count[DB_CELLS]; i++) {
+		struct chipdb_cell cell = chipdb_cell(db, i);
+		bool pll = !strcmp(cell.kind, "PLL"), warmboot = !strcmp(cell.kind, "WARMBOOT");
+
+		for (unsigned k = 0; k < cell.entries; k++) {
+			struct chipdb_entry e = chipdb_entry(db, &cell, k);
+
+			if (pll && e.kind == ENTRY_BIT && !strncmp(e.name, "PLLTYPE_", 8) &&
+			    tile_bit(&n->tiles[chipdb_tile(db, e.x, e.y)], e.value >> 8,
+				     e.value & 255))
+				return refuse("a PLL (configured in", e.x, e.y, why);
+			if (warmboot && e.kind == ENTRY_NET && n->driver[e.value] >= 0)
+				return refuse("warm boot (fed from", e.x, e.y, why);
 		}
 	}
 	return 0;
@@ -246,7 +257,7 @@ int netlist_init(struct netlist *n, const struct config *c, bool tolerant, struc
 	if (err != 0)
 		return err;
 	read_sources(n);
-	return tolerant ? 0 : check_special(n, why);
+	return tolerant ? 0 : check_cells(n, why);
 }
 
 void netlist_fini(struct netlist *n)

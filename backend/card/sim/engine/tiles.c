@@ -21,17 +21,7 @@ static enum chipdb_tile tile_type(const struct chipdb *db, unsigned x, unsigned 
 
 static unsigned column_width(const struct chipdb *db, unsigned x)
 {
-	switch (tile_type(db, x, 1)) {
-	case TILE_IO:
-		return IO_COLUMNS;
-	case TILE_RAMB:
-	case TILE_RAMT:
-		return 42;
-	case TILE_LOGIC:
-	case TILE_NONE:
-		break;
-	}
-	return 54;
+	return chipdb_columns(tile_type(db, x, 1));
 }
 
 static uint64_t reverse64(uint64_t v)
