@@ -28,6 +28,7 @@
 
 #include <fabricfs/clock.h>
 #include <fabricfs/helper.h>
+#include <fabricfs/rights.h>
 
 #include "wire.h"
 
@@ -76,7 +77,7 @@ static int program_exec(char **argv)
 }
 
 /* In the child: never returns. */
-static void program_become(char **argv, pid_t parent, int err_fd)
+static void program_become(char **argv, pid_t parent, uint64_t rights, int err_fd)
 {
 	const struct rlimit no_core = { 0, 0 };
 	struct rlimit files;
@@ -101,14 +102,16 @@ static void program_become(char **argv, pid_t parent, int err_fd)
 		signal(sig, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	err = program_exec(argv);
+	err = -rights_drop_quietly(0, rights);
+	if (!err)
+		err = program_exec(argv);
 	if (write(err_fd, &err, sizeof(err)) < 0)
 		_exit(126);
 	_exit(127);
 }
 
 /* 0, or the errno of its start. */
-static int program_start(struct between *b, char **argv)
+static int program_start(struct between *b, char **argv, uint64_t rights)
 {
 	pid_t self = getpid();
 	int fds[2], err = 0;
@@ -124,7 +127,7 @@ static int program_start(struct between *b, char **argv)
 		return err;
 	}
 	if (!b->program)
-		program_become(argv, self, fds[1]);
+		program_become(argv, self, rights, fds[1]);
 	close(fds[1]);
 	/* The end of the pipe means that exec succeeded and closed it. */
 	do {
@@ -310,13 +313,15 @@ int helper_main(int argc, char **argv)
 	struct between b = { .result = { .kind = HELPER_MSG_ENDED } };
 	sigset_t all;
 	unsigned grace_ms;
+	uint64_t rights;
 	int err;
 
-	if (argc < 3) {
+	if (argc < 4) {
 		fprintf(stderr, HELPER_NAME " is started by fabricfs itself\n");
 		return 2;
 	}
 	grace_ms = (unsigned)strtoul(argv[1], NULL, 10);
+	rights = strtoull(argv[2], NULL, 16);
 	prctl(PR_SET_NAME, HELPER_NAME);
 	close_range(HELPER_FD + 1, ~0U, 0);
 	fcntl(HELPER_FD, F_SETFD, FD_CLOEXEC);
@@ -333,7 +338,7 @@ int helper_main(int argc, char **argv)
 	if (!err && chdir("/"))
 		err = errno;
 	if (!err)
-		err = program_start(&b, argv + 2);
+		err = program_start(&b, argv + 3, rights);
 	if (err) {
 		children_reap(&b);
 		b.result.end = HELPER_NOT_STARTED;

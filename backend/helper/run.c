@@ -77,7 +77,7 @@ static int fd_raise(int *fd)
 
 static int helper_spawn(const struct helper_job *job, int null_fd, int out_fd, int wire_fd, pid_t *pid)
 {
-	char grace[16];
+	char grace[16], rights[24];
 	const char *args[ARGS_MAX];
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
@@ -87,7 +87,9 @@ static int helper_spawn(const struct helper_job *job, int null_fd, int out_fd, i
 
 	snprintf(grace, sizeof(grace), "%u", job->grace_ms ? job->grace_ms : HELPER_GRACE_MS);
 	args[n++] = HELPER_NAME;
+	snprintf(rights, sizeof(rights), "%" PRIx64, job->rights);
 	args[n++] = grace;
+	args[n++] = rights;
 	for (const char *const *a = job->argv; *a; a++) {
 		if (n == ARGS_MAX - 1)
 			return -E2BIG;

@@ -133,14 +133,18 @@ static int conf_policy(const struct conf *c, const struct conf_node *map, struct
 
 /* --- the backend's own keys --------------------------------------------------------- */
 
-static int value_command(const struct conf *c, const struct conf_node *n, struct card_value *v)
+static int value_words(const struct conf *c, const struct conf_node *n, struct card_value *v)
 {
 	const char **words;
 	int err;
 
+	bool command = v->kind == CARD_KEY_COMMAND;
+
 	if (n->kind == CONF_TEXT && strcmp(n->text, "none"))
-		return CONF_FAULT(c, n->line, "%s: a command is a list of words, [/path/to/program, "
-				  "argument], or the word none; no shell is used", n->key);
+		return command ? CONF_FAULT(c, n->line, "%s: a command is a list of words, [/path/to/program, "
+					    "argument], or the word none; no shell is used", n->key)
+			       : CONF_FAULT(c, n->line, "%s: this is a list of words, [one, other], or the "
+					    "word none", n->key);
 	if (n->kind == CONF_TEXT) {
 		words = conf_alloc(c->memory, sizeof(*words));
 		if (!words)
@@ -149,7 +153,7 @@ static int value_command(const struct conf *c, const struct conf_node *n, struct
 		return 0;
 	}
 	err = conf_words(c, n, &words, &v->list_len);
-	if (!err && (!v->list_len || !*words[0]))
+	if (!err && command && (!v->list_len || !*words[0]))
 		err = CONF_FAULT(c, n->line, "%s: a command needs a program", n->key);
 	v->list = words;
 	return err;
@@ -175,7 +179,8 @@ static int conf_value(const struct conf *c, const struct conf_node *n, const str
 	case CARD_KEY_DURATION:
 		return conf_duration(c, n, &v->number);
 	case CARD_KEY_COMMAND:
-		return value_command(c, n, v);
+	case CARD_KEY_WORDS:
+		return value_words(c, n, v);
 	case CARD_KEY_MAP:
 		err = conf_pairs(c, n, &pairs, &v->list_len);
 		if (!err)

@@ -32,6 +32,7 @@
 #include "fs/daemon/link.h"
 #include "fs/daemon/loop.h"
 #include "fs/daemon/mount.h"
+#include "fs/daemon/privileges.h"
 #include "fs/daemon/session.h"
 #include "fs/daemon/session_fd.h"
 #include "fs/daemon/suspect.h"
@@ -201,6 +202,7 @@ static int worker_start(struct worker *w, struct reason *why)
 	if ((err = signals_start(w, why)) ||
 	    (err = config_load(*config ? config : NULL, &w->config, why)) ||
 	    (err = config_finish(w->config, w->sim, why)) ||
+	    (err = privileges_drop(w->config, w->state_dir, why)) ||
 	    (err = store_open(w->state_dir, w->fresh, &w->store, why)) ||
 	    (err = session_attach(w->session_fd, why)) ||
 	    (err = session_start(w, why)) ||
@@ -304,8 +306,11 @@ static void worker_end(struct worker *w)
 		cards_stop(true);
 	session_set_fd(-1);
 	/* Nobody else is left to take the mount away. */
-	if (w->link_fd < 0 && !loop_has_ended() && mount_end(&w->mount))
-		log_warn("%s stays mounted", w->mountpoint);
+	if (w->link_fd < 0 && !loop_has_ended() && mount_end(&w->mount)) {
+		/* That was the holder's to do: a worker has no right to it (privileges.c). */
+		log_warn("%s stays mounted: umount it, or start fabricfs there again", w->mountpoint);
+		mount_abort(&w->mount);
+	}
 	if (w->se)
 		fuse_session_destroy(w->se);
 	store_close(w->store);

@@ -28,6 +28,7 @@
 #include <fabricfs/digest.h>
 #include <fabricfs/error.h>
 #include <fabricfs/image.h>
+#include <fabricfs/rights.h>
 
 /* --- configuration ---------------------------------------------------------- */
 
@@ -37,6 +38,7 @@ enum card_key_kind {
 	CARD_KEY_BOOL,     /* number: 0 or 1 */
 	CARD_KEY_DURATION, /* number: milliseconds; written "500ms", "10s", "2m" */
 	CARD_KEY_COMMAND,  /* list: an argv; written as a list, or the single word "none" (list empty) */
+	CARD_KEY_WORDS,    /* list: any words; written as a list, or the single word "none" (list empty) */
 	CARD_KEY_MAP,      /* map: names to text */
 };
 
@@ -232,6 +234,12 @@ struct card_backend {
 	 * Called by check-config and before mounting, on the main thread.
 	 */
 	int (*check)(const struct card_config *config, struct reason *why);
+	/*
+	 * Rights that this card needs beyond those of any process of its user; nothing else
+	 * is left to the worker when it opens the card. The configuration was checked. May be
+	 * NULL: none.
+	 */
+	void (*rights)(const struct card_config *config, struct rights *rights);
 	/*
 	 * Reach the card. On success *card is the backend's own and facts are
 	 * filled in. -ENODEV: it is not there (the core shows it offline).

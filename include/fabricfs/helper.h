@@ -11,8 +11,8 @@
  *
  * The program gets: no shell, a session of its own, stdin /dev/null, stdout and
  * stderr into one pipe, the environment given and nothing else, cwd /, no
- * descriptor above 2, default signals, no core file, and no_new_privs (setuid
- * programs, sudo among them, gain nothing).
+ * descriptor above 2, default signals, no core file, of the caller's rights those
+ * that the job names, and no_new_privs (setuid programs, sudo among them, gain nothing).
  */
 #ifndef FABRICFS_HELPER_H
 #define FABRICFS_HELPER_H
@@ -37,6 +37,7 @@ struct helper_job {
 	int64_t deadline_ns;     /* CLOCK_MONOTONIC; 0 = none */
 	int cancel_fd;           /* poll: readable once the run shall end; -1 = none */
 	unsigned grace_ms;       /* 0 = HELPER_GRACE_MS */
+	uint64_t rights;         /* RIGHT() bits (fabricfs/rights.h) that it may have; 0 = none */
 };
 
 enum helper_end {

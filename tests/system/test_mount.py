@@ -117,6 +117,14 @@ def user_mounts(fabric):
     assert run([*as_user, "cat", f"{fabric.mount}/dev0/loaded/sha256"]).stdout.strip() == sha256(UPPER)
     done = run([*as_user, "stat", "-c", "%U %a", f"{fabric.mount}/dev0/image", f"{fabric.mount}/dev0/state"])
     assert done.stdout.split() == ["nobody", "660", "nobody", "444"], done
+    for name in ("fabricfs-worker", "fabricfs-card"):
+        process, = fabric.processes(name)
+        status = dict(line.split(":\t", 1) for line in open(f"/proc/{process}/status") if ":\t" in line)
+        assert int(status["NoNewPrivs"]) == 1 and int(status["CapPrm"], 16) == 0
+    if "asan" not in str(BIN):  # its leak checker looks into it
+        worker, = fabric.processes("fabricfs-worker")
+        done = run([*as_user, "cat", f"/proc/{worker}/environ"])
+        assert done.returncode and "ermission denied" in done.stderr, "no core file, no debugger: not even his own"
     done = run([*as_user, "fusermount3", "-u", str(fabric.mount)])
     assert done.returncode == 0, done.stderr
     assert fabric.process.wait(60) == 0

@@ -22,6 +22,7 @@
 #include <fabricfs/clock.h>
 #include <fabricfs/helper.h>
 #include <fabricfs/log.h>
+#include <fabricfs/rights.h>
 
 #include "words.h"
 
@@ -41,6 +42,7 @@ struct command {
 	char suffix[16];
 	unsigned slots;
 	int64_t deadline_ms;
+	uint64_t rights;
 };
 
 static const struct card_key command_keys[] = {
@@ -51,6 +53,7 @@ static const struct card_key command_keys[] = {
 	{ "telemetry", CARD_KEY_COMMAND },
 	{ "deadline", CARD_KEY_DURATION },
 	{ "environment", CARD_KEY_MAP }, /* more variables for all of them */
+	{ "capabilities", CARD_KEY_WORDS }, /* beside the usual ones; none: not those either */
 	{ "suffix", CARD_KEY_TEXT },     /* %f ends in this, for tools that go by it: ".bit" */
 	{ "vendor", CARD_KEY_TEXT },
 	{ "board", CARD_KEY_TEXT },
@@ -101,6 +104,45 @@ static int suffix_check(const char *suffix, struct reason *why)
 	return 0;
 }
 
+/* --- rights ---------------------------------------------------------------------------- */
+
+/*
+ * What tools that load a card want of root (fabricfs.yaml(5) lists them): to open any
+ * file and device node, to reach ports and memory of the hardware, to lock memory for
+ * DMA, to end and prefer their own processes, to become a lesser user.
+ */
+#define RIGHTS_USUAL                                                                            \
+	(RIGHT(CAP_CHOWN) | RIGHT(CAP_DAC_OVERRIDE) | RIGHT(CAP_DAC_READ_SEARCH) |              \
+	 RIGHT(CAP_FOWNER) | RIGHT(CAP_FSETID) | RIGHT(CAP_IPC_LOCK) | RIGHT(CAP_KILL) |         \
+	 RIGHT(CAP_SETGID) | RIGHT(CAP_SETUID) | RIGHT(CAP_SYS_NICE) | RIGHT(CAP_SYS_RAWIO))
+
+static int rights_check(const struct card_value *v, struct reason *why)
+{
+	for (size_t i = 0; v && i < v->list_len; i++)
+		if (!right_parse(v->list[i]))
+			return reason_set(why, EINVAL, "capabilities: there is none of the name '%s'; they are "
+					  "listed in capabilities(7), e.g. sys_admin", v->list[i]);
+	return 0;
+}
+
+static uint64_t rights_of(const struct card_config *config)
+{
+	const struct card_value *v = card_config_get(config, "capabilities");
+	uint64_t rights = v && !v->list_len ? 0 : RIGHTS_USUAL;
+
+	for (size_t i = 0; v && i < v->list_len; i++)
+		rights |= right_parse(v->list[i]);
+	return rights;
+}
+
+/* Its commands have them; the worker only hands them on. */
+static void command_rights(const struct card_config *config, struct rights *rights)
+{
+	*rights = (struct rights){ .lend = rights_of(config) };
+}
+
+/* --- opening --------------------------------------------------------------------------- */
+
 static int command_check(const struct card_config *config, struct reason *why)
 {
 	static const char *const others[] = { "clear", "status", "telemetry" };
@@ -127,6 +169,8 @@ static int command_check(const struct card_config *config, struct reason *why)
 	}
 	if (!err)
 		err = environment_check(card_config_get(config, "environment"), why);
+	if (!err)
+		err = rights_check(card_config_get(config, "capabilities"), why);
 	if (!err)
 		err = suffix_check(text_of(config, "suffix"), why);
 	if (!err && deadline && deadline->number <= 0)
@@ -164,6 +208,7 @@ static int command_open(const struct card_config *config, const struct card_host
 	if (!c->deadline_ms)
 		c->deadline_ms = DEADLINE_MS;
 	c->host = *host;
+	c->rights = rights_of(config);
 	c->slots = config->slots;
 	text_copy(c->name, sizeof(c->name), config->name);
 	text_copy(c->part, sizeof(c->part), config->part);
@@ -231,7 +276,8 @@ static int command_run(struct command *c, const struct card_value *command, cons
 		       int64_t deadline_ns, int cancel_fd, struct helper_result *result, struct reason *why)
 {
 	struct words argv CLEANUP_WORDS = { 0 }, env CLEANUP_WORDS = { 0 };
-	struct helper_job job = { .self_exe = c->host.self_exe, .deadline_ns = deadline_ns, .cancel_fd = cancel_fd };
+	struct helper_job job = { .self_exe = c->host.self_exe, .deadline_ns = deadline_ns, .cancel_fd = cancel_fd,
+				  .rights = c->rights };
 	struct reason own = { 0 };
 	int err;
 
@@ -609,6 +655,7 @@ const struct card_backend command_backend = {
 	.name = "command",
 	.keys = command_keys,
 	.check = command_check,
+	.rights = command_rights,
 	.open = command_open,
 	.close = command_close,
 	.status = command_status,

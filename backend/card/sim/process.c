@@ -9,7 +9,6 @@
  * the process ends; killed, it is a card that lost its power.
  */
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -18,7 +17,6 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +26,7 @@
 #include <fabricfs/buf.h>
 #include <fabricfs/clock.h>
 #include <fabricfs/log.h>
+#include <fabricfs/rights.h>
 #include <fabricfs/sim_card.h>
 
 #define LISTEN_FD 3
@@ -212,14 +211,12 @@ static void process_loop(struct process *p)
 }
 
 /* What is decoded here comes from anywhere: no rights beyond those of the user it runs as. */
-static void rights_drop(void)
+static void rights_give_up(void)
 {
-	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct none[2] = { { 0 } };
+	struct reason why = { 0 };
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    syscall(SYS_capset, &header, none) < 0)
-		log_warn("dropping capabilities: %m");
+	if (rights_drop(0, 0, &why))
+		log_warn("%s", why.text);
 }
 
 /* The daemon in the background gives its children no other place to speak than syslog. */
@@ -241,7 +238,7 @@ int sim_card_main(int argc, char **argv)
 	log_init(SIM_CARD_NAME, stderr_is_null(), false);
 	signal(SIGPIPE, SIG_IGN);
 	p.out_end = &p.out;
-	rights_drop();
+	rights_give_up();
 	/* It keeps no file system busy. */
 	if (chdir("/") < 0)
 		log_warn("chdir: %m");
