@@ -21,8 +21,11 @@ unit: $(UNIT_BINS)
 -include tests/bench/rules.mk
 include tests/fuzz/rules.mk
 
-# A backend of its own in place of the table's.
-$(BUILD)/tests/unit/test_card: LDFLAGS_ALL += -Wl,--wrap=card_backend_find
+# Tests of fs/card have a fixture, with a backend of its own in place of the table's.
+CARD_TESTS := $(filter $(BUILD)/tests/unit/test_card_%,$(UNIT_BINS))
+$(CARD_TESTS): $(BUILD)/tests/unit/card_fixture.o
+$(CARD_TESTS): LDFLAGS_ALL += -Wl,--wrap=card_backend_find
+-include $(BUILD)/tests/unit/card_fixture.d
 
 # Everything: the build that ships and the one with sanitizers. The numbers of both
 # are added up in one file, and the last line is their sum.
