@@ -26,6 +26,8 @@ CARD_TESTS := $(filter $(BUILD)/tests/unit/test_card_%,$(UNIT_BINS))
 $(CARD_TESTS): $(BUILD)/tests/unit/card_fixture.o
 $(CARD_TESTS): LDFLAGS_ALL += -Wl,--wrap=card_backend_find
 -include $(BUILD)/tests/unit/card_fixture.d
+# The same for slots, whose backend is another one.
+$(BUILD)/tests/unit/test_slots: LDFLAGS_ALL += -Wl,--wrap=card_backend_find
 
 # Everything: the build that ships and the one with sanitizers. The numbers of both
 # are added up in one file, and the last line is their sum.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The actor: one thread a card, alone in touching it.
+ * The actor: one thread a card (or a slot), alone in touching it.
  *
  * It sleeps in poll() on two descriptors, its own eventfd (jobs, interrupts,
  * wake-ups of the backend) and the backend's, and never polls by time. At its
@@ -40,77 +40,101 @@ static void eventfd_drain(int fd)
 		return;
 }
 
-void actor_wake(struct card *card)
+void actor_wake(struct actor *actor)
 {
-	eventfd_signal(card->wake_fd);
+	eventfd_signal(actor->wake_fd);
 }
 
-void actor_cancel(struct card *card)
+void actor_cancel(struct actor *actor)
 {
-	eventfd_signal(card->cancel_fd);
+	eventfd_signal(actor->cancel_fd);
 }
 
-bool actor_post(struct card *card, struct job *job)
+bool actor_post(struct actor *actor, struct job *job)
 {
 	bool taken;
 
 	job->next = NULL;
-	pthread_mutex_lock(&card->lock);
-	taken = !card->ending;
+	pthread_mutex_lock(&actor->card->lock);
+	taken = !actor->ending;
 	if (taken) {
-		*card->jobs_end = job;
-		card->jobs_end = &job->next;
+		*actor->jobs_end = job;
+		actor->jobs_end = &job->next;
 	}
-	pthread_mutex_unlock(&card->lock);
+	pthread_mutex_unlock(&actor->card->lock);
 	if (taken)
-		actor_wake(card);
+		actor_wake(actor);
 	return taken;
 }
 
-static struct job *actor_next(struct card *card, bool *ending)
+void actor_end(struct actor *actor, bool last)
+{
+	pthread_mutex_lock(&actor->card->lock);
+	actor->last = last;
+	actor->ending = true;
+	pthread_mutex_unlock(&actor->card->lock);
+	actor_wake(actor);
+}
+
+struct actor *card_actor(struct card *card, unsigned nth)
+{
+	if (!nth)
+		return &card->actor;
+	return card->slot_actors && nth <= card->slots_len ? &card->slot_actors[nth - 1] : NULL;
+}
+
+static struct job *actor_next(struct actor *actor, bool *ending)
 {
 	struct job *job;
 
-	pthread_mutex_lock(&card->lock);
-	job = card->jobs;
+	pthread_mutex_lock(&actor->card->lock);
+	job = actor->jobs;
 	if (job) {
-		card->jobs = job->next;
-		if (!card->jobs)
-			card->jobs_end = &card->jobs;
+		actor->jobs = job->next;
+		if (!actor->jobs)
+			actor->jobs_end = &actor->jobs;
 	}
-	*ending = card->ending;
-	pthread_mutex_unlock(&card->lock);
+	*ending = actor->ending;
+	pthread_mutex_unlock(&actor->card->lock);
 	return job;
 }
 
-static void actor_news(struct card *card)
+static void actor_news(struct actor *actor)
 {
 	struct reason why = { 0 };
-	unsigned news = card->backend->pump(card->handle, &why);
+	unsigned news = actor->card->backend->pump(actor->handle, &why);
 
 	if (news & CARD_NEWS_GONE)
-		card_gone(card, &why);
+		actor_gone(actor, &why);
 	else if (news & CARD_NEWS_LOST)
-		card_lost(card, &why);
+		actor_lost(actor, &why);
 	else if (news & CARD_NEWS_BACK)
-		card_take_up(card);
+		actor_take_up(actor);
 	if (news & CARD_NEWS_READY)
-		io_news(card);
+		io_news(actor);
 }
 
 static void *actor_main(void *arg)
 {
-	struct card *card = arg;
-	char name[16];
+	struct actor *actor = arg;
+	struct card *card = actor->card;
+	char name[32];
 	bool ending = false;
 
-	snprintf(name, sizeof(name), "card-%u", card->dev);
+	if (actor->slot->index < 0)
+		snprintf(name, sizeof(name), "card-%u", card->dev);
+	else
+		snprintf(name, sizeof(name), "card-%u.%d", card->dev, actor->slot->index);
+	name[15] = '\0'; /* the kernel takes no more */
 	pthread_setname_np(pthread_self(), name);
-	card_take_up(card);
-	cards_taken_up();
+	if (actor->slot->index < 0) {
+		/* The slots' actors are told to follow. */
+		actor_take_up(actor);
+		cards_taken_up(actor);
+	}
 
 	while (!ending) {
-		struct job *job = actor_next(card, &ending);
+		struct job *job = actor_next(actor, &ending);
 
 		if (job) {
 			job->run(card, job, ending);
@@ -119,51 +143,64 @@ static void *actor_main(void *arg)
 		}
 		if (ending)
 			break;
-		if (card->handle)
-			io_interrupted(card);
+		if (actor->handle)
+			io_interrupted(actor);
 
 		struct pollfd fds[2] = {
-			{ .fd = card->wake_fd, .events = POLLIN },
-			{ .fd = card->handle && card->backend->poll_fd
-					? card->backend->poll_fd(card->handle) : -1,
+			{ .fd = actor->wake_fd, .events = POLLIN },
+			{ .fd = actor->handle && card->backend->poll_fd
+					? card->backend->poll_fd(actor->handle) : -1,
 			  .events = POLLIN },
 		};
 
 		if (poll(fds, 2, -1) < 0 && errno != EINTR) {
-			log_error("dev%u: poll: %m", card->dev);
+			log_error("%s: poll: %m", actor->slot->name);
 			break;
 		}
 		if (fds[0].revents) {
-			eventfd_drain(card->wake_fd);
+			eventfd_drain(actor->wake_fd);
 			/* A backend may have been woken by a thread of its own. */
-			if (card->handle && card->backend->pump)
-				actor_news(card);
-		} else if (fds[1].revents && card->handle) {
-			actor_news(card);
+			if (actor->handle && card->backend->pump)
+				actor_news(actor);
+		} else if (fds[1].revents && actor->handle) {
+			actor_news(actor);
 		}
 	}
-	io_close_all(card);
-	if (card->handle)
-		card->backend->close(card->handle, card->last);
-	card->handle = NULL;
+	io_close_all(actor);
+	if (actor->handle)
+		card->backend->close(actor->handle, actor->last);
+	actor->handle = NULL;
 	return NULL;
 }
 
-int actor_start(struct card *card)
+static void host_wake(const struct card_host *host)
+{
+	actor_wake(host->core);
+}
+
+int actor_init(struct actor *actor, struct card *card, struct slot *slot)
+{
+	actor->card = card;
+	actor->slot = slot;
+	actor->host = (struct card_host){ .dev = card->dev, .slot = slot->index,
+					  .run_dir = store_run_dir(card->store), .fresh = actor->fresh,
+					  .self_exe = "/proc/self/exe", .wake = host_wake, .core = actor };
+	actor->jobs_end = &actor->jobs;
+	actor->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	actor->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return actor->wake_fd < 0 || actor->cancel_fd < 0 ? -errno : 0;
+}
+
+int actor_start(struct actor *actor)
 {
 	pthread_attr_t attr;
 	int err;
 
-	card->jobs_end = &card->jobs;
-	card->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	card->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (card->wake_fd < 0 || card->cancel_fd < 0)
-		return -errno;
 	pthread_attr_init(&attr);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	pthread_attr_setstacksize(&attr, ACTOR_STACK);
 #endif
-	err = pthread_create(&card->thread, &attr, actor_main, card);
+	err = pthread_create(&actor->thread, &attr, actor_main, actor);
 	pthread_attr_destroy(&attr);
 	return -err;
 }

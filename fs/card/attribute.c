@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A card's own attributes: set on its thread, read from its view. */
+/* Attributes of a card, or of a slot: set on the thread that drives it, read from the view. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 
 struct attr_change {
 	struct job job;
+	struct slot *slot;
 	uint64_t id;
 	char name[CARD_ATTR_NAME];
 	char value[CARD_ATTR_VALUE];
@@ -19,47 +20,51 @@ struct attr_change {
 	void *arg;
 };
 
-void attributes_show(struct card *card)
+void attributes_show(struct slot *slot)
 {
+	struct card *card = slot->card;
 	struct reason why = { 0 };
+	struct card_attrs attrs;
 	struct card_view *view;
 
 	if (!card->backend->attr_list)
 		return;
+	if (card->backend->attr_list(&card->card_config->card, &slot->actor->host, &attrs, &why)) {
+		log_warn("%s: attributes: %s", slot->name, why.text);
+		attrs.len = 0;
+	}
 	view = view_edit(card);
 	if (!view)
 		return;
-	if (card->backend->attr_list(&card->card_config->card, &card->host, &view->attrs, &why)) {
-		log_warn("dev%u: attributes: %s", card->dev, why.text);
-		view->attrs.len = 0;
-	}
-	view_publish(card, view, -1, 0);
+	view_slot(view, slot->index)->attrs = attrs;
+	view_publish(card, view, slot->index, 0);
 }
 
 static void change_run(struct card *card, struct job *job, bool end)
 {
 	struct attr_change *c = (struct attr_change *)job;
+	struct actor *actor = c->slot->actor;
 	struct reason why = { 0 };
 	int err = -ECANCELED;
 
 	if (!end) {
-		err = card->backend->attr_set(&card->card_config->card, &card->host, card->handle, c->id,
+		err = card->backend->attr_set(&card->card_config->card, &actor->host, actor->handle, c->id,
 					      c->name, c->remove ? NULL : c->value, &why);
 		if (err)
-			log_warn("dev%u: attribute %s: %s", card->dev, c->name, why.text);
+			log_warn("%s: attribute %s: %s", c->slot->name, c->name, why.text);
 		else
-			log_info("dev%u: attribute %s %s%s", card->dev, c->name,
+			log_info("%s: attribute %s %s%s", c->slot->name, c->name,
 				 c->remove ? "removed" : "set to ", c->remove ? "" : c->value);
-		attributes_show(card);
+		attributes_show(c->slot);
 		/* It may be what kept the card away. */
-		if (!err && !card->handle && !atomic_load(&card->forgotten))
-			card_take_up(card);
+		if (!err && !actor->handle && c->slot->index < 0 && !atomic_load(&card->forgotten))
+			actor_take_up(actor);
 	}
 	c->done(c->arg, -err);
 	free(c);
 }
 
-const char *card_attribute(const struct card_view *view, const char *name)
+const char *slot_attribute(const struct slot_view *view, const char *name)
 {
 	const char *at = view->attrs.text, *end = at + view->attrs.len;
 
@@ -73,22 +78,23 @@ const char *card_attribute(const struct card_view *view, const char *name)
 	return NULL;
 }
 
-int card_attribute_set(struct card *card, uint64_t id, const char *name, const char *value,
+int slot_attribute_set(struct slot *slot, uint64_t id, const char *name, const char *value,
 		       void (*done)(void *arg, int err), void *arg)
 {
 	struct attr_change *c;
 
-	if (!card->backend->attr_set)
+	/* One that is driven together with others has none of its own. */
+	if (!slot->card->backend->attr_set || slot->actor->slot != slot)
 		return -EOPNOTSUPP;
 	c = malloc(sizeof(*c));
 	if (!c)
 		return -ENOMEM;
-	*c = (struct attr_change){ .job.run = change_run, .id = id, .remove = !value, .done = done, .arg = arg };
+	*c = (struct attr_change){ .job.run = change_run, .slot = slot, .id = id, .remove = !value, .done = done, .arg = arg };
 	if (!text_copy(c->name, sizeof(c->name), name) || !text_copy(c->value, sizeof(c->value), value)) {
 		free(c);
 		return -EINVAL;
 	}
-	if (!actor_post(card, &c->job)) {
+	if (!actor_post(slot->actor, &c->job)) {
 		free(c);
 		return -ECANCELED;
 	}

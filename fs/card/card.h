@@ -3,9 +3,13 @@
  * A card from the inside (private to fs/card and the active files).
  *
  * One actor thread a card: it alone calls the backend, edits the view and
- * commits to the store. Others queue jobs to it. What FUSE threads and the
- * actor share is guarded by card->lock, which is never held over I/O, a reply
- * or a notification; uploads have their own lock (upload.h), taken before it.
+ * commits to the store. Slots that have nothing in common (card.h, slot_open)
+ * have an actor each, and the card's own is left with what is about all of it.
+ * Others queue jobs to the actor that drives the slot (slot->actor). What FUSE
+ * threads and actors share is guarded by card->lock, which is never held over
+ * I/O, a reply or a notification; uploads have their own lock (upload.h), taken
+ * before it. view_lock guards which view is the present one, edit_lock who is
+ * making the next (taken before view_lock).
  */
 #ifndef FS_CARD_CARD_H
 #define FS_CARD_CARD_H
@@ -18,6 +22,8 @@
 
 struct upload;
 struct io_call;
+struct slot;
+struct card;
 
 /* Something for the actor to do. Embedded in what it is about; the actor calls
  * run() once, which frees it. `end` is set when the card is being closed: then
@@ -27,10 +33,35 @@ struct job {
 	void (*run)(struct card *card, struct job *job, bool end);
 };
 
+/* A thread, and what it is alone in touching. */
+struct actor {
+	struct card *card;
+	struct slot *slot; /* the card itself, with all slots that have no actor of their own; or a slot */
+	struct card_host host;
+	pthread_t thread;
+	int wake_fd;       /* eventfd: jobs, wake() and interrupts */
+	int cancel_fd;     /* eventfd: readable ends the run in progress */
+	atomic_bool taken_up; /* it was asked what it has, or could not be */
+
+	/* card->lock */
+	struct job *jobs, **jobs_end;
+	bool ending;       /* no new jobs; set by cards_stop */
+
+	/* this thread only */
+	void *handle;      /* the backend's card, or its slot; NULL while offline */
+	bool fresh;        /* the holder is starting: the policy restore applies */
+	bool last;         /* the end is the end of fabricfs, not of this worker */
+	int64_t retry_ns;  /* offline: when to try open again (monotonic) */
+	bool unresolved;   /* a worker died while programming; its request should come again */
+	int64_t unresolved_ns;
+};
+
 /* What a command, run or upload belongs to: the card itself (index -1) or one of its slots. */
 struct slot {
 	struct card *card;
+	struct actor *actor; /* who drives it */
 	int index;
+	char name[32];       /* for people: dev0, or dev0/slots/1 */
 
 	/* card->lock */
 	struct upload *uploads;   /* open for writing, and temporaries */
@@ -73,31 +104,18 @@ struct card {
 	const struct config_card *card_config;
 	const struct card_backend *backend;
 	struct store *store;
-	struct card_host host;
-	bool fresh;        /* the holder is starting: the policy restore applies */
 	_Atomic bool forgotten;
-
-	pthread_t thread;
-	int wake_fd;       /* eventfd: jobs, wake() and interrupts */
-	int cancel_fd;     /* eventfd: readable ends the run in progress */
 
 	pthread_mutex_t lock;
 	pthread_cond_t released; /* an upload is gone: its slot may be free */
-	struct job *jobs, **jobs_end;
-	bool ending;       /* no new jobs; set by cards_stop */
 	struct telemetry_wait *waits;
 	bool telemetry_queued;
 
-	pthread_mutex_t view_lock;
+	pthread_mutex_t edit_lock, view_lock;
 	struct card_view *view;
 
-	/* actor only */
-	void *handle;      /* the backend's card, NULL while offline */
-	bool last;         /* the end is the end of fabricfs, not of this worker */
-	int64_t retry_ns;  /* offline: when to try open again (monotonic) */
-	bool unresolved;   /* a worker died while programming; its request should come again */
-	int64_t unresolved_ns;
-
+	struct actor actor;
+	struct actor *slot_actors; /* one a slot, or NULL: the card's own drives them all */
 	struct slot self;
 	struct slot *slots;
 	unsigned slots_len;
@@ -105,19 +123,28 @@ struct card {
 
 /* --- actor.c ---------------------------------------------------------------------- */
 
-int actor_start(struct card *card);
-/* Queue; false when the card is ending (the job was not taken). Any thread. */
-bool actor_post(struct card *card, struct job *job);
+/* The descriptors; before anything is posted. */
+int actor_init(struct actor *actor, struct card *card, struct slot *slot);
+int actor_start(struct actor *actor);
+/* Queue; false when the actor is ending (the job was not taken). Any thread. */
+bool actor_post(struct actor *actor, struct job *job);
 /* Wake the actor without a job (an io was interrupted). Any thread. */
-void actor_wake(struct card *card);
+void actor_wake(struct actor *actor);
 /* Ends the run in progress, if any: program() sees cancel_fd. Any thread. */
-void actor_cancel(struct card *card);
+void actor_cancel(struct actor *actor);
+/* No new jobs: it does what is queued and what runs, and is done. Any thread. */
+void actor_end(struct actor *actor, bool last);
+/* All actors of a card: the card's own, then those of its slots. NULL: there are no more. */
+struct actor *card_actor(struct card *card, unsigned nth);
 
-/* --- view.c (actor only, or main before the actor) ---------------------------------- */
+/* --- view.c (actors only, or main before them) --------------------------------------- */
 
-/* A copy of the present view to be changed and published; NULL: no memory. */
+/* A copy of the present view to be changed; NULL: no memory. It has to be published, and soon:
+ * the card's other actors wait for that. */
 struct card_view *view_edit(struct card *card);
 struct slot_view *view_slot(struct card_view *view, int slot);
+/* The state shown now. Any thread. */
+enum state slot_state(const struct slot *slot);
 /* `what`: CHANGE_* bits told to the listener, for `slot`. */
 void view_publish(struct card *card, struct card_view *view, int slot, unsigned what);
 void view_free(struct card_view *view);
@@ -207,12 +234,12 @@ void slot_io_stale(struct slot *slot);
 
 /* --- start.c (actor only) -------------------------------------------------------------------- */
 
-/* Reach the card, compare what it has with the store, restore. */
-void card_take_up(struct card *card);
+/* Reach what the actor drives, compare what it has with the store, restore. */
+void actor_take_up(struct actor *actor);
 /* After a power cut or replug. */
-void card_lost(struct card *card, const struct reason *why);
-void card_gone(struct card *card, const struct reason *why);
-void card_resolve(struct card *card);
+void actor_lost(struct actor *actor, const struct reason *why);
+void actor_gone(struct actor *actor, const struct reason *why);
+void actor_resolve(struct actor *actor);
 
 /* --- telemetry.c ------------------------------------------------------------------------------ */
 /* Ask the card now (actor): positive errno or 0. */
@@ -222,15 +249,15 @@ int64_t telemetry_expire(struct card *card, int64_t now);
 
 /* --- attribute.c ------------------------------------------------------------------------------ */
 /* Take over what the backend says (actor). */
-void attributes_show(struct card *card);
+void attributes_show(struct slot *slot);
 
 /* --- blobs ------------------------------------------------------------------------------------ */
 /* Between hold and release no blob is trimmed: a blob may exist that no row names yet. */
 void blobs_hold(void);
 void blobs_release(struct store *store);
 
-/* This card was taken up (or could not be). Actor, once. */
-void cards_taken_up(void);
+/* What this actor drives was taken up, or could not be. Any actor of the card. */
+void cards_taken_up(struct actor *actor);
 /* Ask main for a tick soon: a deadline came up. Any thread. */
 void cards_kick(void);
 

@@ -23,6 +23,7 @@
 
 static struct card **cards;
 static unsigned cards_len;
+static unsigned actors_len; /* of all cards */
 static struct store *cards_the_store;
 static int timer_fd = -1;
 static atomic_bool cards_ended;
@@ -124,11 +125,6 @@ static void slot_access(struct slot *slot, const struct config *config,
 
 /* --- making --------------------------------------------------------------------------- */
 
-static void host_wake(const struct card_host *host)
-{
-	actor_wake(host->core);
-}
-
 /* What can be shown before the card was asked. */
 static int slot_first_view(struct slot *slot, struct slot_view *v, bool fresh, struct reason *why)
 {
@@ -139,8 +135,8 @@ static int slot_first_view(struct slot *slot, struct slot_view *v, bool fresh, s
 	if (err && err != -ENOENT)
 		return err;
 	if (doubted)
-		log_warn("dev%u: what the store had is not believed: its image is missing or damaged",
-			 card->dev);
+		log_warn("%s: what the store had is not believed: its image is missing or damaged",
+			 slot->name);
 	v->state = fresh || !*slot->row.state ? STATE_UNKNOWN : state_parse(slot->row.state);
 	v->state_ns = slot->row.state_mtime_ns ? slot->row.state_mtime_ns : clock_now_ns();
 	text_copy(v->error, sizeof(v->error), slot->row.error);
@@ -176,14 +172,16 @@ static int card_first_view(struct card *card, struct reason *why)
 			return reason_set(why, ENOMEM, "no memory for a card");
 		view->slots_len = card->slots_len;
 	}
-	err = slot_first_view(&card->self, &view->self, card->fresh, why);
+	err = slot_first_view(&card->self, &view->self, card->actor.fresh, why);
 	for (unsigned i = 0; !err && i < card->slots_len; i++)
-		err = slot_first_view(&card->slots[i], &view->slots[i], card->fresh, why);
+		err = slot_first_view(&card->slots[i], &view->slots[i], card->actor.fresh, why);
 	return err;
 }
 
 static void card_free(struct card *card)
 {
+	struct actor *actor;
+
 	if (!card)
 		return;
 	for (int i = -1; i < (int)card->slots_len; i++) {
@@ -200,14 +198,56 @@ static void card_free(struct card *card)
 	}
 	if (card->view)
 		card_view_put(card->view);
-	if (card->wake_fd >= 0)
-		close(card->wake_fd);
-	if (card->cancel_fd >= 0)
-		close(card->cancel_fd);
+	for (unsigned i = 0; (actor = card_actor(card, i)); i++) {
+		cleanup_fd(&actor->wake_fd);
+		cleanup_fd(&actor->cancel_fd);
+	}
 	pthread_mutex_destroy(&card->lock);
+	pthread_mutex_destroy(&card->edit_lock);
 	pthread_mutex_destroy(&card->view_lock);
+	free(card->slot_actors);
 	free(card->slots);
 	free(card);
+}
+
+static void slot_init(struct slot *slot, struct card *card, int index, struct actor *actor)
+{
+	slot->card = card;
+	slot->actor = actor;
+	slot->index = index;
+	if (index < 0)
+		snprintf(slot->name, sizeof(slot->name), "dev%u", card->dev);
+	else
+		snprintf(slot->name, sizeof(slot->name), "dev%u/slots/%d", card->dev, index);
+	slot_access(slot, card->config, &card->card_config->access);
+}
+
+/* The slots, and who drives what. */
+static int card_slots(struct card *card, bool fresh, struct reason *why)
+{
+	unsigned n = card->card_config->card.slots;
+	struct actor *actor;
+	int err = 0;
+
+	if (n) {
+		card->slots = calloc(n, sizeof(*card->slots));
+		if (card->backend->slot_open)
+			card->slot_actors = calloc(n, sizeof(*card->slot_actors));
+		if (!card->slots || (card->backend->slot_open && !card->slot_actors))
+			return reason_set(why, ENOMEM, "no memory for slots");
+		card->slots_len = n;
+	}
+	for (unsigned i = 0; (actor = card_actor(card, i)); i++) {
+		actor->wake_fd = actor->cancel_fd = -1;
+		actor->fresh = fresh;
+	}
+	slot_init(&card->self, card, -1, &card->actor);
+	for (unsigned i = 0; i < n; i++)
+		slot_init(&card->slots[i], card, (int)i,
+			  card->slot_actors ? &card->slot_actors[i] : &card->actor);
+	for (unsigned i = 0; !err && (actor = card_actor(card, i)); i++)
+		err = actor_init(actor, card, card_slot(card, (int)i - 1));
+	return err ? reason_set(why, -err, "making the thread of dev%u: %s", card->dev, strerror(-err)) : 0;
 }
 
 static int card_new(const struct config *config, const struct config_card *cc, struct store *store,
@@ -219,14 +259,14 @@ static int card_new(const struct config *config, const struct config_card *cc, s
 
 	if (!card)
 		return reason_set(why, ENOMEM, "no memory for a card");
-	card->wake_fd = card->cancel_fd = -1;
+	card->actor.wake_fd = card->actor.cancel_fd = -1;
 	pthread_mutex_init(&card->lock, NULL);
 	pthread_cond_init(&card->released, NULL);
+	pthread_mutex_init(&card->edit_lock, NULL);
 	pthread_mutex_init(&card->view_lock, NULL);
 	card->config = config;
 	card->card_config = cc;
 	card->store = store;
-	card->fresh = fresh;
 	card->backend = card_backend_find(cc->backend);
 	if (!card->backend) {
 		card_free(card);
@@ -234,21 +274,8 @@ static int card_new(const struct config *config, const struct config_card *cc, s
 	}
 	snprintf(card->key, sizeof(card->key), "%s:%s", cc->backend, cc->card.name);
 	err = store_card_number(store, card->key, &card->dev, &added, why);
-	if (!err && cc->card.slots) {
-		card->slots = calloc(cc->card.slots, sizeof(*card->slots));
-		card->slots_len = card->slots ? cc->card.slots : 0;
-		err = card->slots ? 0 : reason_set(why, ENOMEM, "no memory for slots");
-	}
-	card->self.card = card;
-	card->self.index = -1;
-	slot_access(&card->self, config, &cc->access);
-	for (unsigned i = 0; i < card->slots_len; i++) {
-		card->slots[i].card = card;
-		card->slots[i].index = (int)i;
-		slot_access(&card->slots[i], config, &cc->access);
-	}
-	card->host = (struct card_host){ .dev = card->dev, .run_dir = store_run_dir(store), .fresh = fresh,
-					 .self_exe = "/proc/self/exe", .wake = host_wake, .core = card };
+	if (!err)
+		err = card_slots(card, fresh, why);
 	if (!err)
 		err = card_first_view(card, why);
 	if (err) {
@@ -293,10 +320,15 @@ int cards_start(const struct config *config, struct store *store, bool fresh, st
 	qsort(cards, cards_len, sizeof(struct card *), by_number);
 	uploads_restore();
 	for (unsigned i = 0; i < cards_len; i++) {
-		err = actor_start(cards[i]);
-		if (err)
-			return reason_set(why, -err, "starting the thread of dev%u: %s", cards[i]->dev,
-					  strerror(-err));
+		struct actor *actor;
+
+		for (unsigned k = 0; (actor = card_actor(cards[i], k)); k++) {
+			err = actor_start(actor);
+			if (err)
+				return reason_set(why, -err, "starting the thread of %s: %s",
+						  actor->slot->name, strerror(-err));
+			actors_len++;
+		}
 	}
 	return 0;
 }
@@ -305,8 +337,10 @@ static pthread_mutex_t taken_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t taken_cond = PTHREAD_COND_INITIALIZER;
 static unsigned taken_up;
 
-void cards_taken_up(void)
+void cards_taken_up(struct actor *actor)
 {
+	if (atomic_exchange(&actor->taken_up, true))
+		return;
 	pthread_mutex_lock(&taken_lock);
 	taken_up++;
 	pthread_cond_signal(&taken_cond);
@@ -325,58 +359,74 @@ void cards_settle(int max_ms)
 		deadline.tv_nsec -= 1000000000L;
 	}
 	pthread_mutex_lock(&taken_lock);
-	while (taken_up < cards_len && !pthread_cond_timedwait(&taken_cond, &taken_lock, &deadline))
+	while (taken_up < actors_len && !pthread_cond_timedwait(&taken_cond, &taken_lock, &deadline))
 		;
 	pthread_mutex_unlock(&taken_lock);
 }
 
 /* --- the end ----------------------------------------------------------------------------- */
 
-static void card_end(struct card *card, bool last)
+/* Wait for an actor that was told to end; *deadline is put off by what is waited for in vain. */
+static void actor_join(struct actor *actor, struct timespec *deadline)
 {
-	pthread_mutex_lock(&card->lock);
-	card->last = last;
-	card->ending = true;
-	pthread_mutex_unlock(&card->lock);
-	actor_wake(card);
+	if (!actor->thread)
+		return;
+	if (!pthread_timedjoin_np(actor->thread, NULL, deadline)) {
+		actor->thread = 0;
+		return;
+	}
+	/* Ask the run to give up, and let it have a moment for that. */
+	log_warn("%s does not finish: its run is ended", actor->slot->name);
+	actor_cancel(actor);
+	clock_gettime(CLOCK_REALTIME, deadline);
+	deadline->tv_sec += 2;
+	if (!pthread_timedjoin_np(actor->thread, NULL, deadline))
+		actor->thread = 0;
+	else
+		log_error("%s is left behind: its backend does not answer", actor->slot->name);
+}
+
+static bool card_ended(struct card *card)
+{
+	struct actor *actor;
+
+	for (unsigned i = 0; (actor = card_actor(card, i)); i++)
+		if (actor->thread)
+			return false;
+	return true;
 }
 
 void cards_stop(bool last)
 {
 	struct timespec deadline;
+	struct actor *actor;
 
 	if (atomic_exchange(&cards_ended, true))
 		return;
-	for (unsigned i = 0; i < cards_len; i++)
-		card_end(cards[i], last);
+	/* The slots first: what runs there may finish before the card goes. */
+	for (unsigned i = 0; i < cards_len; i++) {
+		for (unsigned k = 1; (actor = card_actor(cards[i], k)); k++)
+			actor_end(actor, last);
+		if (!cards[i]->slot_actors)
+			actor_end(&cards[i]->actor, last);
+	}
 	clock_gettime(CLOCK_REALTIME, &deadline);
 	deadline.tv_sec += STOP_SECONDS;
 	for (unsigned i = 0; i < cards_len; i++) {
-		struct card *card = cards[i];
-
-		if (!card->thread)
-			continue;
-		if (!pthread_timedjoin_np(card->thread, NULL, &deadline)) {
-			card->thread = 0;
-			continue;
-		}
-		/* Ask the run to give up, and let it have a moment for that. */
-		log_warn("dev%u does not finish: its run is ended", card->dev);
-		actor_cancel(card);
-		clock_gettime(CLOCK_REALTIME, &deadline);
-		deadline.tv_sec += 2;
-		if (!pthread_timedjoin_np(card->thread, NULL, &deadline))
-			card->thread = 0;
-		else
-			log_error("dev%u is left behind: its backend does not answer", card->dev);
+		for (unsigned k = 1; (actor = card_actor(cards[i], k)); k++)
+			actor_join(actor, &deadline);
+		if (cards[i]->slot_actors)
+			actor_end(&cards[i]->actor, last);
 	}
 	for (unsigned i = 0; i < cards_len; i++)
-		if (!cards[i]->thread)
+		actor_join(&cards[i]->actor, &deadline);
+	for (unsigned i = 0; i < cards_len; i++)
+		if (card_ended(cards[i]))
 			card_free(cards[i]);
 	free(cards);
 	cards = NULL;
 	cards_len = 0;
-	taken_up = 0;
+	actors_len = taken_up = 0;
 	close(timer_fd);
 	timer_fd = -1;
 }
@@ -398,49 +448,63 @@ void cards_kick(void)
 
 struct timed {
 	struct job job;
+	struct actor *actor;
 };
 
 static void timed_run(struct card *card, struct job *job, bool end)
 {
+	struct actor *actor = ((struct timed *)job)->actor;
+
+	(void)card;
 	free(job);
 	if (end)
 		return;
-	if (card->unresolved && clock_mono_ns() >= card->unresolved_ns)
-		card_resolve(card);
-	if (!card->handle && clock_mono_ns() >= card->retry_ns)
-		card_take_up(card);
+	if (actor->unresolved && clock_mono_ns() >= actor->unresolved_ns)
+		actor_resolve(actor);
+	if (!actor->handle && clock_mono_ns() >= actor->retry_ns)
+		actor_take_up(actor);
 }
 
-/* The actor's own two deadlines; read without its lock, a moment late does no harm. */
-static int64_t actor_due(struct card *card, int64_t now)
+/* An actor's own two deadlines; read without its lock, a moment late does no harm. */
+static int64_t actor_due(struct actor *actor, int64_t now)
 {
+	struct card *card = actor->card;
 	const struct card_view *view = card_view_get(card);
-	bool offline = view->self.state == STATE_OFFLINE;
-	bool programming = view->self.state == STATE_PROGRAMMING;
+	bool offline = slot_view(view, actor->slot->index)->state == STATE_OFFLINE;
+	bool waits = actor->slot->index >= 0 && view->self.state == STATE_OFFLINE;
+	bool programming = false;
+	struct slot *slot;
 	int64_t due = -1;
 
-	for (unsigned i = 0; i < view->slots_len; i++)
-		programming |= view->slots[i].state == STATE_PROGRAMMING;
+	for (int i = -1; (slot = card_slot(card, i)); i++)
+		programming |= slot->actor == actor && slot_view(view, i)->state == STATE_PROGRAMMING;
 	card_view_put(view);
-	if (atomic_load(&card->forgotten))
+	/* A slot follows its card. */
+	if (atomic_load(&card->forgotten) || waits)
 		return -1;
 	if (offline)
-		due = __atomic_load_n(&card->retry_ns, __ATOMIC_RELAXED) - now;
-	else if (programming && __atomic_load_n(&card->unresolved, __ATOMIC_RELAXED))
-		due = __atomic_load_n(&card->unresolved_ns, __ATOMIC_RELAXED) - now;
+		due = __atomic_load_n(&actor->retry_ns, __ATOMIC_RELAXED) - now;
+	else if (programming && __atomic_load_n(&actor->unresolved, __ATOMIC_RELAXED))
+		due = __atomic_load_n(&actor->unresolved_ns, __ATOMIC_RELAXED) - now;
 	else
 		return -1;
 	if (due <= 0) {
-		struct job *job = malloc(sizeof(*job));
+		struct timed *t = malloc(sizeof(*t));
 
-		if (job) {
-			*job = (struct job){ .run = timed_run };
-			if (!actor_post(card, job))
-				free(job);
+		if (t) {
+			*t = (struct timed){ .job.run = timed_run, .actor = actor };
+			if (!actor_post(actor, &t->job))
+				free(t);
 		}
 		due = INT64_C(1000000000);
 	}
 	return due;
+}
+
+/* The earlier of two, of which -1 is never. */
+static int64_t due_first(int64_t a, int64_t b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
 int cards_tick(void)
@@ -452,13 +516,14 @@ int cards_tick(void)
 		log_error("timer: %m");
 	for (unsigned i = 0; i < cards_len; i++) {
 		/* Opens of a forgotten card end without us (tree_release). */
-		int64_t dues[3] = { telemetry_expire(cards[i], now),
-				    atomic_load(&cards[i]->forgotten) ? -1 : uploads_expire(cards[i], now),
-				    actor_due(cards[i], now) };
+		int64_t dues[2] = { telemetry_expire(cards[i], now),
+				    atomic_load(&cards[i]->forgotten) ? -1 : uploads_expire(cards[i], now) };
+		struct actor *actor;
 
-		for (int k = 0; k < 3; k++)
-			if (dues[k] >= 0 && (next < 0 || dues[k] < next))
-				next = dues[k];
+		for (int k = 0; k < 2; k++)
+			next = due_first(next, dues[k]);
+		for (unsigned k = 0; (actor = card_actor(cards[i], k)); k++)
+			next = due_first(next, actor_due(actor, now));
 	}
 	if (next < 0)
 		return -1;

@@ -13,6 +13,7 @@
 #include <fabricfs/store.h>
 
 struct card;
+struct slot;
 
 /*
  * Take up all configured cards: numbers from the store, an actor each, which
@@ -76,12 +77,12 @@ void card_program_stats(struct card *card, int slot, struct program_stats *stats
  */
 void card_telemetry_refresh(struct card *card, void (*done)(void *arg, int err), void *arg);
 
-/* Value of a card's own attribute (without its prefix) in a view, NULL: not set. */
-const char *card_attribute(const struct card_view *view, const char *name);
-/* Set it, or remove it (value NULL), on the card's thread, which then calls done with 0 or a
- * positive errno. 0, or -errno and done is not called: EOPNOTSUPP, this card has none. id: of the
+/* Value of a card's or slot's own attribute (without its prefix) in a view, NULL: not set. */
+const char *slot_attribute(const struct slot_view *view, const char *name);
+/* Set it, or remove it (value NULL), on the thread that drives it, which then calls done with 0 or a
+ * positive errno. 0, or -errno and done is not called: EOPNOTSUPP, this one has none. id: of the
  * request. */
-int card_attribute_set(struct card *card, uint64_t id, const char *name, const char *value,
+int slot_attribute_set(struct slot *slot, uint64_t id, const char *name, const char *value,
 		       void (*done)(void *arg, int err), void *arg);
 
 /*

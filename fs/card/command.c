@@ -57,7 +57,7 @@ static int word_clear(struct command *c, struct reason *why)
 		return err;
 	}
 	slot_io_stale(slot);
-	err = card->backend->clear(card->handle, backend_slot(slot), why);
+	err = card->backend->clear(slot->actor->handle, backend_slot(slot), why);
 	/* Whatever came of it, what was loaded cannot be relied upon any more. */
 	row_push_previous(row, "");
 	row->restorable = false;
@@ -70,9 +70,9 @@ static int word_clear(struct command *c, struct reason *why)
 
 static int word_reset(struct command *c, struct reason *why)
 {
-	struct card *card = c->slot->card;
+	struct slot *slot = c->slot;
 
-	return card->backend->reset(card->handle, backend_slot(c->slot), why);
+	return slot->card->backend->reset(slot->actor->handle, backend_slot(slot), why);
 }
 
 static int program_again(struct command *c, const char *sha256_now, const char *json_now,
@@ -91,7 +91,7 @@ static int word_reload(struct command *c, struct reason *why)
 	struct store_slot *row = &c->slot->row;
 
 	if (!*row->loaded_sha256 || !row->restorable)
-		return reason_set(why, ENODATA, "dev%u has nothing loaded to reload", c->slot->card->dev);
+		return reason_set(why, ENODATA, "%s has nothing loaded to reload", c->slot->name);
 	return program_again(c, row->loaded_sha256, row->loaded, "programmed", why);
 }
 
@@ -100,8 +100,8 @@ static int word_rollback(struct command *c, struct reason *why)
 	struct store_slot *row = &c->slot->row;
 
 	if (!*row->previous_sha256)
-		return reason_set(why, ENODATA, "dev%u has no earlier good image to roll back to",
-				  c->slot->card->dev);
+		return reason_set(why, ENODATA, "%s has no earlier good image to roll back to",
+				  c->slot->name);
 	return program_again(c, row->previous_sha256, row->previous, "rolled-back", why);
 }
 
@@ -115,18 +115,18 @@ static int word_verify(struct command *c, struct reason *why)
 	char path[4096];
 	int fd CLEANUP_FD = -1;
 	struct card_run run = { .id = c->run, .slot = backend_slot(slot), .sha256 = row->loaded_sha256,
-				.facts = &facts, .cancel_fd = card->cancel_fd, .path = path,
+				.facts = &facts, .cancel_fd = slot->actor->cancel_fd, .path = path,
 				.deadline_ns = clock_mono_ns() + COMMAND_DEADLINE_NS };
 	int err;
 
 	if (!*row->loaded_sha256 || loaded_parse(row->loaded, &loaded, &facts))
-		return reason_set(why, ENODATA, "dev%u has nothing loaded to verify", card->dev);
+		return reason_set(why, ENODATA, "%s has nothing loaded to verify", slot->name);
 	err = store_blob_open(card->store, row->loaded_sha256, &fd, &run.size, why);
 	if (err)
 		return err;
 	run.fd = fd;
 	store_blob_path(card->store, row->loaded_sha256, path, sizeof(path));
-	return card->backend->verify(card->handle, &run, why);
+	return card->backend->verify(slot->actor->handle, &run, why);
 }
 
 static int word_forget(struct command *c, struct reason *why)
@@ -173,17 +173,17 @@ static int command_act(struct command *c, struct reason *why)
 	if (!c->word) {
 		*why = c->why;
 		text_copy(row->error, sizeof(row->error), why->text);
-		slot_show(slot, slot_view(card->view, slot->index)->state, row->error);
+		slot_show(slot, slot_state(slot), row->error);
 		return -why->err;
 	}
 	if (row->run && row->run == c->run)
 		/* Done by a worker that died before it could answer. */
 		return row->run_err ? reason_set(why, row->run_err, "%s", row->error) : 0;
-	if (!card->handle && !c->word->offline)
-		err = reason_set(why, ENODEV, "dev%u is offline", card->dev);
-	else if (card->handle && c->word->offline)
-		err = reason_set(why, EBUSY, "dev%u is there: only an offline card can be forgotten",
-				 card->dev);
+	if (!slot->actor->handle && !c->word->offline)
+		err = reason_set(why, ENODEV, "%s is offline", slot->name);
+	else if (slot->actor->handle && c->word->offline)
+		err = reason_set(why, EBUSY, "%s is there: only an offline card can be forgotten",
+				 slot->name);
 	else
 		err = c->word->act(c, why);
 	/* Programming has recorded itself, unless it did not come to it. */
@@ -202,10 +202,10 @@ static int command_act(struct command *c, struct reason *why)
 
 	/* A forgotten card has no row any more, and must not get one. */
 	if (slot_record(slot, atomic_load(&card->forgotten) ? NULL : row, &r, &store_why))
-		log_error("dev%u: history: %s", card->dev, store_why.text);
+		log_error("%s: history: %s", slot->name, store_why.text);
 	if (err)
-		log_warn("dev%u: %s: %s", card->dev, c->word->name, why->text);
-	slot_show(slot, slot_view(card->view, slot->index)->state, row->error);
+		log_warn("%s: %s: %s", slot->name, c->word->name, why->text);
+	slot_show(slot, slot_state(slot), row->error);
 	return err;
 }
 
@@ -274,12 +274,15 @@ int command_post(struct slot *slot, const char *bytes, size_t n, const struct wh
 	int err = 0;
 
 	if (!word_get(bytes, n, text, sizeof(text)) || !(word = word_find(text)))
-		err = reason_set(why, EINVAL, "dev%u: ctl takes one of: %s", card->dev,
+		err = reason_set(why, EINVAL, "%s: ctl takes one of: %s", slot->name,
 				 slot_view(view, slot->index)->words);
 	else if (card->slots_len && slot->index < 0 && !word->offline)
-		err = reason_set(why, EOPNOTSUPP, "dev%u: %s is for one of its slots", card->dev, word->name);
+		err = reason_set(why, EOPNOTSUPP, "%s: %s is for one of its slots", slot->name, word->name);
+	else if (slot->index >= 0 && word->offline)
+		err = reason_set(why, EOPNOTSUPP, "%s: %s is for the card, dev%u", slot->name, word->name,
+				 card->dev);
 	else if (word->needs & ~view->facts.can)
-		err = reason_set(why, EOPNOTSUPP, "dev%u: this card cannot %s", card->dev, word->name);
+		err = reason_set(why, EOPNOTSUPP, "%s: this card cannot %s", slot->name, word->name);
 	card_view_put(view);
 	c = malloc(sizeof(*c));
 	if (!c)
@@ -292,7 +295,7 @@ int command_post(struct slot *slot, const char *bytes, size_t n, const struct wh
 	pthread_mutex_lock(&card->lock);
 	/* Two opens at once got here: the second is refused as its open would have been. */
 	if (slot->commands || slot->running || slot->writer[0])
-		err = reason_set(why, EBUSY, "dev%u is busy", card->dev);
+		err = reason_set(why, EBUSY, "%s is busy", slot->name);
 	else
 		slot->commands++;
 	pthread_mutex_unlock(&card->lock);
@@ -300,7 +303,7 @@ int command_post(struct slot *slot, const char *bytes, size_t n, const struct wh
 		free(c);
 		return err;
 	}
-	if (!actor_post(card, &c->job)) {
+	if (!actor_post(slot->actor, &c->job)) {
 		slot_commands(slot, -1);
 		free(c);
 		return reason_set(why, ECANCELED, "fabricfs is ending");
@@ -323,7 +326,7 @@ int command_stop(struct slot *slot, const char *bytes, size_t n, const struct wh
 		pthread_mutex_lock(&slot->card->lock);
 		/* One that waits behind another slot's run must not end that. */
 		if (slot->commands && slot->running)
-			actor_cancel(slot->card);
+			actor_cancel(slot->actor);
 		else if (slot->commands)
 			slot->command_stopped = true;
 		pthread_mutex_unlock(&slot->card->lock);

@@ -26,13 +26,13 @@ static void io_run(struct card *card, struct job *job, bool end)
 {
 	struct io_call *call = (struct io_call *)((char *)job - offsetof(struct io_call, job));
 	struct slot *slot = call->slot;
-	const struct slot_view *v = slot_view(card->view, slot->index);
+	void *handle = slot->actor->handle;
 
-	if (end || !card->handle || !card->backend->io_submit) {
+	if (end || !handle || !card->backend->io_submit) {
 		call->done(call, ENODEV, 0);
 		return;
 	}
-	if (call->load != v->load || v->state != STATE_CONFIGURED) {
+	if (call->load != atomic_load(&slot->load) || slot_state(slot) != STATE_CONFIGURED) {
 		call->done(call, ESTALE, 0);
 		return;
 	}
@@ -47,7 +47,7 @@ static void io_run(struct card *card, struct job *job, bool end)
 	slot->io = call;
 	call->io.core = call;
 	call->io.done = io_done;
-	card->backend->io_submit(card->handle, &call->io);
+	card->backend->io_submit(handle, &call->io);
 }
 
 void io_call_submit(struct io_call *call)
@@ -58,14 +58,14 @@ void io_call_submit(struct io_call *call)
 		call->done(call, ESTALE, 0);
 		return;
 	}
-	if (!actor_post(call->slot->card, &call->job))
+	if (!actor_post(call->slot->actor, &call->job))
 		call->done(call, ENODEV, 0);
 }
 
 /* Cancel the calls that `which` picks. A cancel may complete, and free, its call at once. */
 static void io_cancel(struct slot *slot, bool only_interrupted, bool stale)
 {
-	struct card *card = slot->card;
+	const struct card_backend *backend = slot->card->backend;
 	struct io_call *call = slot->io;
 
 	while (call) {
@@ -74,7 +74,7 @@ static void io_cancel(struct slot *slot, bool only_interrupted, bool stale)
 		if ((!only_interrupted || atomic_load(&call->interrupted)) && !call->cancelled) {
 			call->cancelled = true;
 			call->stale = stale;
-			card->backend->io_cancel(card->handle, &call->io);
+			backend->io_cancel(slot->actor->handle, &call->io);
 		}
 		call = next;
 	}
@@ -82,37 +82,44 @@ static void io_cancel(struct slot *slot, bool only_interrupted, bool stale)
 
 void slot_io_stale(struct slot *slot)
 {
-	if (slot->card->handle && slot->io)
+	if (slot->actor->handle && slot->io)
 		io_cancel(slot, false, true);
 	atomic_store(&slot->io_ready, 0);
 	card_changed((int)slot->card->dev, slot->index, CHANGE_IO);
 }
 
-void io_interrupted(struct card *card)
+void io_interrupted(struct actor *actor)
 {
-	io_cancel(&card->self, true, false);
-	for (unsigned i = 0; i < card->slots_len; i++)
-		io_cancel(&card->slots[i], true, false);
+	struct slot *slot;
+
+	for (int i = -1; (slot = card_slot(actor->card, i)); i++)
+		if (slot->actor == actor)
+			io_cancel(slot, true, false);
 }
 
-void io_news(struct card *card)
+void io_news(struct actor *actor)
 {
-	if (!card->handle || !card->backend->io_ready)
-		return;
-	for (int i = -1; i < (int)card->slots_len; i++) {
-		struct slot *slot = card_slot(card, i);
-		unsigned ready = card->backend->io_ready(card->handle, i < 0 ? 0 : (unsigned)i);
+	const struct card_backend *backend = actor->card->backend;
+	struct slot *slot;
 
+	if (!actor->handle || !backend->io_ready)
+		return;
+	for (int i = -1; (slot = card_slot(actor->card, i)); i++) {
+		unsigned ready;
+
+		if (slot->actor != actor)
+			continue;
+		ready = backend->io_ready(actor->handle, i < 0 ? 0 : (unsigned)i);
 		if (atomic_exchange(&slot->io_ready, ready) != ready)
-			card_changed((int)card->dev, i, CHANGE_IO);
+			card_changed((int)actor->card->dev, i, CHANGE_IO);
 	}
 }
 
-void io_close_all(struct card *card)
+void io_close_all(struct actor *actor)
 {
-	if (!card->handle)
-		return;
-	slot_io_stale(&card->self);
-	for (unsigned i = 0; i < card->slots_len; i++)
-		slot_io_stale(&card->slots[i]);
+	struct slot *slot;
+
+	for (int i = -1; actor->handle && (slot = card_slot(actor->card, i)); i++)
+		if (slot->actor == actor)
+			slot_io_stale(slot);
 }

@@ -27,8 +27,8 @@ struct io_call {
 void io_call_submit(struct io_call *call);
 
 /* Actor: cancel what was interrupted; what the backend said of readiness; at the end. */
-void io_interrupted(struct card *card);
-void io_news(struct card *card);
-void io_close_all(struct card *card);
+void io_interrupted(struct actor *actor);
+void io_news(struct actor *actor);
+void io_close_all(struct actor *actor);
 
 #endif

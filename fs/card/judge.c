@@ -63,18 +63,22 @@ static void refuse(const struct judge *j, const char *event, const struct reason
 static void check_show(struct slot *slot, const struct image_facts *facts, const char *sha256,
 		       uint64_t size, const struct reason *why)
 {
-	struct card_view *view = view_edit(slot->card);
+	struct card_view *view;
 	struct slot_view *v;
-
-	if (!view)
-		return;
-	v = view_slot(view, slot->index);
-	free(v->check);
 	/* A good image for another card is sound; `fits` says why it does not suit. */
-	v->check = why->err == EMEDIUMTYPE || why->err == EPERM || why->err == ENOKEY
+	char *check = why->err == EMEDIUMTYPE || why->err == EPERM || why->err == ENOKEY
 		? image_facts_json(facts, NULL, sha256, size, 0, NULL, why->text)
 		: image_facts_json(facts, NULL, sha256, size, why->err, why->err ? why->text : NULL,
 				   why->err ? NULL : "");
+
+	view = view_edit(slot->card);
+	if (!view) {
+		free(check);
+		return;
+	}
+	v = view_slot(view, slot->index);
+	free(v->check);
+	v->check = check;
 	v->check_ns = mtime_after(v->check_ns);
 	view_publish(slot->card, view, slot->index, CHANGE_CHECK);
 }
@@ -95,7 +99,7 @@ static int check_finish(const struct judge *j, int err, const struct image_facts
 			    .who = &u->saved->who, .duration_ms = -1 };
 
 	if (slot_record(slot, NULL, &r, &store_why))
-		log_error("dev%u: history: %s", slot->card->dev, store_why.text);
+		log_error("%s: history: %s", slot->name, store_why.text);
 	return 0;
 }
 
@@ -112,12 +116,13 @@ static int content_open(struct upload *u, const char *sha256, int *fd, struct re
 static int dry_run(struct upload *u, const struct image_facts *facts, const char *sha256,
 		   uint64_t size, struct reason *why)
 {
-	struct card *card = u->slot->card;
-	int err = slot_suits(u->slot, facts, why);
+	struct slot *slot = u->slot;
+	struct card *card = slot->card;
+	int err = slot_suits(slot, facts, why);
 	int fd CLEANUP_FD = -1;
 	char path[4096];
 
-	if (err || !card->handle || !card->backend->accept)
+	if (err || !slot->actor->handle || !card->backend->accept)
 		return err;
 	err = content_open(u, sha256, &fd, why);
 	if (err)
@@ -127,12 +132,12 @@ static int dry_run(struct upload *u, const struct image_facts *facts, const char
 	else
 		store_spool_path(card->store, u->fh, path, sizeof(path));
 
-	struct card_run run = { .slot = u->slot->index < 0 ? 0 : (unsigned)u->slot->index, .fd = fd,
+	struct card_run run = { .slot = slot->index < 0 ? 0 : (unsigned)slot->index, .fd = fd,
 				.size = size, .path = path, .sha256 = sha256, .facts = facts,
-				.cancel_fd = card->cancel_fd,
+				.cancel_fd = slot->actor->cancel_fd,
 				.deadline_ns = clock_mono_ns() + INT64_C(60) * 1000000000 };
 
-	return card->backend->accept(card->handle, &run, why);
+	return card->backend->accept(slot->actor->handle, &run, why);
 }
 
 static int program(struct upload *u, const struct image_facts *facts, const char *sha256,
@@ -378,7 +383,7 @@ bool upload_later(struct upload *u, void (*run)(void *arg, bool end), void *arg)
 		return false;
 	*l = (struct later){ .job.run = later_run, .u = u, .run = run, .arg = arg };
 	atomic_fetch_add(&u->refs, 1);
-	if (actor_post(u->slot->card, &l->job))
+	if (actor_post(u->slot->actor, &l->job))
 		return true;
 	upload_put(u);
 	free(l);
@@ -397,7 +402,7 @@ void upload_judge(struct upload *u, enum judge_kind kind, bool killed, uint64_t 
 	*j = (struct judge){ .job.run = judge_run, .u = u, .kind = kind, .killed = killed, .run = run,
 			     .done = done, .arg = arg };
 	atomic_fetch_add(&u->refs, 1);
-	if (!actor_post(u->slot->card, &j->job)) {
+	if (!actor_post(u->slot->actor, &j->job)) {
 		done(arg, ECANCELED);
 		upload_put(u);
 		free(j);

@@ -79,7 +79,7 @@ void slot_cancel_clear(struct slot *slot)
 {
 	uint64_t count;
 
-	while (read(slot->card->cancel_fd, &count, sizeof(count)) > 0)
+	while (read(slot->actor->cancel_fd, &count, sizeof(count)) > 0)
 		;
 }
 
@@ -119,7 +119,7 @@ int slot_suits(struct slot *slot, const struct image_facts *facts, struct reason
 
 	card_view_put(view);
 	if (!err && policy->formats && *facts->format && !listed(policy->formats, facts->format))
-		err = reason_set(why, EPERM, "the policy of dev%u allows no image of format %s", card->dev,
+		err = reason_set(why, EPERM, "the policy of %s allows no image of format %s", slot->name,
 				 facts->format);
 	return err;
 }
@@ -132,8 +132,8 @@ static int rate_check(struct slot *slot, int64_t max_per_minute, struct reason *
 	for (unsigned i = 0; i < n; i++)
 		recent += slot->run_times[i] && now - slot->run_times[i] < INT64_C(60) * 1000000000;
 	if (max_per_minute && recent >= (max_per_minute < n ? (unsigned)max_per_minute : n))
-		return reason_set(why, EPERM, "dev%u was programmed %u times in the last minute, its "
-				  "policy max-per-minute allows no more", slot->card->dev, recent);
+		return reason_set(why, EPERM, "%s was programmed %u times in the last minute, its "
+				  "policy max-per-minute allows no more", slot->name, recent);
 	return 0;
 }
 
@@ -147,11 +147,11 @@ static int policy_check(struct slot *slot, const struct attempt *a, struct reaso
 	if (err || a->note)
 		return err;
 	if (policy->digests && !listed(policy->digests, a->sha256))
-		return reason_set(why, EPERM, "the policy of dev%u does not list the digest %s",
-				  slot->card->dev, a->sha256);
+		return reason_set(why, EPERM, "the policy of %s does not list the digest %s",
+				  slot->name, a->sha256);
 	if (policy->require_signature > 0)
-		return reason_set(why, ENOKEY, "the policy of dev%u wants a signed image, this one "
-				  "has no signature that can be checked", slot->card->dev);
+		return reason_set(why, ENOKEY, "the policy of %s wants a signed image, this one "
+				  "has no signature that can be checked", slot->name);
 	return rate_check(slot, policy->max_per_minute, why);
 }
 
@@ -192,10 +192,10 @@ void slot_refuse(struct slot *slot, const char *event, const struct reason *why,
 	struct reason store_why = { 0 };
 
 	text_copy(slot->row.error, sizeof(slot->row.error), why->text);
-	log_warn("dev%u: %s: %s", slot->card->dev, event, why->text);
+	log_warn("%s: %s: %s", slot->name, event, why->text);
 	/* A full disk must not hide the first reason: it is shown, though not kept. */
 	if (slot_record(slot, &slot->row, &r, &store_why))
-		log_error("dev%u: history: %s", slot->card->dev, store_why.text);
+		log_error("%s: history: %s", slot->name, store_why.text);
 
 	struct card_view *view = view_edit(slot->card);
 
@@ -280,14 +280,14 @@ static int run_succeeded(struct slot *slot, const struct attempt *a, const struc
 		if (!slot->unrecorded)
 			blobs_hold();
 		slot->unrecorded = true;
-		reason_set(why, store_why.err, "dev%u was programmed, but that could not be recorded: %s",
-			   slot->card->dev, store_why.text);
+		reason_set(why, store_why.err, "%s was programmed, but that could not be recorded: %s",
+			   slot->name, store_why.text);
 		log_error("%s", why->text);
 		slot_show_loaded(slot, STATE_CONFIGURED, why->text, &loaded);
 		return -why->err;
 	}
 	slot_show_loaded(slot, STATE_CONFIGURED, row->error, &loaded);
-	log_info("dev%u: %s %s (%s, %llu bytes) in %lld ms, confirmed by %s", slot->card->dev, a->event,
+	log_info("%s: %s %s (%s, %llu bytes) in %lld ms, confirmed by %s", slot->name, a->event,
 		 a->sha256, a->facts.format, (unsigned long long)a->size,
 		 (long long)loaded.duration_ms, loaded.confirmed_by);
 	return 0;
@@ -315,9 +315,9 @@ static void run_failed(struct slot *slot, const struct attempt *a, const struct 
 			    .source = a->source, .who = a->who,
 			    .duration_ms = (now - started) / 1000000 };
 
-	log_warn("dev%u: program-failed: %s", slot->card->dev, why->text);
+	log_warn("%s: program-failed: %s", slot->name, why->text);
 	if (slot_record(slot, row, &r, &store_why))
-		log_error("dev%u: history: %s", slot->card->dev, store_why.text);
+		log_error("%s: history: %s", slot->name, store_why.text);
 	slot_show_loaded(slot, state, why->text, run->kept ? old : &(struct loaded){ 0 });
 }
 
@@ -334,7 +334,7 @@ static void run_progress(struct card_run *run, uint64_t done)
 static int run_card(struct slot *slot, struct card_run *run, struct reason *why)
 {
 	const struct card_backend *backend = slot->card->backend;
-	void *handle = slot->card->handle;
+	void *handle = slot->actor->handle;
 	int err;
 
 	slot_progress(slot, PHASE_PROGRAMMING, 0, run->size);
@@ -400,7 +400,7 @@ static void run_roll_back(struct slot *slot, uint64_t id, const struct who *who)
 	/* Another run: its id must differ, and be the same when a worker repeats it. */
 	if (slot_program_blob(slot, sha256, json, "rolled-back", "policy on-failure: rollback", error,
 			      id ^ (UINT64_C(1) << 62), who, &why))
-		log_error("dev%u: rolling back failed too: %s", slot->card->dev, why.text);
+		log_error("%s: rolling back failed too: %s", slot->name, why.text);
 }
 
 static int attempt_prepare(struct slot *slot, const struct attempt *a, struct card_run *run,
@@ -418,7 +418,7 @@ static int attempt_prepare(struct slot *slot, const struct attempt *a, struct ca
 	run->path = path;
 	blobs_changed();
 	if (card->backend->accept)
-		return card->backend->accept(card->handle, run, why);
+		return card->backend->accept(slot->actor->handle, run, why);
 	return 0;
 }
 
@@ -429,7 +429,7 @@ static int slot_program_held(struct slot *slot, struct attempt *a, struct reason
 	char path[4096];
 	struct card_run run = {
 		.id = a->run, .slot = backend_slot(slot), .fd = a->fd, .size = a->size,
-		.sha256 = a->sha256, .facts = &a->facts, .cancel_fd = card->cancel_fd,
+		.sha256 = a->sha256, .facts = &a->facts, .cancel_fd = slot->actor->cancel_fd,
 		.deadline_ns = clock_mono_ns() + RUN_DEADLINE_NS, .progress = run_progress, .core = slot,
 	};
 	struct before before;
@@ -475,7 +475,7 @@ int slot_run_again(struct slot *slot, const struct who *who, struct reason *why)
 		return 0;
 	text_copy(error, sizeof(error), row->error);
 	/* It had failed, and the worker died before it could roll back, or while it did. */
-	if (slot->card->card_config->policy.on_failure_rollback > 0 && !slot->card->fresh &&
+	if (slot->card->card_config->policy.on_failure_rollback > 0 && !slot->actor->fresh &&
 	    (!strcmp(row->state, state_word(STATE_FAILED)) ||
 	     !strcmp(row->state, state_word(STATE_PROGRAMMING))))
 		run_roll_back(slot, row->run, who);
@@ -486,7 +486,7 @@ int slot_run_again(struct slot *slot, const struct who *who, struct reason *why)
 static bool is_loaded(const struct slot *slot, const char *sha256)
 {
 	return slot->row.restorable && !strcmp(slot->row.loaded_sha256, sha256) &&
-	       slot_view(slot->card->view, slot->index)->state == STATE_CONFIGURED;
+	       slot_state(slot) == STATE_CONFIGURED;
 }
 
 /* Policy skip-identical: a success, of which only the time and the end of an error are seen. */
@@ -499,7 +499,7 @@ static void run_skipped(struct slot *slot, const struct attempt *a)
 		row->image_mtime_ns = a->mtime_ns;
 	row->error[0] = '\0';
 	if (store_commit(slot->card->store, slot->card->dev, slot->index, row, NULL, NULL, &why))
-		log_warn("dev%u: %s", slot->card->dev, why.text);
+		log_warn("%s: %s", slot->name, why.text);
 
 	struct card_view *view = view_edit(slot->card);
 
@@ -525,8 +525,8 @@ int slot_program(struct slot *slot, struct attempt *a, struct reason *why)
 	slot->run_told = slot->run_refused = false;
 	if (slot_run_done(slot, a->run))
 		return slot_run_again(slot, a->who, why);
-	if (!card->handle)
-		err = reason_set(why, ENODEV, "dev%u is offline", card->dev);
+	if (!slot->actor->handle)
+		err = reason_set(why, ENODEV, "%s is offline", slot->name);
 	else
 		err = policy_check(slot, a, why);
 	if (!err && !a->internal && policy->skip_identical > 0 && is_loaded(slot, a->sha256)) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Taking up a card (actor only): at the start, after a restart of the worker,
- * after a power cut or a replug. What the card says of itself is compared with
- * what the store remembers; where the policy says so, it gets back what it had.
+ * Taking up a card, or a slot with an actor of its own (actor only): at the
+ * start, after a restart of the worker, after a power cut or a replug. What it
+ * says of itself is compared with what the store remembers; where the policy
+ * says so, it gets back what it had.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "fs/card/card.h"
+#include "fs/card/io.h"
 
 #include <fabricfs/buf.h>
 #include <fabricfs/clock.h>
@@ -20,11 +22,14 @@
 /* A request whose worker died while programming comes again at once, or never. */
 #define UNRESOLVED_NS (INT64_C(2) * 1000000000)
 
-static bool wants_restore(const struct card *card)
+static bool wants_restore(struct card *card)
 {
 	int said = card->card_config->policy.restore;
+	const struct card_view *view = card_view_get(card);
+	bool usual = view->facts.restore;
 
-	return said >= 0 ? said : card->view->facts.restore;
+	card_view_put(view);
+	return said >= 0 ? said : usual;
 }
 
 static void show_facts(struct card *card, const struct card_facts *facts)
@@ -59,7 +64,7 @@ static void row_lost(struct slot *slot, enum state state)
 	row->state_mtime_ns = clock_now_ns();
 	text_copy(row->state, sizeof(row->state), state_word(state));
 	if (store_commit(slot->card->store, slot->card->dev, slot->index, row, NULL, NULL, &why))
-		log_error("dev%u: %s", slot->card->dev, why.text);
+		log_error("%s: %s", slot->name, why.text);
 	slot_io_stale(slot);
 	slot_show_loaded(slot, state, NULL, &(struct loaded){ 0 });
 }
@@ -75,7 +80,7 @@ static void restore(struct slot *slot, const char *note)
 	memcpy(sha256, slot->row.loaded_sha256, SHA256_HEX);
 	slot_cancel_clear(slot);
 	if (slot_program_blob(slot, sha256, json, "programmed", note, NULL, run, NULL, &why)) {
-		log_error("dev%u: restoring %s: %s", slot->card->dev, sha256, why.text);
+		log_error("%s: restoring %s: %s", slot->name, sha256, why.text);
 		/* Refused before it was touched: the card is empty, and has it no more. */
 		if (!slot->run_told)
 			row_lost(slot, STATE_UNCONFIGURED);
@@ -99,6 +104,7 @@ static void show_row(struct slot *slot, enum state state)
 static void slot_compare(struct slot *slot, const struct card_status *status, const char *note)
 {
 	struct card *card = slot->card;
+	struct actor *actor = slot->actor;
 	bool interrupted = state_parse(slot->row.state) == STATE_PROGRAMMING;
 
 	switch (status->condition) {
@@ -115,31 +121,31 @@ static void slot_compare(struct slot *slot, const struct card_status *status, co
 		}
 		break;
 	case CARD_UNCONFIGURED:
-		if (has_image(slot) && wants_restore(card) && (card->fresh || !interrupted)) {
+		if (has_image(slot) && wants_restore(card) && (actor->fresh || !interrupted)) {
 			restore(slot, note);
 			return;
 		}
-		if (interrupted && !card->fresh)
+		if (interrupted && !actor->fresh)
 			break;
 		row_lost(slot, STATE_UNCONFIGURED);
 		return;
 	case CARD_FAILED:
-		if (interrupted && !card->fresh)
+		if (interrupted && !actor->fresh)
 			break;
 		row_lost(slot, STATE_FAILED);
 		return;
 	case CARD_UNKNOWN:
 		if (!interrupted) {
 			/* A worker that takes over knows what its predecessor knew. */
-			show_row(slot, card->fresh ? STATE_UNKNOWN : state_parse(slot->row.state));
+			show_row(slot, actor->fresh ? STATE_UNKNOWN : state_parse(slot->row.state));
 			return;
 		}
 		break;
 	}
-	if (interrupted && !card->fresh) {
+	if (interrupted && !actor->fresh) {
 		/* The request that was programming will come again in a moment. */
-		card->unresolved = true;
-		card->unresolved_ns = clock_mono_ns() + UNRESOLVED_NS;
+		actor->unresolved = true;
+		actor->unresolved_ns = clock_mono_ns() + UNRESOLVED_NS;
 		slot_show_loaded(slot, STATE_PROGRAMMING, NULL, &(struct loaded){ 0 });
 		cards_kick();
 		return;
@@ -148,21 +154,24 @@ static void slot_compare(struct slot *slot, const struct card_status *status, co
 	row_lost(slot, status->condition == CARD_CONFIGURED ? STATE_CONFIGURED : STATE_UNKNOWN);
 }
 
-static void compare_all(struct card *card, const char *note)
+static void compare_all(struct actor *actor, const char *note)
 {
-	for (int i = -1; i < (int)card->slots_len; i++) {
-		struct slot *slot = card_slot(card, i);
+	struct card *card = actor->card;
+	struct slot *slot;
+
+	for (int i = -1; (slot = card_slot(card, i)); i++) {
 		struct card_status status = { 0 };
 		struct reason why = { 0 };
 
+		if (slot->actor != actor)
+			continue;
 		if (i < 0 && card->slots_len) {
-			/* Its slots have the images; of itself it says no more than that it is there. */
-			if (card->view->self.state == STATE_OFFLINE)
-				slot_show_loaded(slot, STATE_UNKNOWN, "", &(struct loaded){ 0 });
+			/* Its slots have the images; in the card itself there is nothing. */
+			slot_show_loaded(slot, STATE_UNCONFIGURED, "", &(struct loaded){ 0 });
 			continue;
 		}
-		if (card->backend->status(card->handle, i < 0 ? 0 : (unsigned)i, &status, &why)) {
-			log_warn("dev%u: status: %s", card->dev, why.text);
+		if (card->backend->status(actor->handle, i < 0 ? 0 : (unsigned)i, &status, &why)) {
+			log_warn("%s: status: %s", slot->name, why.text);
 			status.condition = CARD_UNKNOWN;
 		}
 		slot_compare(slot, &status, note);
@@ -179,39 +188,98 @@ static void card_alert(struct card *card, int err, const char *reason)
 		log_error("dev%u: history: %s", card->dev, why.text);
 }
 
-void card_take_up(struct card *card)
+/* --- slots with actors of their own follow the card --------------------------------- */
+
+struct follow {
+	struct job job;
+	struct actor *actor;
+	bool gone;
+	struct reason why;
+};
+
+static void follow_run(struct card *card, struct job *job, bool end)
 {
+	struct follow *f = (struct follow *)job;
+
+	(void)card;
+	if (!end && f->gone)
+		actor_gone(f->actor, &f->why);
+	else if (!end)
+		actor_take_up(f->actor);
+	cards_taken_up(f->actor);
+	free(f);
+}
+
+/* why: the card is gone; NULL: it is there. */
+static void slots_follow(struct card *card, const struct reason *why)
+{
+	struct actor *actor;
+
+	for (unsigned i = 1; (actor = card_actor(card, i)); i++) {
+		struct follow *f = calloc(1, sizeof(*f));
+
+		if (f) {
+			f->job.run = follow_run;
+			f->actor = actor;
+			f->gone = why;
+			if (why)
+				f->why = *why;
+		}
+		if (!f || !actor_post(actor, &f->job)) {
+			cards_taken_up(actor);
+			free(f);
+		}
+	}
+}
+
+/* --- coming and going ----------------------------------------------------------------- */
+
+void actor_take_up(struct actor *actor)
+{
+	struct card *card = actor->card;
+	bool whole = actor->slot->index < 0;
+	bool back = slot_state(actor->slot) == STATE_OFFLINE;
 	struct card_facts facts = { 0 };
 	struct reason why = { 0 };
-	bool back = card->view->self.state == STATE_OFFLINE;
 	int err;
 
-	if (card->handle)
+	if (actor->handle)
 		return;
-	err = card->backend->open(&card->card_config->card, &card->host, &card->handle, &facts, &why);
-	card->host.fresh = false;
-	attributes_show(card);
+	if (whole)
+		err = card->backend->open(&card->card_config->card, &actor->host, &actor->handle, &facts,
+					  &why);
+	else
+		err = card->backend->slot_open(&card->card_config->card, &actor->host, &actor->handle,
+					       &why);
+	actor->host.fresh = false;
+	attributes_show(actor->slot);
 	if (err) {
-		card->handle = NULL;
-		card_gone(card, &why);
+		actor->handle = NULL;
+		actor_gone(actor, &why);
 		return;
 	}
-	show_facts(card, &facts);
-	if (back)
+	if (whole)
+		show_facts(card, &facts);
+	if (whole && back)
 		card_alert(card, 0, "the card is there");
-	compare_all(card, back ? "restored after the card came back" : "restored after a start");
-	card->fresh = false;
+	compare_all(actor, back ? "restored after the card came back" : "restored after a start");
+	actor->fresh = false;
+	if (!whole)
+		return;
+	slots_follow(card, NULL);
 	/* So that telemetry/ has its names before anybody asked for a value. */
 	telemetry_read(card);
 }
 
-void card_lost(struct card *card, const struct reason *why)
+void actor_lost(struct actor *actor, const struct reason *why)
 {
-	for (int i = -1; i < (int)card->slots_len; i++) {
-		struct slot *slot = card_slot(card, i);
+	struct card *card = actor->card;
+	struct slot *slot;
+
+	for (int i = -1; (slot = card_slot(card, i)); i++) {
 		struct reason store_why = { 0 };
 
-		if (i < 0 && card->slots_len)
+		if (slot->actor != actor || (i < 0 && card->slots_len))
 			continue;
 		slot_io_stale(slot);
 		/* Shown before it is told: who reads the record must not find the old state. */
@@ -220,9 +288,9 @@ void card_lost(struct card *card, const struct reason *why)
 		struct record r = { .event = "alert", .err = EIO, .reason = *why->text ? why->text
 				    : "power cut: what was loaded is gone", .duration_ms = -1 };
 
-		log_warn("dev%u: %s", card->dev, r.reason);
+		log_warn("%s: %s", slot->name, r.reason);
 		if (slot_record(slot, NULL, &r, &store_why))
-			log_error("dev%u: history: %s", card->dev, store_why.text);
+			log_error("%s: history: %s", slot->name, store_why.text);
 		if (has_image(slot) && wants_restore(card))
 			restore(slot, "restored after a power cut");
 		else
@@ -230,44 +298,50 @@ void card_lost(struct card *card, const struct reason *why)
 	}
 }
 
-void card_gone(struct card *card, const struct reason *why)
+void actor_gone(struct actor *actor, const struct reason *why)
 {
-	bool was_there = card->handle;
+	struct card *card = actor->card;
+	bool whole = actor->slot->index < 0;
+	bool was_there = actor->handle;
+	struct slot *slot;
 
-	if (card->handle) {
-		slot_io_stale(&card->self);
-		for (unsigned i = 0; i < card->slots_len; i++)
-			slot_io_stale(&card->slots[i]);
-		card->backend->close(card->handle, false);
-		card->handle = NULL;
+	if (actor->handle) {
+		io_close_all(actor);
+		card->backend->close(actor->handle, false);
+		actor->handle = NULL;
 	}
-	card->retry_ns = clock_mono_ns() + RETRY_NS;
+	actor->retry_ns = clock_mono_ns() + RETRY_NS;
 	cards_kick();
-	if (card->view->self.state == STATE_OFFLINE)
+	if (slot_state(actor->slot) == STATE_OFFLINE)
 		return;
-	log_warn("dev%u is offline: %s", card->dev, why->text);
-	if (was_there)
+	log_warn("%s is offline: %s", actor->slot->name, why->text);
+	if (whole && was_there)
 		card_alert(card, ENODEV, *why->text ? why->text : "the card is gone");
-	for (int i = -1; i < (int)card->slots_len; i++) {
+	for (int i = -1; (slot = card_slot(card, i)); i++) {
 		struct loaded loaded;
 
+		if (slot->actor != actor)
+			continue;
 		/* loaded/ and history stay readable. */
-		row_loaded(card_slot(card, i), &loaded);
-		slot_show_loaded(card_slot(card, i), STATE_OFFLINE, why->text, &loaded);
+		row_loaded(slot, &loaded);
+		slot_show_loaded(slot, STATE_OFFLINE, why->text, &loaded);
 	}
+	if (whole)
+		slots_follow(card, why);
 }
 
-void card_resolve(struct card *card)
+void actor_resolve(struct actor *actor)
 {
-	if (!card->unresolved || !card->handle)
+	struct slot *slot;
+
+	if (!actor->unresolved || !actor->handle)
 		return;
-	card->unresolved = false;
-	for (int i = -1; i < (int)card->slots_len; i++) {
-		struct slot *slot = card_slot(card, i);
+	actor->unresolved = false;
+	for (int i = -1; (slot = card_slot(actor->card, i)); i++) {
 		struct reason why = { .err = EIO,
 				      .text = "programming was interrupted and nobody asked again" };
 
-		if (state_parse(slot->row.state) != STATE_PROGRAMMING)
+		if (slot->actor != actor || state_parse(slot->row.state) != STATE_PROGRAMMING)
 			continue;
 		struct record r = { .event = "program-failed", .err = why.err, .reason = why.text,
 				    .duration_ms = -1 };
@@ -275,7 +349,7 @@ void card_resolve(struct card *card)
 		text_copy(slot->row.error, sizeof(slot->row.error), why.text);
 		row_lost(slot, STATE_FAILED);
 		if (slot_record(slot, &slot->row, &r, &why))
-			log_error("dev%u: history: %s", card->dev, why.text);
+			log_error("%s: history: %s", slot->name, why.text);
 		slot_show(slot, STATE_FAILED, slot->row.error);
 	}
 }

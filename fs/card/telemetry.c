@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fs/card/card.h"
 
@@ -33,21 +34,22 @@ static void waits_answer(struct card *card, int err)
 
 int telemetry_read(struct card *card)
 {
+	struct card_sensor sensors[CARD_SENSORS_MAX];
 	struct reason why = { 0 };
 	struct card_view *view;
 	int n;
 
-	if (!card->handle || !card->backend->telemetry)
+	if (!card->actor.handle || !card->backend->telemetry)
 		return ENODEV;
+	n = card->backend->telemetry(card->actor.handle, sensors, CARD_SENSORS_MAX, &why);
+	if (n < 0) {
+		log_warn("dev%u: telemetry: %s", card->dev, why.text);
+		return -n;
+	}
 	view = view_edit(card);
 	if (!view)
 		return ENOMEM;
-	n = card->backend->telemetry(card->handle, view->sensors, CARD_SENSORS_MAX, &why);
-	if (n < 0) {
-		log_warn("dev%u: telemetry: %s", card->dev, why.text);
-		view_free(view);
-		return -n;
-	}
+	memcpy(view->sensors, sensors, (size_t)n * sizeof(sensors[0]));
 	view->sensors_len = (unsigned)n;
 	view->sensors_ns = clock_now_ns();
 	view_publish(card, view, -1, CHANGE_TELEMETRY);
@@ -64,14 +66,15 @@ void card_telemetry_refresh(struct card *card, void (*done)(void *arg, int err),
 {
 	const struct card_view *view = card_view_get(card);
 	int64_t age_ns = clock_now_ns() - view->sensors_ns;
-	/* What was measured before the load changed tells of another design, however young it is. */
-	bool young = view->sensors_ns > view->self.loaded_ns && age_ns >= 0 &&
-		     age_ns < card->config->telemetry_max_age_ms * 1000000;
+	bool young = age_ns >= 0 && age_ns < card->config->telemetry_max_age_ms * 1000000;
 	bool offline = view->self.state == STATE_OFFLINE;
 	struct telemetry_wait *w;
 	struct job *job = NULL;
 	bool post;
 
+	/* What was measured before a load changed tells of another design, however young it is. */
+	for (int i = -1; i < (int)view->slots_len; i++)
+		young &= view->sensors_ns > slot_view(view, i)->loaded_ns;
 	card_view_put(view);
 	if (young || offline) {
 		done(arg, offline ? ENODEV : 0);
@@ -96,7 +99,7 @@ void card_telemetry_refresh(struct card *card, void (*done)(void *arg, int err),
 	pthread_mutex_unlock(&card->lock);
 	if (!post) {
 		free(job);
-	} else if (!actor_post(card, job)) {
+	} else if (!actor_post(&card->actor, job)) {
 		free(job);
 		waits_answer(card, ENODEV);
 		return;

@@ -122,18 +122,17 @@ struct upload *upload_made_before(struct slot *slot)
 /* card->lock held: may somebody (u, or a newcomer with NULL) begin to write? */
 static int slot_free_for(struct slot *slot, bool check, const struct upload *u, struct reason *why)
 {
-	unsigned dev = slot->card->dev;
 	const struct upload *writer = slot->writer[check];
 
 	if (writer && writer != u)
-		return reason_set(why, EBUSY, "dev%u: %s (pid %d) is uploading to it", dev,
+		return reason_set(why, EBUSY, "%s: %s (pid %d) is uploading to it", slot->name,
 				  writer->saved->who.command, writer->saved->who.pid);
 	if (check)
 		return 0;
 	if (slot->running)
-		return reason_set(why, EBUSY, "dev%u is being programmed", dev);
+		return reason_set(why, EBUSY, "%s is being programmed", slot->name);
 	if (slot->commands)
-		return reason_set(why, EBUSY, "dev%u is carrying out a command", dev);
+		return reason_set(why, EBUSY, "%s is carrying out a command", slot->name);
 	return 0;
 }
 
@@ -201,7 +200,7 @@ int upload_open(struct slot *slot, bool check, int open_flags, uint64_t ino, con
 
 	card_view_put(view);
 	if (offline)
-		return reason_set(why, ENODEV, "dev%u is offline", card->dev);
+		return reason_set(why, ENODEV, "%s is offline", slot->name);
 	if (card->slots_len && slot->index < 0 && !check)
 		return reason_set(why, EOPNOTSUPP, "dev%u is programmed by its slots: copy to one of slots/0 "
 				  "to slots/%u", card->dev, card->slots_len - 1);
@@ -471,7 +470,7 @@ static void upload_end(struct upload *u, const char *sentence)
 	e->job.run = ended_record;
 	e->u = u;
 	e->why = why;
-	if (!actor_post(u->slot->card, &e->job)) {
+	if (!actor_post(u->slot->actor, &e->job)) {
 		upload_put(u);
 		free(e);
 	}
@@ -495,7 +494,7 @@ int upload_stop(struct slot *slot, bool check, const struct who *who, const char
 	/* Its bytes are on their way to the card; the run ends with ECANCELED. Told under the
 	 * lock, so that it is this run and not the next one, of another slot. */
 	if (u && running)
-		actor_cancel(card);
+		actor_cancel(slot->actor);
 	pthread_mutex_unlock(&card->lock);
 	if (!u)
 		return -ENOENT;
@@ -507,7 +506,7 @@ int upload_stop(struct slot *slot, bool check, const struct who *who, const char
 	/* It may have come from validation to programming just now. */
 	pthread_mutex_lock(&card->lock);
 	if (!check && slot->running && slot->writer[0] == u)
-		actor_cancel(card);
+		actor_cancel(slot->actor);
 	pthread_mutex_unlock(&card->lock);
 	return 0;
 }

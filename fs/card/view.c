@@ -84,34 +84,38 @@ static bool slot_view_copy(struct slot_view *to)
 
 struct card_view *view_edit(struct card *card)
 {
-	/* Only the actor replaces the view, and this is the actor: no reference is needed. */
-	const struct card_view *old = card->view;
 	struct card_view *view = malloc(sizeof(*view));
 	size_t skip = offsetof(struct card_view, dev);
+	const struct card_view *old;
 
 	if (!view)
-		return NULL;
+		goto no_memory;
+	/* Who holds this alone replaces the view: no reference is needed. */
+	pthread_mutex_lock(&card->edit_lock);
+	old = card->view;
 	/* All but the count of its readers, which changes as we look. */
 	memcpy((char *)view + skip, (const char *)old + skip, sizeof(*view) - skip);
 	atomic_init(&view->refs, 1);
 	view->slots = NULL;
 	view->slots_len = 0;
 	if (!slot_view_copy(&view->self))
-		goto no_memory;
+		goto no_copy;
 	if (old->slots_len) {
 		view->slots = calloc(old->slots_len, sizeof(*view->slots));
 		if (!view->slots)
-			goto no_memory;
+			goto no_copy;
 		for (unsigned i = 0; i < old->slots_len; i++) {
 			view->slots[i] = old->slots[i];
 			view->slots_len = i + 1;
 			if (!slot_view_copy(&view->slots[i]))
-				goto no_memory;
+				goto no_copy;
 		}
 	}
 	return view;
-no_memory:
+no_copy:
+	pthread_mutex_unlock(&card->edit_lock);
 	view_free(view);
+no_memory:
 	log_error("dev%u: no memory for a new view", card->dev);
 	return NULL;
 }
@@ -136,6 +140,7 @@ void view_publish(struct card *card, struct card_view *view, int slot, unsigned 
 	old = card->view;
 	card->view = view;
 	pthread_mutex_unlock(&card->view_lock);
+	pthread_mutex_unlock(&card->edit_lock);
 	if (old)
 		card_view_put(old);
 	card_changed((int)card->dev, slot, what);
@@ -158,6 +163,15 @@ void card_view_put(const struct card_view *view)
 
 	if (v && atomic_fetch_sub(&v->refs, 1) == 1)
 		view_free(v);
+}
+
+enum state slot_state(const struct slot *slot)
+{
+	const struct card_view *view = card_view_get(slot->card);
+	enum state state = slot_view(view, slot->index)->state;
+
+	card_view_put(view);
+	return state;
 }
 
 struct slot *card_slot(struct card *card, int index)
@@ -202,8 +216,8 @@ static void slot_words(struct slot *slot, struct slot_view *v, const struct card
 	struct buf b = BUF_INIT;
 
 	if (v->state == STATE_OFFLINE) {
-		buf_adds(&b, "forget");
-	} else {
+		buf_adds(&b, slot->index < 0 ? "forget" : "");
+	} else if (slot->index >= 0 || !slot->card->slots_len) {
 		if (facts->can & CARD_CAN_CLEAR)
 			buf_adds(&b, "clear ");
 		if (facts->can & CARD_CAN_RESET)
@@ -212,15 +226,15 @@ static void slot_words(struct slot *slot, struct slot_view *v, const struct card
 		if (facts->can & CARD_CAN_READBACK)
 			buf_adds(&b, " verify");
 	}
-	text_copy(v->words, sizeof(v->words), buf_ok(&b) ? "" : b.data);
+	text_copy(v->words, sizeof(v->words), buf_ok(&b) || !b.data ? "" : b.data);
 	buf_free(&b);
-	(void)slot;
 }
 
 void slot_show_loaded(struct slot *slot, enum state state, const char *error,
 		      const struct loaded *loaded)
 {
 	struct card *card = slot->card;
+	void *handle = slot->actor->handle;
 	struct card_view *view = view_edit(card);
 
 	if (!view)
@@ -239,8 +253,8 @@ void slot_show_loaded(struct slot *slot, enum state state, const char *error,
 	/* Nothing loaded is older than any source, so that make programs the card. */
 	v->image_ns = *loaded->sha256 ? slot->row.image_mtime_ns : 0;
 	v->load = slot->row.load;
-	v->endpoints = card->handle && card->backend->endpoints && state == STATE_CONFIGURED
-			       ? card->backend->endpoints(card->handle, (unsigned)(slot->index < 0 ? 0 : slot->index))
+	v->endpoints = handle && card->backend->endpoints && state == STATE_CONFIGURED
+			       ? card->backend->endpoints(handle, (unsigned)(slot->index < 0 ? 0 : slot->index))
 			       : 0;
 	slot_words(slot, v, &view->facts);
 	atomic_store(&slot->load, slot->row.load);

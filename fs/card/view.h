@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What is known of a card at one moment, immutable: the actor publishes a new
+ * What is known of a card at one moment, immutable: its actors publish a new
  * view whenever something changed, FUSE threads render from the one they got
  * and never wait for a card.
  */
@@ -64,6 +64,7 @@ struct slot_view {
 	uint64_t load;        /* which load this is: an open of io/ belongs to one */
 	unsigned endpoints;   /* CARD_ENDPOINT_BITs offered by the loaded design now */
 	char words[96];       /* that ctl accepts, by spaces */
+	struct card_attrs attrs; /* its own attributes, without their prefix */
 	uid_t uid;            /* access: owner, group, permission bits of image, check, ctl, stop, lease, io */
 	gid_t gid;
 	mode_t mode;
@@ -82,7 +83,6 @@ struct card_view {
 	struct card_sensor sensors[CARD_SENSORS_MAX];
 	unsigned sensors_len;
 	int64_t sensors_ns; /* when they were read; 0 = never */
-	struct card_attrs attrs; /* the card's own attributes, without their prefix */
 };
 
 #endif

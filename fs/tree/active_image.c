@@ -215,7 +215,7 @@ void image_open_for_writing(fuse_req_t req, struct slot *slot, uint64_t ino,
 	err = u ? 0 : upload_open(slot, node_is_check(ino), fi->flags | (create ? O_TRUNC : 0), ino,
 				  &who, NULL, &u, &why);
 	if (err) {
-		log_debug("dev%u: open of image refused: %s", slot->card->dev, why.text);
+		log_debug("%s: open of image refused: %s", slot->name, why.text);
 		answer_err(req, -err);
 		return;
 	}
@@ -347,12 +347,15 @@ static void touch_run(struct card *card, struct job *job, bool end)
 	struct touch *t = (struct touch *)job;
 	struct slot *slot = t->call->slot;
 	struct reason why = { 0 };
-	struct card_view *view = end ? NULL : view_edit(card);
+	struct card_view *view = NULL;
 
-	if (view) {
+	if (!end) {
 		slot->row.image_mtime_ns = t->ns;
 		if (store_commit(card->store, card->dev, slot->index, &slot->row, NULL, NULL, &why))
-			log_warn("dev%u: %s", card->dev, why.text);
+			log_warn("%s: %s", slot->name, why.text);
+		view = view_edit(card);
+	}
+	if (view) {
 		view_slot(view, slot->index)->image_ns = t->ns;
 		view_publish(card, view, slot->index, 0);
 	}
@@ -384,7 +387,7 @@ static void image_touch(fuse_req_t req, struct slot *slot, uint64_t ino, int64_t
 	*t = (struct touch){ .job.run = touch_run, .ns = ns, .call = call_park(req, slot, ino, 0) };
 	if (!t->call) {
 		free(t);
-	} else if (!actor_post(card, &t->job)) {
+	} else if (!actor_post(slot->actor, &t->job)) {
 		free(t->call);
 		free(t);
 		tree_reply_attr(req, ino);

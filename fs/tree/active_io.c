@@ -156,7 +156,7 @@ static void moving_interrupted(fuse_req_t req, void *data)
 
 	(void)req;
 	atomic_store(&m->call.interrupted, true);
-	actor_wake(m->call.slot->card);
+	actor_wake(m->call.slot->actor);
 }
 
 static struct moving *moving_new(fuse_req_t req, struct card *card, uint64_t ino, size_t size,

@@ -78,7 +78,7 @@ void image_copy_range(fuse_req_t req, struct card *from_card, uint64_t ino_in, o
 		upload_put(u);
 		return;
 	}
-	snprintf(source, sizeof(source), "dev%u", from_card->dev);
+	text_copy(source, sizeof(source), slot_in->name);
 	err = upload_reference(u, from->reader.sha256, from->reader.size, &facts, source, &fresh, &why);
 	if (!err) {
 		answer_write(req, from->reader.size);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Extended attributes: `image` has user.fpga.<file of loaded/>, a card's directory
- * user.fpga.<backend>.<name>, what that backend lets be set (faults of a
+ * Extended attributes: `image` has user.fpga.<file of loaded/>, a card's or slot's
+ * directory user.fpga.<backend>.<name>, what that backend lets be set (faults of a
  * simulated card). Reading them never waits for a card. Names that the kernel
  * asks for by itself (capabilities, ACLs) are answered without looking at
  * anything.
@@ -22,12 +22,12 @@ static bool is_image(const struct place *p)
 	return p->kind == NODE_CARD && p->file == FILE_IMAGE;
 }
 
-/* The card's own attribute of this name, "" = none. */
+/* The card's or slot's own attribute of this name, "" = none. */
 static const char *own_name(const struct place *p, const char *name)
 {
 	size_t n;
 
-	if (p->kind != NODE_CARD || p->file != FILE_DIR || p->slot >= 0 ||
+	if (p->kind != NODE_CARD || p->file != FILE_DIR ||
 	    strncmp(name, PREFIX, sizeof(PREFIX) - 1) != 0)
 		return "";
 	name += sizeof(PREFIX) - 1;
@@ -61,7 +61,7 @@ void tree_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size
 		return;
 	}
 	if (*own_name(&p, name)) {
-		const char *own = card_attribute(p.view, own_name(&p, name));
+		const char *own = slot_attribute(p.self, own_name(&p, name));
 
 		if (own)
 			buf_adds(&value, own);
@@ -96,8 +96,8 @@ void tree_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 		buf_addf(&names, PREFIX "%s", loaded_names[i]);
 		buf_add(&names, "", 1);
 	}
-	if (p.kind == NODE_CARD && p.file == FILE_DIR && p.slot < 0) {
-		const char *at = p.view->attrs.text, *end = at + p.view->attrs.len;
+	if (p.kind == NODE_CARD && p.file == FILE_DIR) {
+		const char *at = p.self->attrs.text, *end = at + p.self->attrs.len;
 
 		while (at < end) {
 			buf_addf(&names, PREFIX "%s.%s", p.view->backend, at);
@@ -131,7 +131,7 @@ static int own_may(fuse_req_t req, const struct place *p, const char *own, const
 		   size_t size, int flags, char text[CARD_ATTR_VALUE])
 {
 	uid_t uid = fuse_req_ctx(req)->uid;
-	bool there = card_attribute(p->view, own);
+	bool there = slot_attribute(p->self, own);
 
 	if (uid && uid != geteuid())
 		return EPERM;
@@ -168,10 +168,10 @@ static bool own_change(fuse_req_t req, fuse_ino_t ino, const char *name, const c
 		answer_err(req, err);
 		return true;
 	}
-	call = call_park(req, card_slot(p.card, -1), ino, 0);
+	call = call_park(req, card_slot(p.card, p.slot), ino, 0);
 	if (!call)
 		return true;
-	err = card_attribute_set(p.card, run_id(), own, value ? text : NULL, call_done_err, call);
+	err = slot_attribute_set(card_slot(p.card, p.slot), run_id(), own, value ? text : NULL, call_done_err, call);
 	if (err)
 		call_done_err(call, -err);
 	return true;

@@ -12,6 +12,13 @@
  * (card_io.done) are called on the actor thread, inside submit, pump, cancel
  * or program.
  *
+ * Slots of one card share its actor: while one is programmed, the others wait.
+ * A backend whose slots have nothing in common but the card they are on says so
+ * by having slot_open(): then each slot has an actor of its own and a handle of
+ * its own, and all that is said above of a card holds for each of them. What is
+ * about the card as a whole (open, telemetry, its own attributes, its news)
+ * stays with the card's actor and handle.
+ *
  * Errors: 0 or -errno and a sentence (fabricfs/error.h). The driver's own
  * errno and text belong into the sentence. The core maps errnos above 511.
  *
@@ -73,6 +80,7 @@ const struct card_value *card_config_get(const struct card_config *config, const
 /* What the core lends to a backend; valid while the card is open. */
 struct card_host {
 	unsigned dev;         /* the card's number */
+	int slot;             /* what slot_open() opens; -1: the card */
 	int run_dir;          /* O_DIRECTORY descriptor of a private (0700) folder for sockets and
 				 scratch files; shared by all cards: use names that contain dev */
 	bool fresh;           /* fabricfs is starting: what run_dir has of this card is of an earlier
@@ -246,6 +254,15 @@ struct card_backend {
 	 */
 	int (*open)(const struct card_config *config, const struct card_host *host, void **card,
 		    struct card_facts *facts, struct reason *why);
+	/*
+	 * Reach slot host->slot of a card that is open, by itself: *slot takes the
+	 * place of the card's handle in all that is done for this slot (close,
+	 * status to verify, attr_set and the rest from endpoints on), on the slot's
+	 * own thread. Errors as open(). The slots are closed before the card. NULL:
+	 * the slots are driven with the card's handle, one at a time.
+	 */
+	int (*slot_open)(const struct card_config *config, const struct card_host *host, void **slot,
+			 struct reason *why);
 	/* `last`: fabricfs ends cleanly, so what lives only for it (a simulated
 	 * card's process) ends too; else the worker is merely being replaced. */
 	void (*close)(void *card, bool last);
@@ -282,7 +299,8 @@ struct card_backend {
 
 	/*
 	 * The card's own attributes, user.fpga.<backend>.<name> of its directory, which root and
-	 * the mounting user may set. Both NULL: it has none.
+	 * the mounting user may set. Both NULL: it has none. Of a slot that was opened by itself
+	 * (host->slot is not -1): the attributes of the slot's directory.
 	 *
 	 * card: NULL while it is offline. value NULL: remove. id: of the request; the same again
 	 * is the same request. -EINVAL: no such attribute, or not such a value; -ENODEV: not while

@@ -69,6 +69,7 @@ static inline struct rig *rig_new(int64_t hz, bool lies)
 	snprintf(rig->folder, sizeof(rig->folder), "/tmp/test_sim.XXXXXX");
 	assert_non_null(mkdtemp(rig->folder));
 	rig->host.dev = 7;
+	rig->host.slot = -1;
 	rig->host.run_dir = open(rig->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	rig->host.self_exe = "/proc/self/exe";
 	rig->host.wake = rig_wake;

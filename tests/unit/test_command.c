@@ -65,7 +65,8 @@ static int bench_make(void **state)
 		return -1;
 	text_copy(b->image_facts.format, sizeof(b->image_facts.format), "ice40");
 	b->config = (struct card_config){ .name = "odd", .part = "xc7k325t", .values = b->values };
-	b->host = (struct card_host){ .dev = 3, .run_dir = open(b->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+	b->host = (struct card_host){ .dev = 3, .slot = -1,
+				      .run_dir = open(b->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
 				      .self_exe = "/proc/self/exe" };
 	b->run = (struct card_run){ .id = 1, .fd = fd, .size = 4, .path = b->image, .sha256 = b->sha256,
 				    .facts = &b->image_facts, .cancel_fd = -1, .progress = progressed,
