@@ -56,6 +56,59 @@ void store_spool_drop(struct store *store, uint64_t id)
 	unlinkat(store->spool_fd, name, 0);
 }
 
+/* --- what is removed --------------------------------------------------------------- */
+
+/* A descriptor that keeps the bytes of a file when its name goes; -1: they go with it. */
+static int bytes_hold(int dir_fd, const char *name)
+{
+	return openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+}
+
+/* The name is gone: whoever waits for that does not wait for the bytes too. */
+static void bytes_leave(struct store *store, int fd)
+{
+	bool kept;
+
+	if (fd < 0)
+		return;
+	pthread_mutex_lock(&store->sync_lock);
+	kept = store->sync_started && store->gone_len < STORE_GONE;
+	if (kept)
+		store->gone[store->gone_len++] = fd;
+	pthread_mutex_unlock(&store->sync_lock);
+	if (kept)
+		store_dirty(store);
+	else
+		close(fd);
+}
+
+void store_gone_close(struct store *store)
+{
+	int gone[STORE_GONE];
+	unsigned n;
+
+	pthread_mutex_lock(&store->sync_lock);
+	n = store->gone_len;
+	memcpy(gone, store->gone, n * sizeof(*gone));
+	store->gone_len = 0;
+	pthread_mutex_unlock(&store->sync_lock);
+	for (unsigned i = 0; i < n; i++)
+		close(gone[i]);
+}
+
+bool store_room_make(struct store *store)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&store->sync_lock);
+	n = store->gone_len;
+	pthread_mutex_unlock(&store->sync_lock);
+	store_gone_close(store);
+	return n;
+}
+
+/* --- a spool file becomes a blob ----------------------------------------------------- */
+
 /* Rows with this image count as not durable until the next round of syncing. */
 static int blob_doubt(struct store *store, const char *sha256, struct reason *why)
 {
@@ -81,6 +134,7 @@ static int blob_doubt(struct store *store, const char *sha256, struct reason *wh
 int store_spool_keep(struct store *store, uint64_t id, const char *sha256, struct reason *why)
 {
 	struct stat spool, blob;
+	int replaced CLEANUP_FD = -1;
 	char name[24];
 
 	if (!store_sha256_valid(sha256))
@@ -103,6 +157,7 @@ int store_spool_keep(struct store *store, uint64_t id, const char *sha256, struc
 
 		if (err)
 			return err;
+		replaced = bytes_hold(store->blobs_fd, sha256);
 	}
 	/* Readable by the helper processes of other users through the descriptor
 	 * only; nobody writes to it any more. */
@@ -112,6 +167,7 @@ int store_spool_keep(struct store *store, uint64_t id, const char *sha256, struc
 				  strerror(errno));
 	if (here)
 		store_dirty(store);
+	bytes_leave(store, STEAL_FD(replaced));
 	return 0;
 }
 
@@ -189,16 +245,20 @@ int store_blobs_trim(struct store *store, struct reason *why)
 	if (!d)
 		return reason_set(why, errno, "cannot list %s/blobs: %s", store->dir, strerror(errno));
 	while (!err && (e = readdir(d))) {
-		int named;
+		int named, held;
 
 		if (!store_sha256_valid(e->d_name))
 			continue;
 		named = blob_named(store, e->d_name, why);
 		if (named < 0)
 			err = named;
-		else if (!named && unlinkat(store->blobs_fd, e->d_name, 0) && errno != ENOENT)
+		if (named)
+			continue;
+		held = bytes_hold(store->blobs_fd, e->d_name);
+		if (unlinkat(store->blobs_fd, e->d_name, 0) && errno != ENOENT)
 			err = reason_set(why, errno, "cannot remove %s/blobs/%s: %s", store->dir,
 					 e->d_name, strerror(errno));
+		bytes_leave(store, held);
 	}
 	closedir(d);
 	return err;

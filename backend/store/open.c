@@ -431,6 +431,7 @@ void store_close(struct store *store)
 	if (!store)
 		return;
 	store_sync_stop(store);
+	store_gone_close(store);
 	for (int i = 0; i < W_COUNT; i++)
 		sqlite3_finalize(store->w[i]);
 	for (int i = 0; i < R_COUNT; i++)

@@ -5,7 +5,7 @@
  * Locks, in order of precedence (outer first):
  *   write_lock   the writer connection, its statements, next_seq
  *   read_lock    the reader connection and its statements
- *   sync_lock    dirty, synced, failed, quit, sync_why
+ *   sync_lock    dirty, synced, failed, quit, sync_why, gone
  *   heads_lock   heads, newest; a leaf, held for a few instructions
  * write_lock and read_lock are never held together. No fsync happens under
  * write_lock but the one header that SQLite syncs when the WAL starts again,
@@ -28,6 +28,7 @@
 #define STORE_TRIM_EVERY 64   /* records of a card between two trims */
 #define STORE_WAL_PAGES 1000  /* pages in the WAL before it is copied back */
 #define STORE_BATCH_MS 50     /* commits within this time share one fsync */
+#define STORE_GONE 16         /* removed blobs whose bytes are freed behind the caller */
 #define STORE_PLACES 256      /* followers whose place is remembered */
 
 enum writer_stmt {
@@ -84,6 +85,8 @@ struct store {
 	uint64_t failed; /* syncing this one failed, sync_why says why */
 	unsigned sync_waiters;
 	bool quit;
+	int gone[STORE_GONE]; /* the last descriptors of blobs that were removed */
+	unsigned gone_len;
 	struct reason sync_why;
 	sqlite3 *syncer;
 };
@@ -106,6 +109,8 @@ int store_heads_load(struct store *store, struct reason *why);
 /* blobs.c */
 bool store_sha256_valid(const char *sha256);
 int store_spool_empty(struct store *store, struct reason *why);
+/* Free the bytes of removed blobs. */
+void store_gone_close(struct store *store);
 
 /* sync.c */
 int store_sync_start(struct store *store, struct reason *why);

@@ -10,6 +10,9 @@
  * The mark comes after the copying back on purpose: the first write into a WAL
  * that starts again makes SQLite sync its header, and that is then ours and not
  * that of a close() somebody waits for.
+ *
+ * It also frees the bytes of images that were removed (blobs.c), which takes the
+ * kernel 20 to 35 ms for 100 MB.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -177,6 +180,7 @@ static void *sync_main(void *arg)
 		int err;
 
 		pthread_mutex_unlock(&store->sync_lock);
+		store_gone_close(store);
 		err = sync_round(store, &why);
 		if (err && !complained)
 			log_warn("%s; what was loaded since is safe from a crash of fabricfs, not of the machine", why.text);

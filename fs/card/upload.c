@@ -59,6 +59,7 @@ static struct upload *upload_new(struct slot *slot, bool check, uint64_t fh,
 	u->fh = fh;
 	u->saved = saved;
 	u->fd = -1;
+	u->next_off = UPLOAD_NO_NEXT;
 	u->parser = image_parser_new();
 	u->digest = digest_new();
 	if (!u->parser || !u->digest) {
@@ -283,78 +284,7 @@ int upload_claim(struct upload *u, struct reason *why)
 	return err;
 }
 
-/* --- who has the content -------------------------------------------------------------- */
-
-bool upload_enter(struct upload *u)
-{
-	bool mine;
-
-	pthread_mutex_lock(&u->lock);
-	while (u->owner == CONTENT_THREAD)
-		pthread_cond_wait(&u->left, &u->lock);
-	mine = u->owner == CONTENT_FREE;
-	if (mine)
-		u->owner = CONTENT_THREAD;
-	pthread_mutex_unlock(&u->lock);
-	return mine;
-}
-
-void upload_judge_enter(struct upload *u)
-{
-	pthread_mutex_lock(&u->lock);
-	while (u->owner != CONTENT_FREE)
-		pthread_cond_wait(&u->left, &u->lock);
-	u->owner = CONTENT_JUDGE;
-	u->stop.err = 0;
-	pthread_mutex_unlock(&u->lock);
-}
-
-void upload_leave(struct upload *u)
-{
-	pthread_mutex_lock(&u->lock);
-	if (u->drop_later) {
-		/* Dropped meanwhile, and nobody drops it twice. */
-		u->drop_later = false;
-		pthread_mutex_unlock(&u->lock);
-		upload_content_gone(u, UPLOAD_ENDED);
-		pthread_mutex_lock(&u->lock);
-	}
-	u->owner = CONTENT_FREE;
-	pthread_cond_broadcast(&u->left);
-	pthread_mutex_unlock(&u->lock);
-}
-
-bool upload_stop_wanted(struct upload *u, struct reason *why)
-{
-	bool wanted;
-
-	pthread_mutex_lock(&u->lock);
-	wanted = u->stop.err;
-	if (wanted)
-		*why = u->stop;
-	pthread_mutex_unlock(&u->lock);
-	return wanted;
-}
-
-/* What the judge has in hand it throws away itself when it is done. */
-static void content_drop(struct upload *u)
-{
-	bool later;
-
-	pthread_mutex_lock(&u->lock);
-	while (u->owner == CONTENT_THREAD)
-		pthread_cond_wait(&u->left, &u->lock);
-	later = u->owner == CONTENT_JUDGE;
-	if (later)
-		u->drop_later = true;
-	else
-		u->owner = CONTENT_THREAD;
-	pthread_mutex_unlock(&u->lock);
-	if (later)
-		return;
-	upload_content_gone(u, UPLOAD_ENDED);
-	upload_leave(u);
-}
+/* --- dropping ---------------------------------------------------------------------------- */
 
 void upload_drop(struct upload *u)
 {
@@ -365,7 +295,7 @@ void upload_drop(struct upload *u)
 	pthread_mutex_unlock(&u->slot->card->lock);
 	if (!mine)
 		return;
-	content_drop(u);
+	upload_content_drop(u);
 	/* No successor takes it up; the memory stays until the last reference is gone. */
 	atomic_store(&u->saved->fh, 0);
 	u->dropped = true;

@@ -9,7 +9,9 @@
  * spool, or the judge; upload->lock is held only to become the owner. Threads wait
  * for each other (one writer has one stream), never for the judge, who may take as
  * long as the card does: they get -EINPROGRESS and go on by way of the actor's
- * queue (upload_later). card->lock guards membership in the slot and who of
+ * queue (upload_later). Recogniser and hash may be behind the spool, in the hands of
+ * who has the turn (upload_order.c); an owner has them too, unless he entered by
+ * upload_enter_next(). card->lock guards membership in the slot and who of
  * several openers has bytes.
  */
 #ifndef FS_CARD_UPLOAD_H
@@ -38,13 +40,20 @@ struct upload {
 	pthread_cond_t left;
 	_Atomic int owner;  /* enum content_owner; changed under lock */
 	bool drop_later;    /* lock: dropped while it was judged */
+	unsigned waiting;   /* lock: threads, for the content and all turns */
+	uint64_t next_off;  /* lock: a write here needs no more than a turn; or UPLOAD_NO_NEXT */
+	uint64_t turns;     /* lock: given, and taken */
+	uint64_t turns_done;
 	struct reason stop; /* lock: to be ended while it is judged; err 0 = not */
+
+	/* of whose turn it is, and of the owner */
+	struct image_parser *parser;
+	struct digest *digest;
+	uint64_t fed;       /* bytes that went through both, in order */
+	struct reason late; /* a refusal that came up behind the answer; err 0: none */
 
 	/* of the owner */
 	int fd; /* spool, -1 until the first byte */
-	struct image_parser *parser;
-	struct digest *digest;
-	uint64_t fed;     /* bytes that went through both, in order */
 	uint64_t covered; /* bytes written from 0 on without a gap */
 	int judged_err;   /* with UPLOAD_JUDGED: an incomplete content is told again */
 	struct reason why; /* of the refusal that UPLOAD_TOLD is about */
@@ -83,6 +92,21 @@ bool upload_enter(struct upload *u);
 /* For the judge, who waits for threads. */
 void upload_judge_enter(struct upload *u);
 void upload_leave(struct upload *u);
+
+#define UPLOAD_NO_NEXT UINT64_MAX
+/* As the owner: a write at `off` may be answered before it went through the recogniser. */
+void upload_next_set(struct upload *u, uint64_t off);
+/* Become the owner for such a write, of the spool only; false: it is none, enter as others. */
+bool upload_enter_next(struct upload *u, uint64_t off);
+/* The owner leaves, its bytes up to `next` are spooled: its turn, which it has to wait for and
+ * end. last: no other write may be answered first. */
+uint64_t upload_turn(struct upload *u, uint64_t next);
+void upload_turn_wait(struct upload *u, uint64_t turn);
+void upload_turn_end(struct upload *u, uint64_t turn, bool last);
+/* As the owner by upload_enter_next(): own the rest too. */
+void upload_turns_wait(struct upload *u);
+/* Throw the content away, or have the judge do it when he is done. */
+void upload_content_drop(struct upload *u);
 /* Somebody wants it ended while it is judged. */
 bool upload_stop_wanted(struct upload *u, struct reason *why);
 /* May an upload or a command begin? card->lock held; a writer that is just closing is waited
@@ -98,6 +122,14 @@ void upload_bits_change(struct upload *u, uint32_t set, uint32_t clear);
  */
 int upload_write(struct upload *u, const void *bytes, size_t n, uint64_t off, bool *fresh,
 		 struct reason *why);
+/*
+ * The same. *turn not 0: what could be said of the bytes so far was said, and they are in the
+ * spool; answer, then call upload_follow() with the same bytes, on the same thread. A refusal
+ * that comes up there is that of the next write, fsync, flush or rename.
+ */
+int upload_write_ahead(struct upload *u, const void *bytes, size_t n, uint64_t off, uint64_t *turn,
+		       bool *fresh, struct reason *why);
+void upload_follow(struct upload *u, uint64_t turn, const void *bytes, size_t n);
 int upload_truncate(struct upload *u, uint64_t size, struct reason *why);
 /* What a reader of this open sees: the spool, or what is loaded. Bytes or -errno. */
 ssize_t upload_read(struct upload *u, void *out, size_t n, uint64_t off);

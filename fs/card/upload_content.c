@@ -21,6 +21,8 @@ void upload_content_gone(struct upload *u, uint32_t set_bits)
 	image_parser_reset(u->parser);
 	digest_reset(u->digest);
 	u->fed = u->covered = 0;
+	u->late = (struct reason){ 0 };
+	upload_next_set(u, UPLOAD_NO_NEXT);
 	u->facts_known = false;
 	u->saved->upload.sha256[0] = '\0';
 	if (u->held)
@@ -105,13 +107,17 @@ static int content_own(struct upload *u, struct reason *why)
 	return err;
 }
 
-static int spool_write(int fd, const char *bytes, size_t n, uint64_t off, struct reason *why)
+static int spool_write(struct upload *u, const char *bytes, size_t n, uint64_t off, struct reason *why)
 {
 	while (n) {
-		ssize_t w = pwrite(fd, bytes, n, (off_t)off);
+		ssize_t w = pwrite(u->fd, bytes, n, (off_t)off);
+		int err = errno;
 
-		if (w < 0 && errno == EINTR)
+		if (w < 0 && err == EINTR)
 			continue;
+		if (w < 0 && (err == ENOSPC || err == EDQUOT) && store_room_make(u->slot->card->store))
+			continue;
+		errno = err;
 		if (w < 0)
 			return reason_set(why, errno, "spooling the image to the state folder: %s",
 					  strerror(errno));
@@ -131,24 +137,41 @@ static uint64_t image_max(struct slot *slot)
 	return max ? max : SPOOL_MAX;
 }
 
-/* Through the recogniser and the hash, as long as bytes come in order. */
-static int content_feed(struct upload *u, const void *bytes, size_t n, uint64_t off,
-			struct reason *why)
+/* Through the recogniser and the hash, whose turn it is. */
+static int content_recognise(struct upload *u, const void *bytes, size_t n, struct reason *why)
 {
 	int err;
 
-	if (upload_bits(u) & UPLOAD_SPARSE)
-		return 0;
-	if (off != u->fed) {
-		upload_bits_change(u, UPLOAD_SPARSE, 0);
-		return 0;
-	}
 	digest_update(u->digest, bytes, n);
 	u->fed += n;
 	err = image_parser_feed(u->parser, bytes, n, why);
 	if (err < 0 || upload_is_temp(u))
 		return upload_is_temp(u) ? 0 : err;
 	return slot_suits(u->slot, image_parser_facts(u->parser), why);
+}
+
+/* The same at the time of the write, as long as bytes come in order. */
+static int content_feed(struct upload *u, const void *bytes, size_t n, uint64_t off,
+			struct reason *why)
+{
+	if (upload_bits(u) & UPLOAD_SPARSE)
+		return 0;
+	if (off != u->fed) {
+		upload_bits_change(u, UPLOAD_SPARSE, 0);
+		return 0;
+	}
+	return content_recognise(u, bytes, n, why);
+}
+
+/*
+ * May what follows be answered first? Not before the part is known, as the write that shows
+ * a wrong one has to fail, nor behind the end, and only while bytes come in order.
+ */
+static bool content_goes_on(struct upload *u)
+{
+	return !(upload_bits(u) & (UPLOAD_SPARSE | UPLOAD_SEEDED | UPLOAD_APPEND | UPLOAD_REFERENCE)) &&
+	       !u->late.err && u->fed == atomic_load(&u->saved->upload.size) &&
+	       *image_parser_facts(u->parser)->part && !image_parser_complete(u->parser);
 }
 
 /* The refusal that every tool reports: remembered, told once, the bytes are dropped. */
@@ -204,6 +227,12 @@ static uint64_t append_offset(struct saved_handle *saved)
 	return saved->upload.append_at;
 }
 
+static void receiving_show(struct upload *u)
+{
+	upload_progress(u, PHASE_RECEIVING, atomic_load(&u->saved->upload.size),
+			image_parser_facts(u->parser)->declared_size);
+}
+
 static int upload_write_entered(struct upload *u, const void *bytes, size_t n, uint64_t off,
 				bool *fresh, struct reason *why)
 {
@@ -217,6 +246,10 @@ static int upload_write_entered(struct upload *u, const void *bytes, size_t n, u
 	}
 	if (err || !n)
 		return err;
+	if (u->late.err) {
+		*why = u->late;
+		return content_refuse(u, fresh, why);
+	}
 	if (!(bits & UPLOAD_WRITTEN)) {
 		err = content_begin(u, why);
 		if (err == -EBUSY) {
@@ -235,7 +268,7 @@ static int upload_write_entered(struct upload *u, const void *bytes, size_t n, u
 		err = reason_set(why, EFBIG, "the image is larger than the %llu bytes that dev%u takes",
 				 (unsigned long long)image_max(u->slot), u->slot->card->dev);
 	if (!err)
-		err = spool_write(u->fd, bytes, n, off, why);
+		err = spool_write(u, bytes, n, off, why);
 	if (!err) {
 		/* Before it counts as written: the timer looks at both without our lock. */
 		atomic_store(&saved->upload.last_ns, clock_mono_ns());
@@ -250,8 +283,8 @@ static int upload_write_entered(struct upload *u, const void *bytes, size_t n, u
 	}
 	if (err)
 		return content_refuse(u, fresh, why);
-	upload_progress(u, PHASE_RECEIVING, atomic_load(&saved->upload.size),
-			image_parser_facts(u->parser)->declared_size);
+	receiving_show(u);
+	upload_next_set(u, content_goes_on(u) ? u->fed : UPLOAD_NO_NEXT);
 	return 0;
 }
 
@@ -269,6 +302,48 @@ int upload_write(struct upload *u, const void *bytes, size_t n, uint64_t off, bo
 	err = upload_write_entered(u, bytes, n, off, fresh, why);
 	upload_leave(u);
 	return err ? err : (int)n;
+}
+
+/* Smaller ones are through the recogniser before another thread has come. */
+#define AHEAD_MIN (64u << 10)
+
+int upload_write_ahead(struct upload *u, const void *bytes, size_t n, uint64_t off, uint64_t *turn,
+		       bool *fresh, struct reason *why)
+{
+	struct saved_handle *saved = u->saved;
+	int err;
+
+	*turn = 0;
+	if (n < AHEAD_MIN || n > SPOOL_MAX || off > SPOOL_MAX ||
+	    off + n > image_max(u->slot) + IMAGE_HEAD_MAX || !upload_enter_next(u, off))
+		return upload_write(u, bytes, n, off, fresh, why);
+	*fresh = false;
+	err = spool_write(u, bytes, n, off, why);
+	if (err) {
+		upload_turns_wait(u);
+		err = content_refuse(u, fresh, why);
+		upload_leave(u);
+		return err;
+	}
+	atomic_store(&saved->upload.last_ns, clock_mono_ns());
+	atomic_store(&saved->upload.size, off + n);
+	if (off <= u->covered)
+		u->covered = off + n;
+	*turn = upload_turn(u, off + n);
+	return (int)n;
+}
+
+void upload_follow(struct upload *u, uint64_t turn, const void *bytes, size_t n)
+{
+	struct reason why = { 0 };
+	bool last;
+
+	upload_turn_wait(u, turn);
+	if (!u->late.err && content_recognise(u, bytes, n, &why))
+		u->late = why;
+	receiving_show(u);
+	last = u->late.err || image_parser_complete(u->parser);
+	upload_turn_end(u, turn, last);
 }
 
 static int upload_truncate_entered(struct upload *u, uint64_t size, struct reason *why)
@@ -302,6 +377,7 @@ static int upload_truncate_entered(struct upload *u, uint64_t size, struct reaso
 	atomic_store(&u->saved->upload.size, size);
 	atomic_store(&u->saved->upload.last_ns, clock_mono_ns());
 	upload_bits_change(u, UPLOAD_WRITTEN | UPLOAD_SPARSE, UPLOAD_JUDGED);
+	upload_next_set(u, UPLOAD_NO_NEXT);
 	cards_kick();
 	return 0;
 }
@@ -422,6 +498,7 @@ static int content_reread(struct upload *u, int fd, uint64_t size, struct reason
 	image_parser_reset(u->parser);
 	digest_reset(u->digest);
 	u->fed = 0;
+	u->late = (struct reason){ 0 };
 	while (u->fed < size && err >= 0) {
 		ssize_t n = pread(fd, bytes, room, (off_t)u->fed);
 
@@ -456,8 +533,12 @@ enum verdict upload_examine(struct upload *u, struct image_facts *facts, char sh
 	else if (u->fd < 0)
 		/* Taken up from a worker that died: the spool is still there. */
 		err = store_spool_open(u->slot->card->store, u->fh, &u->fd, why);
-	if (!err && (bits & UPLOAD_SPARSE || u->fed != size))
+	if (!err && u->late.err && !(bits & UPLOAD_SPARSE)) {
+		*why = u->late;
+		err = -why->err;
+	} else if (!err && (bits & UPLOAD_SPARSE || u->fed != size)) {
 		err = content_reread(u, ref >= 0 ? ref : u->fd, size, why);
+	}
 	*facts = *image_parser_facts(u->parser);
 	digest_hex(u->digest, sha256);
 	if (err)

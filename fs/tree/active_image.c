@@ -137,13 +137,16 @@ void upload_file_write(fuse_req_t req, struct upload *u, uint64_t ino, const cha
 {
 	struct reason why = { 0 };
 	bool fresh;
-	int n = upload_write(u, bytes, size, (uint64_t)off, &fresh, &why);
+	uint64_t turn;
+	int n = upload_write_ahead(u, bytes, size, (uint64_t)off, &turn, &fresh, &why);
 	struct call *call;
 
 	if (n == -EINPROGRESS) {
 		upload_file_wait(req, u, ino, bytes, size, off);
 	} else if (n >= 0) {
 		answer_write(req, (size_t)n);
+		if (turn)
+			upload_follow(u, turn, bytes, size);
 	} else if (!fresh) {
 		answer_err(req, -n);
 	} else {

@@ -196,7 +196,7 @@ void place_stat(const struct place *p, struct stat *st, double *timeout)
 		st->st_mode = S_IFREG | (owned ? p->self->mode & 0777 : 0444);
 		st->st_size = (off_t)place_size(p);
 		if (p->row && p->row->keep == KEEP_NOTHING)
-			st->st_blksize = 1 << 20; /* what cp asks for at a time */
+			st->st_blksize = COPY_BLOCK;
 		/* Fewer blocks than bytes would make cp take it for sparse. */
 		st->st_blocks = (blkcnt_t)((st->st_size + 511) / 512);
 	}

@@ -153,7 +153,10 @@ int store_spool_keep(struct store *store, uint64_t id, const char *sha256, struc
 int store_blob_open(struct store *store, const char *sha256, int *fd, uint64_t *size,
 		    struct reason *why);
 void store_blob_path(const struct store *store, const char *sha256, char *out, size_t size);
-/* Remove the blobs that no row names as loaded or previous. */
+/* Remove the blobs that no row names as loaded or previous. Their names are gone when it
+ * returns, their bytes a moment later. */
 int store_blobs_trim(struct store *store, struct reason *why);
+/* The disk is full: free now what is about to be freed. False: there is nothing. */
+bool store_room_make(struct store *store);
 
 #endif

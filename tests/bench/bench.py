@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import platform
-import random
 import re
 import shutil
 import signal
@@ -28,7 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "system"), str(ROOT / "tests" / "designs")]
 from harness import Fabric, mounted, until  # noqa: E402
-from images import HX8K, REGS, UPPER, WAKE_UP, crc16, crc_reset_at, empty_hx1k, sha256  # noqa: E402
+from images import HX8K, REGS, UPPER, large_hx1k, sha256  # noqa: E402
 
 BUILD = Path(os.environ.get("FABRICFS_BUILD", ROOT / "build"))
 OPS = BUILD / "tests" / "bench" / "ops"
@@ -60,28 +59,6 @@ def need(*programs):
     for program in programs:
         if not shutil.which(program):
             raise Impossible(f"{program} is not installed")
-
-
-def large_image(size, seed=1):
-    """An HX1K image of about that size: block RAM is written over and over, all of it under the CRC."""
-    rng = random.Random(seed)
-    image = empty_hx1k()
-    start = crc_reset_at(image) + 2
-    body = bytearray(image[start:image.rindex(WAKE_UP) - 2])  # ends in the CRC command, without its value
-    row = bytes([0x11, 3, 0x82, 0, 0, 0x01, 0x03]) + rng.randbytes(64 * 128 // 8) + b"\0\0"
-    head = bytes(body)
-    assert head.endswith(b"\x22")
-    body = bytearray(head[:-1])
-    body += row * max(0, (size - len(body)) // len(row)) + b"\x22"
-    return image[:start] + bytes(body) + crc_fast(body).to_bytes(2, "big") + WAKE_UP + b"\0"
-
-
-def crc_fast(data):
-    """CRC-16/CCITT-FALSE of much; binascii has the same polynomial."""
-    import binascii
-    crc = binascii.crc_hqx(bytes(data), 0xFFFF)
-    assert binascii.crc_hqx(bytes(data[:64]), 0xFFFF) == crc16(bytes(data[:64]))
-    return crc
 
 
 def tasks(pid):
@@ -236,7 +213,7 @@ def copies(b):
             digests, got, spent = [], [], []
             # By turns: one that is still kept (loaded, or the last good one) is the rarer case.
             for i in range(3):
-                data = large_image(size, i)
+                data = large_hx1k(size, i)
                 (b.shm / f"source{i}").write_bytes(data)
                 digests.append(sha256(data))
             for i in range(b.n(count)):
@@ -443,7 +420,7 @@ def restart(b):
 def inspecting(b):
     size = b.n(100_000_000, 100_000)
     path, got = b.shm / "image", []
-    path.write_bytes(large_image(size))
+    path.write_bytes(large_hx1k(size))
     binary = BUILD / "fabricfs"
     for _ in range(b.n(15)):
         got += [ops("run", "sh", "-c", f"exec {binary} inspect {path} >/dev/null", "--",

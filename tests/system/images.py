@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images for the system tests: the examples, and what can be done to them."""
+import binascii
 import hashlib
+import random
 import struct
 from pathlib import Path
 
@@ -62,3 +64,15 @@ def empty_hx1k(comment=b""):
     body += b"\x22"
     body += struct.pack(">H", crc16(body)) + WAKE_UP
     return b"\xff\x00" + comment + b"\x00\xff" + PREAMBLE + b"\x51\x00" + CRC_RESET + body + b"\x00"
+
+
+def large_hx1k(size, seed=1):
+    """An HX1K image of about that size: block RAM is written over and over, all of it under the CRC."""
+    image = empty_hx1k()
+    start = crc_reset_at(image) + len(CRC_RESET)
+    body = image[start:end(image) - len(WAKE_UP) - 2]  # ends in the CRC command, without its value
+    row = bytes([0x11, 3, 0x82, 0, 0, 0x01, 0x03]) + random.Random(seed).randbytes(64 * 128 // 8) + b"\0\0"
+    body = body[:-1] + row * max(0, (size - len(body)) // len(row)) + b"\x22"
+    crc = binascii.crc_hqx(body, 0xFFFF)
+    assert binascii.crc_hqx(body[:64], 0xFFFF) == crc16(body[:64])
+    return image[:start] + body + crc.to_bytes(2, "big") + WAKE_UP + b"\0"
