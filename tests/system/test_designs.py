@@ -51,11 +51,12 @@ def run(*command, timeout=120, **kwargs):
 
 
 # part: options of place and route, pins of the designs, seconds that place and route may take
-# for a small design on a busy machine
+# for a small design on a busy machine. The UP5K is slow; speed is not what is tested.
 PARTS = {
     "iCE40-HX1K": (("--hx1k", "--package", "tq144"), "designs.pcf", 15),
     "iCE40-HX8K": (("--hx8k", "--package", "ct256"), "designs-ct256.pcf", 60),
     "iCE40-LP384": (("--lp384", "--package", "cm49"), "designs-cm49.pcf", 15),
+    "iCE40-UP5K": (("--up5k", "--package", "sg48", "--timing-allow-fail"), "designs-sg48.pcf", 60),
 }
 
 
@@ -215,7 +216,8 @@ def test_example_image_does_what_its_source_says(name, drive, tmp_path):
 
 @needs_iverilog
 @pytest.mark.parametrize("name, part, pcf", [("upper-hx8k", "iCE40-HX8K", "board-ct256.pcf"),
-                                             ("upper-lp384", "iCE40-LP384", "board-cm49.pcf")])
+                                             ("upper-lp384", "iCE40-LP384", "board-cm49.pcf"),
+                                             ("upper-up5k", "iCE40-UP5K", "board-sg48.pcf")])
 def test_example_image_of_another_part_does_what_its_source_says(name, part, pcf, drive, tmp_path):
     print(f"FABRICFS_SEED={SEED}")
     folder = EXAMPLES / name
@@ -244,7 +246,7 @@ def test_design_runs_as_its_source_for_thousands_of_cycles(name, drive, tmp_path
 
 
 def ram_clock_edges(asc):
-    """{WRITE_MODE: port} of the block RAMs of an 8k image with a falling clock, by
+    """{WRITE_MODE: port} of the block RAMs of an 8k or 5k image with a falling clock, by
     silicon's rule: NegClk of the lower tile is the read port's, of the upper the write
     port's."""
     tiles = {}
@@ -263,14 +265,16 @@ def ram_clock_edges(asc):
 @needs_tools
 @pytest.mark.parametrize("part, name", [
     *(("iCE40-HX8K", n) for n in ("counter", "lfsr", "uart", "fifo", "perceptron", "ram", "io")),
-    *(("iCE40-LP384", n) for n in ("counter", "lfsr", "uart", "clocks"))])
+    *(("iCE40-LP384", n) for n in ("counter", "lfsr", "uart", "clocks")),
+    *(("iCE40-UP5K", n) for n in ("counter", "lfsr", "uart", "fifo", "perceptron", "clocks", "divided",
+                                  "chains", "latch", "ram", "io"))])
 def test_design_for_another_part_runs_as_its_source(part, name, drive, tmp_path):
     print(f"FABRICFS_SEED={SEED}")
     source, pcf = DESIGNS / f"{name}.v", DESIGNS / PARTS[part][1]
     synthesise(source, pcf, tmp_path / "design.bin", part)
     if name == "ram":
-        # nextpnr-ice40 before its pull request 1128 sets NegClk of the wrong port on an
-        # 8k. The device does what the bits say, so the truth is the source with them.
+        # nextpnr-ice40 before its pull request 1128 sets NegClk of the wrong port on all
+        # dies but the 1k. The device does what the bits say, so the truth is the source with them.
         edges = ram_clock_edges(tmp_path / "design.asc")
         assert edges in ({1: "read", 0: "write"}, {1: "write", 0: "read"})
         text = source.read_text()
@@ -284,6 +288,51 @@ def test_design_for_another_part_runs_as_its_source(part, name, drive, tmp_path)
     changes = compare(drive, source, tmp_path / "design.bin", pcf, tmp_path,
                       random.Random(f"{SEED} {name} {part}"), 5000, part)
     assert changes > 500
+
+
+# Blocks of an UltraPlus that have no model: instance, and how the refusal names it.
+NOT_MODELLED = {
+    "I2C": ("""SB_I2C #(.I2C_SLAVE_INIT_ADDR("0b1111100001"), .BUS_ADDR74("0b0001")) block (
+        .SBCLKI(clk), .SBRWI(in[0]), .SBSTBI(in[1]), .SBADRI0(in[2]), .SBADRI4(1'b1), .SBDATI0(in[3]),
+        .SBDATO0(o), .SCLI(in[4]), .SDAI(in[5]));""", r"I2C \(\w+ at tile 0,|I2C \(\w+ at tile 1\d,31"),
+    "SPI": ("""SB_SPI #(.BUS_ADDR74("0b0000")) block (
+        .SBCLKI(clk), .SBRWI(in[0]), .SBSTBI(in[1]), .SBADRI0(in[2]), .SBDATI0(in[3]), .SBDATO0(o),
+        .MI(in[4]), .SI(in[5]), .SCKI(in[6]), .SCSNI(in[7]));""", r"SPI \(\w+ at tile \d+,"),
+    "LEDDA_IP": ("""SB_LEDDA_IP block (.LEDDCS(in[0]), .LEDDCLK(clk), .LEDDDAT0(in[1]),
+        .LEDDDEN(in[2]), .LEDDEXE(in[3]), .PWMOUT0(o));""", r"LEDDA_IP \(PWMOUT0 at tile 0,28\)"),
+    "HFOSC": ("SB_HFOSC block (.CLKHFPU(1'b1), .CLKHFEN(in[0]), .CLKHF(o));",
+              r"HFOSC \(CLKHF\w+ at tile 0,29\)"),
+    "LFOSC": ("SB_LFOSC block (.CLKLFPU(1'b1), .CLKLFEN(in[0]), .CLKLF(o));",
+              r"LFOSC \(CLKLF\w+ at tile 25,29\)"),
+    "SPRAM": ("""SB_SPRAM256KA block (.ADDRESS(in[13:0]), .DATAIN(in), .MASKWREN(4'hf), .WREN(in[0]),
+        .CHIPSELECT(1'b1), .CLOCK(clk), .STANDBY(1'b0), .SLEEP(1'b0), .POWEROFF(1'b1),
+        .DATAOUT({x, o}));""", r"SPRAM \(DATAOUT_0 at tile \d+,"),
+    "MAC16": ("""SB_MAC16 #(.TOPOUTPUT_SELECT(2'b11), .BOTOUTPUT_SELECT(2'b11)) block (.CLK(clk), .CE(1'b1),
+        .A(in), .B(in), .O({x, o}));""", r"MAC16 \(O_0 at tile \d+,"),
+    "RGBA_DRV": ("""SB_RGBA_DRV #(.RGB0_CURRENT("0b000001")) block (.CURREN(1'b1), .RGBLEDEN(1'b1),
+        .RGB0PWM(in[0]), .RGB0(led)); assign o = in[1];""", r"RGBA_DRV \(RGBA_DRV_EN at tile 0,28\)"),
+}
+
+
+@needs_tools
+@pytest.mark.parametrize("name", NOT_MODELLED)
+def test_block_without_a_model_is_refused_by_name_and_tile(name, drive, tmp_path):
+    instance, named = NOT_MODELLED[name]
+    led = ", output led" if "(led)" in instance else ""
+    (tmp_path / "top.v").write_text(f"""
+        module top(input clk, input [15:0] in, output out{led});
+        wire o; wire [30:0] x;
+        {instance}
+        reg q = 0; always @(posedge {'o' if 'OSC' in name else 'clk'}) q <= q ^ o ^ in[9];
+        assign out = q;
+        endmodule""")
+    pcf = tmp_path / "top.pcf"
+    pcf.write_text((DESIGNS / "designs-sg48.pcf").read_text() + "set_io led 39\nset_io out 47\n")
+    synthesise(tmp_path / "top.v", pcf, tmp_path / "design.bin", "iCE40-UP5K")
+    done = subprocess.run([drive, tmp_path / "design.bin", "iCE40-UP5K"], input="",
+                          capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.search(named, done.stderr) and "does not have" in done.stderr
 
 
 @needs_tools
@@ -323,28 +372,29 @@ def test_pad_in_both_directions_has_the_level_of_whoever_drives_it(drive, tmp_pa
 NETLISTS = int(os.environ.get("FABRICFS_NETLISTS", "50"))
 
 
-def one_netlist(drive, folder, number):
+def one_netlist(drive, folder, number, part):
     """Returns how much moved. What cannot be routed is replaced by another."""
     for attempt in range(4):
         rng = random.Random(f"{SEED} netlist {number} {attempt}")
+        pcf = DESIGNS / PARTS[part][1]
         place = folder / f"{number}.{attempt}"
         place.mkdir()
         (place / "top.v").write_text(random_verilog.random_verilog(rng))
         try:
-            synthesise(place / "top.v", DESIGNS / "designs.pcf", place / "design.bin")
+            synthesise(place / "top.v", pcf, place / "design.bin", part)
         except Unroutable:
             continue
-        return compare(drive, place / "top.v", place / "design.bin", DESIGNS / "designs.pcf",
-                       place, rng, 1500)
+        return compare(drive, place / "top.v", place / "design.bin", pcf, place, rng, 1500, part)
     raise AssertionError("four netlists in a row that nextpnr-ice40 does not route")
 
 
 @needs_tools
-def test_netlists_of_random_verilog_run_as_their_source(drive, tmp_path):
-    print(f"FABRICFS_SEED={SEED}, {NETLISTS} netlists")
+@pytest.mark.parametrize("part, netlists", [("iCE40-HX1K", NETLISTS), ("iCE40-UP5K", (NETLISTS + 4) // 5)])
+def test_netlists_of_random_verilog_run_as_their_source(part, netlists, drive, tmp_path):
+    print(f"FABRICFS_SEED={SEED}, {netlists} netlists")
     moved, failures = 0, []
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        jobs = {pool.submit(one_netlist, drive, tmp_path, n): n for n in range(NETLISTS)}
+        jobs = {pool.submit(one_netlist, drive, tmp_path, n, part): n for n in range(netlists)}
         for job in concurrent.futures.as_completed(jobs):
             try:
                 moved += job.result() > 100
@@ -352,7 +402,7 @@ def test_netlists_of_random_verilog_run_as_their_source(drive, tmp_path):
                 failures.append(f"netlist {jobs[job]} (in {tmp_path}): {e}")
     assert not failures, f"FABRICFS_SEED={SEED}\n" + "\n".join(failures)
     # random logic sometimes folds away; most of it must not
-    assert moved > 0.8 * NETLISTS
+    assert moved > 0.8 * netlists
 
 
 CHIPDB = pathlib.Path("/usr/share/fpga-icestorm/chipdb")

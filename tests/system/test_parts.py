@@ -8,17 +8,19 @@ import pytest
 from images import EXAMPLES, HX8K, UPPER, sha256
 
 LP384 = EXAMPLES / "upper-lp384" / "upper-lp384.bin"
+UP5K = EXAMPLES / "upper-up5k" / "upper-up5k.bin"
 CONFIG = ("cards:\n"
           "  - {name: big, backend: sim, part: iCE40-HX8K, config_clock_hz: 0}\n"
           "  - {name: small, backend: sim, part: iCE40-LP384}\n"
-          "  - {name: usual, backend: sim}\n")
-OWN = {"iCE40-HX8K": HX8K, "iCE40-LP384": LP384, "iCE40-HX1K": UPPER}
+          "  - {name: usual, backend: sim}\n"
+          "  - {name: ultraplus, backend: sim, part: iCE40-UP5K, config_clock_hz: 0}\n")
+OWN = {"iCE40-HX8K": HX8K, "iCE40-LP384": LP384, "iCE40-HX1K": UPPER, "iCE40-UP5K": UP5K}
 
 
 @pytest.fixture
 def cards(fpga):
     fabric = fpga(sim=None, config=CONFIG)
-    return {fabric.card(n).value("part"): fabric.card(n) for n in range(3)}
+    return {fabric.card(n).value("part"): fabric.card(n) for n in range(len(OWN))}
 
 
 def say(card, text):
@@ -57,8 +59,12 @@ def test_board_without_registers_offers_none(cards):
 
 
 def test_other_part_is_read_back_reset_and_cleared(cards):
-    card = cards["iCE40-HX8K"]
-    card.load(HX8K)
+    for part in ("iCE40-HX8K", "iCE40-UP5K"):
+        read_back_reset_and_cleared(cards[part], OWN[part])
+
+
+def read_back_reset_and_cleared(card, image):
+    card.load(image)
     assert card.ctl("verify") == 0
     assert card.ctl("reset") == 0
     assert say(card, b"again") == b"AGAIN"

@@ -272,6 +272,7 @@ static void parts_of_every_die_run_their_image_and_survive_upsets_of_any_bit(voi
 	} rows[] = {
 		{ "iCE40-HX8K", "contrib/examples/upper-hx8k/upper-hx8k.bin", "J3" },
 		{ "iCE40-LP384", "contrib/examples/upper-lp384/upper-lp384.bin", "D2" },
+		{ "iCE40-UP5K", "contrib/examples/upper-up5k/upper-up5k.bin", "35" },
 	};
 	uint32_t noise = 2463534242;
 
@@ -294,7 +295,6 @@ static void parts_of_every_die_run_their_image_and_survive_upsets_of_any_bit(voi
 		assert_int_equal(r.pins_out, 10);
 		clk = fabric_pin(f, rows[i].clk);
 		assert_int_equal(fabric_pin_dir(f, clk), FABRIC_PIN_IN);
-		assert_non_null(fabric_cram(f, 0, &bytes, &width));
 		for (unsigned k = 0; k < 100; k++) {
 			unsigned column, row, bank;
 
@@ -302,9 +302,12 @@ static void parts_of_every_die_run_their_image_and_survive_upsets_of_any_bit(voi
 			noise ^= noise >> 17;
 			noise ^= noise << 5;
 			bank = noise & 3;
+			assert_non_null(fabric_cram(f, bank, &bytes, &width));
 			column = (noise >> 2) % width;
 			row = (noise >> 12) % (unsigned)(8 * bytes / width);
 			assert_int_equal(fabric_upset(f, bank, row, column, NULL), 0);
+			assert_int_equal(fabric_upset(f, bank, (unsigned)(8 * bytes / width), column,
+						      NULL), -EINVAL);
 			fabric_cycles(f, clk, 4);
 		}
 		assert_int_equal(fabric_verify(f, image.bytes, image.size, NULL), -EBADMSG);

@@ -10,8 +10,8 @@
  *	registers: reg_addr[8], reg_we, reg_re, reg_wdata[16], reg_rdata[16] and reg_ack (out)
  *	irq (out)
  *
- * An HX1K in TQ144 has them all; an HX8K in CT256 and an LP384 in CM49 have the
- * streams, clock and reset. The pins are in board.c and, for place and route, in
+ * An HX1K in TQ144 has them all; an HX8K in CT256, an LP384 in CM49 and an UP5K in
+ * SG48 have the streams, clock and reset. The pins are in board.c and, for place and route, in
  * the board-*.pcf of contrib/examples.
  *
  * A byte moves at a rising clock edge before which valid and ready are both

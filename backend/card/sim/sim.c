@@ -27,6 +27,7 @@ static const struct {
 	{ "iCE40-HX1K", "stream", STREAMS | CARD_ENDPOINT_BIT(CARD_REGS) },
 	{ "iCE40-HX8K", "stream", STREAMS },
 	{ "iCE40-LP384", "stream", STREAMS },
+	{ "iCE40-UP5K", "stream", STREAMS },
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 

@@ -38,9 +38,9 @@ static const struct {
 	{ 692, 336, "5k", "iCE40-UP5K" },
 };
 
-static size_t cram_bytes(const struct chipdb *db)
+static size_t cram_bytes(const struct chipdb *db, unsigned bank)
 {
-	return (size_t)db->cram_width * db->cram_height / 8;
+	return (size_t)db->cram_width * db->bank_height[bank] / 8;
 }
 
 static size_t bram_bytes(const struct chipdb *db, unsigned bank)
@@ -58,7 +58,7 @@ int config_init(struct config *c, const struct chipdb *db, struct reason *why)
 	memset(c, 0, sizeof(*c));
 	c->db = db;
 	for (unsigned b = 0; b < 4; b++) {
-		c->cram[b] = malloc(cram_bytes(db) + 8); /* 8: tiles.c reads whole words */
+		c->cram[b] = malloc(cram_bytes(db, b) + 8); /* 8: tiles.c reads whole words */
 		c->covered[b] = calloc(covered_words(db), sizeof(uint32_t));
 		if (bram_bytes(db, b) != 0)
 			c->bram[b] = malloc(bram_bytes(db, b));
@@ -89,7 +89,7 @@ static void coverage_reset(struct config *c)
 void config_reset(struct config *c)
 {
 	for (unsigned b = 0; b < 4; b++) {
-		memset(c->cram[b], 0, cram_bytes(c->db) + 8);
+		memset(c->cram[b], 0, cram_bytes(c->db, b) + 8);
 		if (c->bram[b])
 			memset(c->bram[b], 0, bram_bytes(c->db, b));
 	}
@@ -170,8 +170,9 @@ static int wrong_size(const struct config *c, struct reason *why)
 				  dies[i].die, dies[i].name, c->db->die, own);
 	}
 	return reason_set(why, EBADMSG,
-			  "configuration data for %u x %u bits from row %u, the banks are %u x %u",
-			  c->width, c->height, c->offset, c->db->cram_width, c->db->cram_height);
+			  "configuration data for %u x %u bits from row %u, the bank is %u x %u",
+			  c->width, c->height, c->offset, c->db->cram_width,
+			  c->db->bank_height[c->bank]);
 }
 
 static int data_begin(struct config *c, bool cram, struct reason *why)
@@ -182,7 +183,7 @@ static int data_begin(struct config *c, bool cram, struct reason *why)
 	if (c->bank > 3)
 		return reason_set(why, EBADMSG, "data for bank %u, there are 0 to 3", c->bank);
 	width = cram ? db->cram_width : db->bram_width[c->bank];
-	height = cram ? db->cram_height : db->bram_height[c->bank];
+	height = cram ? db->bank_height[c->bank] : db->bram_height[c->bank];
 	if (c->width != width || c->height == 0 || c->offset > height ||
 	    c->height > height - c->offset) {
 		if (cram)
@@ -238,7 +239,7 @@ static int wake_up(struct config *c, struct reason *why)
 	if (!c->crc_good)
 		return reason_set(why, EBADMSG, "wake-up without a CRC check of the data before it");
 	for (unsigned b = 0; b < 4; b++)
-		for (unsigned row = 0; row < c->db->cram_height; row++)
+		for (unsigned row = 0; row < c->db->bank_height[b]; row++)
 			if (!(c->covered[b][row / 32] >> row % 32 & 1))
 				return reason_set(why, EBADMSG,
 						  "wake-up before row %u of bank %u was written",

@@ -7,6 +7,7 @@
  *	tiles.c     configuration memory -> 16 rows of bits a tile
  *	netlist.c   switches -> which net drives which, and which cell drives a net
  *	cells.c     what a look-up table, carry, register, pad or RAM computes
+ *	blocks.c    RAM, multipliers, oscillators ... beside the fabric
  *	program.c   everything that the pads depend on -> an ordered list of LUT4s
  *	eval.c      runs that list, clock domains, registers and RAM
  *	fabric.c    the outside of it all (fabric.h)
@@ -35,7 +36,7 @@ enum config_state {
 
 struct config {
 	const struct chipdb *db;
-	uint8_t *cram[4]; /* owned; cram_width * cram_height bits, MSB first */
+	uint8_t *cram[4]; /* owned; cram_width * bank_height bits, MSB first */
 	uint8_t *bram[4]; /* owned; NULL where the part has none */
 	uint32_t *covered[4]; /* owned; a bit for each row written since the CRC reset */
 
@@ -95,6 +96,8 @@ void ram_extract(const struct config *c, unsigned x, unsigned y, uint16_t words[
  *	SIG_LC + 3 * lc + {0, 1, 2}      look-up table, register, carry of a logic cell
  *	pad_base + PAD_SIGNALS * pad + enum of an IO pad
  *	ram_base + 16 * ram + bit        read data of a block RAM
+ *	block_base + entry               output of a block beside the fabric, by its entry
+ *	                                 in the database
  */
 #define SIG_LC 2u
 enum { LC_LUT, LC_DFF, LC_CARRY };
@@ -121,7 +124,7 @@ struct netlist {
 	uint16_t *cell_index;  /* tile -> number among the tiles of its type */
 	uint16_t *logic_tiles, *io_tiles, *ram_tiles; /* and back (RAM: the lower tile) */
 	unsigned n_logic, n_io, n_ram;
-	uint32_t pad_base, ram_base, signals;
+	uint32_t pad_base, ram_base, block_base, signals;
 	bool tolerant;         /* contention, illegal codes, unmodelled cells read as 0 */
 	unsigned undriven;
 	uint32_t latched;      /* banks whose input latch is driven, see cells.c */
@@ -185,6 +188,14 @@ int ram_get(struct netlist *n, unsigned ram, struct ram_cell *out, struct reason
 bool pad_is_output(const struct netlist *n, unsigned pad);
 /* The signal that enables the driver (constant 1 = always). */
 uint32_t pad_enable(struct netlist *n, unsigned pad);
+
+/* ---- blocks.c ---- */
+
+/* Mark the outputs of the blocks as sources of their nets. -EOPNOTSUPP naming a
+ * block that is switched on and not modelled (not if n is tolerant). */
+int blocks_open(struct netlist *n, struct reason *why);
+/* -EOPNOTSUPP naming the block that has this entry. */
+int block_refuse(const struct netlist *n, unsigned entry, struct reason *why);
 
 /* ---- program.c ---- */
 

@@ -13,8 +13,8 @@
 #include <string.h>
 #include <strings.h>
 
-extern const uint8_t sim_db_lp384[], sim_db_hx1k[], sim_db_hx8k[];
-extern const uint64_t sim_db_lp384_size, sim_db_hx1k_size, sim_db_hx8k_size;
+extern const uint8_t sim_db_lp384[], sim_db_hx1k[], sim_db_hx8k[], sim_db_up5k[];
+extern const uint64_t sim_db_lp384_size, sim_db_hx1k_size, sim_db_hx8k_size, sim_db_up5k_size;
 
 /* Parts of which a database is linked in. LP and HX dies of one size take the
  * same images; the letters are speed and voltage, which have no model here. */
@@ -27,6 +27,7 @@ static const struct part {
 	{ "iCE40-LP1K", "cm121", sim_db_hx1k, &sim_db_hx1k_size },
 	{ "iCE40-HX8K", "ct256", sim_db_hx8k, &sim_db_hx8k_size },
 	{ "iCE40-LP384", "cm49", sim_db_lp384, &sim_db_lp384_size },
+	{ "iCE40-UP5K", "sg48", sim_db_up5k, &sim_db_up5k_size },
 };
 
 struct pin {
@@ -319,7 +320,7 @@ int fabric_verify(const struct fabric *f, const void *image, size_t n, struct re
 	if (err != 0)
 		return err;
 	for (unsigned b = 0; b < 4; b++)
-		for (unsigned row = 0; row < f->db.cram_height; row++)
+		for (unsigned row = 0; row < f->db.bank_height[b]; row++)
 			for (unsigned col = 0; col < f->db.cram_width; col++) {
 				if (cram_bit(&f->config, b, row, col) ==
 				    cram_bit(&want->config, b, row, col))
@@ -344,7 +345,7 @@ const uint8_t *fabric_cram(const struct fabric *f, unsigned bank, size_t *bytes,
 	if (bank > 3)
 		return NULL;
 	if (bytes)
-		*bytes = (size_t)f->db.cram_width * f->db.cram_height / 8;
+		*bytes = (size_t)f->db.cram_width * f->db.bank_height[bank] / 8;
 	if (width)
 		*width = f->db.cram_width;
 	return f->config.cram[bank];
@@ -378,11 +379,11 @@ int fabric_upset(struct fabric *f, unsigned bank, unsigned row, unsigned column,
 
 	if (!fabric_done(f))
 		return reason_set(why, ENODATA, "nothing is configured, there is no bit to upset");
-	if (bank > 3 || row >= f->db.cram_height || column >= f->db.cram_width)
+	if (bank > 3 || row >= f->db.bank_height[bank] || column >= f->db.cram_width)
 		return reason_set(why, EINVAL,
-				  "no configuration bit %u,%u,%u; there are 4 banks of %u rows and "
-				  "%u columns", bank, row, column, f->db.cram_height,
-				  f->db.cram_width);
+				  "no configuration bit %u,%u,%u; there are 4 banks, this one of %u "
+				  "rows and %u columns", bank, row, column,
+				  bank > 3 ? 0 : f->db.bank_height[bank], f->db.cram_width);
 	f->config.cram[bank][bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
 	err = design_decode(f, true, &p, why);
 	if (err == 0) {

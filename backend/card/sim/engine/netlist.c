@@ -52,7 +52,8 @@ static int number_tiles(struct netlist *n, struct reason *why)
 	}
 	n->pad_base = SIG_LC + 3 * 8 * n->n_logic;
 	n->ram_base = n->pad_base + PAD_SIGNALS * 2 * n->n_io;
-	n->signals = n->ram_base + 16 * n->n_ram;
+	n->block_base = n->ram_base + 16 * n->n_ram;
+	n->signals = n->block_base + db->count[DB_ENTRIES];
 	return 0;
 }
 
@@ -257,7 +258,8 @@ int netlist_init(struct netlist *n, const struct config *c, bool tolerant, struc
 	if (err != 0)
 		return err;
 	read_sources(n);
-	return tolerant ? 0 : check_cells(n, why);
+	err = blocks_open(n, why);
+	return err != 0 || tolerant ? err : check_cells(n, why);
 }
 
 void netlist_fini(struct netlist *n)
