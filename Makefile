@@ -66,7 +66,8 @@ MAIN := $(BUILD)/fs/daemon/main.o
 .PHONY: all
 all: $(BUILD)/fabricfs
 
-# The fabric databases are linked into the program; their rules append to OBJS.
+# Tables and fabric databases are linked into the program; their rules append to OBJS.
+include backend/image/rules.mk
 -include backend/card/sim/data/rules.mk
 
 $(BUILD)/fabricfs: $(OBJS)

@@ -6,6 +6,7 @@
  * that the two cannot drift apart. Unknown is null.
  */
 #include <jansson.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include <fabricfs/buf.h>
 #include <fabricfs/image.h>
 
-enum kind { TEXT, TRI, WORDS };
+enum kind { TEXT, TRI, WORDS, COUNT };
 
 /* The order is that of DESIGN's list. */
 static const struct member {
@@ -37,6 +38,13 @@ static const struct member {
 	MEMBER("signed", TRI, is_signed),
 	MEMBER("shell", TEXT, shell),
 	MEMBER("design", TEXT, design),
+	MEMBER("user_id", TEXT, user_id),
+	MEMBER("dies", COUNT, dies),
+	MEMBER("kernels", WORDS, kernels),
+	MEMBER("afus", WORDS, afus),
+	MEMBER("needs", TEXT, needs),
+	MEMBER("firmware", TEXT, firmware),
+	MEMBER("targets", WORDS, targets),
 	MEMBER("tool", TEXT, tool),
 	MEMBER("built", TEXT, built),
 	MEMBER("detail", TEXT, detail),
@@ -92,6 +100,7 @@ static json_t *json_member(const struct image_facts *facts, const struct member 
 {
 	const char *field = (const char *)facts + m->at;
 	enum image_tri tri;
+	unsigned count;
 
 	switch (m->kind) {
 	case TEXT:
@@ -101,6 +110,9 @@ static json_t *json_member(const struct image_facts *facts, const struct member 
 	case TRI:
 		memcpy(&tri, field, sizeof(tri));
 		return tri == IMAGE_UNKNOWN ? json_null() : json_boolean(tri == IMAGE_YES);
+	case COUNT:
+		memcpy(&count, field, sizeof(count));
+		return count ? json_integer((json_int_t)count) : json_null();
 	}
 	return NULL;
 }
@@ -186,6 +198,7 @@ int image_facts_parse(const char *json, struct image_facts *facts)
 		const struct member *m = &members[i];
 		char *field = (char *)facts + m->at;
 		enum image_tri tri;
+		unsigned count;
 
 		v = json_object_get(o, m->key);
 		switch (m->kind) {
@@ -198,6 +211,13 @@ int image_facts_parse(const char *json, struct image_facts *facts)
 		case TRI:
 			tri = json_is_boolean(v) ? (json_is_true(v) ? IMAGE_YES : IMAGE_NO) : IMAGE_UNKNOWN;
 			memcpy(field, &tri, sizeof(tri));
+			break;
+		case COUNT:
+			count = json_is_integer(v) && json_integer_value(v) > 0 &&
+						json_integer_value(v) <= UINT_MAX ?
+					(unsigned)json_integer_value(v) :
+					0;
+			memcpy(field, &count, sizeof(count));
 			break;
 		}
 	}

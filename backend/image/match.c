@@ -2,6 +2,10 @@
 /*
  * Whether an image suits a card. Only what is known on both sides is compared,
  * so that an unknown part is never a refusal, and a refusal always names both.
+ *
+ * Where both sides have an IDCODE it decides, for it is what the silicon itself
+ * compares; the size of an image never does, several parts share it. A part
+ * that only has a name gets its IDCODE from the table of parts.
  */
 #include <stdio.h>
 #include <string.h>
@@ -9,8 +13,7 @@
 
 #include <fabricfs/image.h>
 
-/* The top four bits are the silicon's version and differ between good cards. */
-#define IDCODE_MASK 0x0fffffffu
+#include "parts.h"
 
 static bool in_list(const char *list, const char *word)
 {
@@ -31,7 +34,7 @@ static bool in_list(const char *list, const char *word)
 static void parts_text(const struct image_facts *facts, char *out, size_t size)
 {
 	const char *list = facts->also_parts;
-	size_t n = (size_t)snprintf(out, size, "%s", facts->part);
+	size_t n = (size_t)snprintf(out, size, "%s", facts->part[0] ? facts->part : "an unnamed part");
 
 	while (*list && n < size) {
 		int len = (int)strcspn(list, " ");
@@ -42,22 +45,62 @@ static void parts_text(const struct image_facts *facts, char *out, size_t size)
 	}
 }
 
+static bool named(const struct image_facts *facts, const char *part)
+{
+	return !strcasecmp(part, facts->part) || in_list(facts->also_parts, part);
+}
+
+/* The card's part is one of the image's; it may be written with package and speed. */
+static bool part_alike(const struct image_facts *facts, const char *part)
+{
+	const struct image_part *p;
+	size_t n;
+
+	if (named(facts, part))
+		return true;
+	p = facts->vendor[0] ? part_by_text(facts->vendor, "", part, &n) : NULL;
+	return p && named(facts, p->part);
+}
+
+/* IDCODEs of a part by its name: whether it has any, and whether one is alike. */
+static bool table_idcode(const char *part, uint32_t idcode, uint32_t *first, bool *alike)
+{
+	bool any = false;
+
+	*alike = false;
+	for (const struct image_part *p = part_by_name(NULL, part); p; p = part_by_name(p, part)) {
+		if (!any)
+			*first = p->idcode;
+		any = true;
+		*alike |= idcodes_alike(p->idcode, idcode);
+	}
+	return any;
+}
+
 int image_suits(const struct image_facts *facts, const char *part, bool has_idcode, uint32_t idcode,
 		const char *formats, struct reason *why)
 {
-	if (formats && formats[0] && facts->format[0] && !in_list(formats, facts->format))
+	char all[2 * sizeof(facts->also_parts) + sizeof(facts->part)];
+	bool has_part = part && part[0], both, alike;
+
+	parts_text(facts, all, sizeof(all));
+	if (formats && formats[0] && facts->format[0] && !in_list(formats, facts->format)) {
+		if (has_part && facts->part[0])
+			return reason_set(why, EMEDIUMTYPE,
+					  "image is of format %s for %s, card has %s and takes %s",
+					  facts->format, all, part, formats);
 		return reason_set(why, EMEDIUMTYPE, "image is of format %s, card takes %s", facts->format,
 				  formats);
-	if (part && part[0] && facts->part[0] && strcasecmp(part, facts->part) &&
-	    !in_list(facts->also_parts, part)) {
-		char all[2 * sizeof(facts->also_parts) + sizeof(facts->part)];
-
-		parts_text(facts, all, sizeof(all));
-		return reason_set(why, EMEDIUMTYPE, "image is for %s, card has %s", all, part);
 	}
-	if (has_idcode && facts->has_idcode && ((idcode ^ facts->idcode) & IDCODE_MASK))
+	both = has_idcode && facts->has_idcode;
+	if (both)
+		alike = idcodes_alike(idcode, facts->idcode);
+	else if (facts->has_idcode && has_part)
+		both = table_idcode(part, facts->idcode, &idcode, &alike);
+	if (both && !alike)
 		return reason_set(why, EMEDIUMTYPE, "image is for %s (idcode %08x), card has %s (%08x)",
-				  facts->part[0] ? facts->part : "an unnamed part", facts->idcode,
-				  part && part[0] ? part : "an unnamed part", idcode);
+				  all, facts->idcode, has_part ? part : "an unnamed part", idcode);
+	if (!both && has_part && facts->part[0] && !part_alike(facts, part))
+		return reason_set(why, EMEDIUMTYPE, "image is for %s, card has %s", all, part);
 	return 0;
 }

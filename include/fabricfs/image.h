@@ -44,6 +44,13 @@ struct image_facts {
 	enum image_tri partial, compressed, encrypted, is_signed;
 	char shell[64]; /* static design or interface id a partial image needs */
 	char design[128];
+	char user_id[16];     /* the number its builder gave it, eight hex digits */
+	unsigned dies;        /* dies of a stacked part that it configures; 0 = unknown */
+	char kernels[256];    /* names of the kernels in it, by spaces */
+	char afus[160];       /* ids of the accelerator functions in it, by spaces */
+	char needs[160];      /* clocks and memories it asks of its board, one sentence */
+	char firmware[128];   /* dtbo: the image that the overlay has loaded, by its file name */
+	char targets[160];    /* dtbo: what the overlay is applied to, by spaces */
 	char tool[96];
 	char built[40];              /* as the format writes it, or RFC 3339 where it can be known */
 	char integrity_checked[96];  /* names of the checks recomputed, by spaces; "" = none */

@@ -28,6 +28,13 @@ static struct image_facts hx8k(void)
 		.integrity_checked = "crc16 sha256",
 		.integrity_ok = true,
 		.detail = "a \"quoted\" word",
+		.user_id = "cafe0001",
+		.dies = 3,
+		.kernels = "add mul",
+		.afus = "d8424dc4-a4a3-c413-f89e-433683f9040b",
+		.needs = "one clock of 200 MHz",
+		.firmware = "a.bit.bin",
+		.targets = "fpga_full",
 	};
 
 	return f;
@@ -80,6 +87,36 @@ static void idcodes_are_compared_without_their_version(void **state)
 	assert_non_null(strstr(why.text, "03631093"));
 }
 
+static void an_idcode_decides_over_names(void **state)
+{
+	struct image_facts f = { .format = "xilinx-bit", .vendor = "xilinx", .part = "xc7a50t",
+				 .has_idcode = true, .idcode = 0x0362c093 };
+	struct reason why = { 0 };
+
+	(void)state;
+	/* The card's name alone: the table knows its IDCODE. */
+	assert_int_equal(image_suits(&f, "xc7a35t", false, 0, "", &why), -EMEDIUMTYPE);
+	assert_string_equal(why.text, "image is for xc7a50t (idcode 0362c093), card has xc7a35t (0362d093)");
+	assert_int_equal(image_suits(&f, "XC7A50T", false, 0, "", &why), 0);
+	/* With package and speed. */
+	assert_int_equal(image_suits(&f, "xc7a50tcsg324-1", false, 0, "", &why), 0);
+	assert_int_equal(image_suits(&f, "xc7a35tcsg324-1", false, 0, "", &why), -EMEDIUMTYPE);
+	/* A name of the card's own, with the IDCODE that the chip answers with. */
+	assert_int_equal(image_suits(&f, "xa7a50t", true, 0x1362c093, "", &why), 0);
+	assert_int_equal(image_suits(&f, "xc7a50t", true, 0x0362d093, "", &why), -EMEDIUMTYPE);
+}
+
+static void a_good_image_of_another_vendor_is_refused_by_part_and_format(void **state)
+{
+	struct image_facts f = { .format = "xilinx-bit", .vendor = "xilinx", .part = "xc7a50t",
+				 .has_idcode = true, .idcode = 0x0362c093 };
+	struct reason why = { 0 };
+
+	(void)state;
+	assert_int_equal(image_suits(&f, "iCE40-HX1K", false, 0, "ice40", &why), -EMEDIUMTYPE);
+	assert_string_equal(why.text, "image is of format xilinx-bit for xc7a50t, card has iCE40-HX1K and takes ice40");
+}
+
 static void a_format_that_the_card_does_not_take_is_refused(void **state)
 {
 	struct image_facts f = hx8k();
@@ -123,7 +160,7 @@ static void every_key_is_there_and_unknown_is_null(void **state)
 		"file", "sound", "errno", "reason", "format", "confidence", "vendor", "family", "part",
 		"package", "speed", "idcode", "size", "declared_size", "partial", "compressed",
 		"encrypted", "signed", "shell", "design", "tool", "built", "sha256", "integrity",
-		"detail", "fits",
+		"detail", "fits", "user_id", "dies", "kernels", "afus", "needs", "firmware", "targets",
 	};
 	struct image_facts none = { 0 };
 	json_t *o = object(image_facts_json(&none, NULL, NULL, 0, 0, NULL, NULL));
@@ -175,6 +212,22 @@ static void a_file_name_that_is_not_utf8_is_shown_with_question_marks(void **sta
 	json_decref(o);
 }
 
+static void facts_that_an_older_version_kept_are_read(void **state)
+{
+	struct image_facts f;
+
+	(void)state;
+	assert_int_equal(image_facts_parse("{\"format\":\"ice40\",\"part\":\"iCE40-HX1K\",\"partial\":false}", &f), 0);
+	assert_string_equal(f.part, "iCE40-HX1K");
+	assert_int_equal(f.partial, IMAGE_NO);
+	assert_int_equal(f.dies, 0);
+	assert_string_equal(f.kernels, "");
+	assert_int_equal(image_facts_parse("{\"dies\":-1}", &f), 0);
+	assert_int_equal(f.dies, 0);
+	assert_int_equal(image_facts_parse("{\"dies\":99999999999}", &f), 0);
+	assert_int_equal(f.dies, 0);
+}
+
 static void hostile_json_is_refused_or_cut_and_never_crashes(void **state)
 {
 	struct image_facts f;
@@ -206,11 +259,14 @@ int main(void)
 		cmocka_unit_test(any_part_of_the_same_die_is_taken_in_any_case),
 		cmocka_unit_test(what_is_unknown_on_either_side_is_no_refusal),
 		cmocka_unit_test(idcodes_are_compared_without_their_version),
+		cmocka_unit_test(an_idcode_decides_over_names),
+		cmocka_unit_test(a_good_image_of_another_vendor_is_refused_by_part_and_format),
 		cmocka_unit_test(a_format_that_the_card_does_not_take_is_refused),
 		cmocka_unit_test(facts_come_back_from_json_as_they_were),
 		cmocka_unit_test(every_key_is_there_and_unknown_is_null),
 		cmocka_unit_test(a_refusal_and_a_misfit_carry_errno_and_sentence),
 		cmocka_unit_test(a_file_name_that_is_not_utf8_is_shown_with_question_marks),
+		cmocka_unit_test(facts_that_an_older_version_kept_are_read),
 		cmocka_unit_test(hostile_json_is_refused_or_cut_and_never_crashes),
 	};
 
