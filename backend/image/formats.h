@@ -6,6 +6,8 @@
 #include <fabricfs/image.h>
 
 extern const struct image_format image_ice40;
+extern const struct image_format image_xilinx_bit;
+extern const struct image_format image_xilinx_bin;
 
 /*
  * What a file that is no image of a known format looks like, judged by its

@@ -9,5 +9,7 @@
 
 const struct image_format *const image_formats[] = {
 	&image_ice40,
+	&image_xilinx_bit,
+	&image_xilinx_bin,
 	NULL,
 };

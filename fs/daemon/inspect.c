@@ -143,7 +143,7 @@ static void inspect(struct report *r, const struct target *t)
 		scan(fd, parser, digest, r);
 	if (fd >= 0 && !input)
 		close(fd);
-	if (t->name && r->facts.part[0]) {
+	if (t->name && (r->facts.part[0] || r->facts.has_idcode)) {
 		r->fit_known = true;
 		image_suits(&r->facts, t->part, t->has_idcode, t->idcode, "", &r->misfit);
 	}
@@ -159,31 +159,65 @@ static void line(const char *key, const char *value)
 		printf("  %-10s %s\n", key, value);
 }
 
+/* Whether it is sound and for what: all that many readers want. */
+static void headline(const struct report *r)
+{
+	const struct image_facts *f = &r->facts;
+
+	if (r->why.err == EMEDIUMTYPE)
+		printf("%s: for no card: %s\n", r->file, r->why.text);
+	else if (r->why.err)
+		printf("%s: not sound: %s (%s)\n", r->file, r->why.text, errno_name(r->why.err));
+	else
+		printf("%s: sound, %s%s for %s\n", r->file,
+		       f->partial == IMAGE_YES ? "a partial image" : "an image",
+		       f->integrity_checked[0] ? "" : ", as far as it can be checked,",
+		       f->part[0]   ? f->part :
+		       f->family[0] ? f->family :
+		       f->vendor[0] ? f->vendor :
+				      "a part that it does not name");
+}
+
+static void kind(const struct image_facts *f)
+{
+	struct buf b CLEANUP_BUF = BUF_INIT;
+
+	if (f->partial)
+		buf_adds(&b, f->partial == IMAGE_YES ? ", partial" : ", full");
+	if (f->compressed == IMAGE_YES)
+		buf_adds(&b, ", compressed");
+	if (f->encrypted == IMAGE_YES)
+		buf_adds(&b, ", encrypted");
+	if (f->is_signed == IMAGE_YES)
+		buf_adds(&b, ", signed");
+	if (f->dies > 1)
+		buf_addf(&b, ", %u dies", f->dies);
+	if (!buf_ok(&b) && b.len)
+		line("kind", b.data + 2);
+}
+
 static void tell(const struct report *r, const struct target *t)
 {
 	static const char *const sure[] = { "unknown", "a guess", "likely", "exact" };
 	const struct image_facts *f = &r->facts;
 	struct buf b CLEANUP_BUF = BUF_INIT;
 
-	if (r->why.err)
-		printf("%s: not sound: %s (%s)\n", r->file, r->why.text, errno_name(r->why.err));
-	else
-		printf("%s: a sound image\n", r->file);
+	headline(r);
 	if (f->format[0])
 		printf("  %-10s %s (%s)\n", "format", f->format, sure[f->confidence]);
 	if (f->part[0])
 		printf("  %-10s %s%s%s\n", "part", f->part, f->also_parts[0] ? ", the same bytes suit " : "",
 		       f->also_parts);
-	line("package", f->package);
-	line("speed", f->speed);
-	buf_addf(&b, "%s %s", f->vendor, f->family);
-	if (!buf_ok(&b) && f->vendor[0])
+	if (f->package[0])
+		printf("  %-10s %s%s%s\n", "package", f->package, f->speed[0] ? ", speed " : "", f->speed);
+	buf_addf(&b, "%s%s%s", f->vendor, f->vendor[0] && f->family[0] ? " " : "", f->family);
+	if (!buf_ok(&b))
 		line("family", b.data);
 	if (f->has_idcode)
 		printf("  %-10s %08x\n", "idcode", f->idcode);
 	if (r->sha256[0]) {
 		printf("  %-10s %llu bytes", "size", (unsigned long long)r->size);
-		if (f->declared_size)
+		if (f->declared_size && f->declared_size != r->size)
 			printf(", the image itself %llu", (unsigned long long)f->declared_size);
 		putchar('\n');
 	}
@@ -192,14 +226,15 @@ static void tell(const struct report *r, const struct target *t)
 		       f->integrity_ok ? "checked, good" : "does not hold");
 	else
 		line("integrity", f->integrity_absent);
-	if (f->partial == IMAGE_YES || f->encrypted == IMAGE_YES || f->compressed == IMAGE_YES ||
-	    f->is_signed == IMAGE_YES)
-		printf("  %-10s%s%s%s%s\n", "kind", f->partial == IMAGE_YES ? " partial" : "",
-		       f->compressed == IMAGE_YES ? " compressed" : "",
-		       f->encrypted == IMAGE_YES ? " encrypted" : "",
-		       f->is_signed == IMAGE_YES ? " signed" : "");
+	kind(f);
 	line("shell", f->shell);
 	line("design", f->design);
+	line("user id", f->user_id);
+	line("kernels", f->kernels);
+	line("functions", f->afus);
+	line("needs", f->needs);
+	line("firmware", f->firmware);
+	line("targets", f->targets);
 	line("tool", f->tool);
 	line("built", f->built);
 	line("sha256", r->sha256);

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images of other formats than the simulated card's: what a copy of them says, and `inspect`."""
+import errno
+import json
+import os
+
+import pytest
+
+from bitstreams import xilinx_bit, xilinx_stream
+from harness import BIN, run
+from images import flip, sha256
+
+CARD_35T = """cards:
+  - name: arty
+    backend: command
+    part: xc7a35t
+    program: [cp, "%f", {folder}/config]
+    verify: [cmp, -s, "%f", {folder}/config]
+"""
+
+
+@pytest.fixture
+def arty(fpga):
+    """A card of another vendor that an operator's commands program."""
+    fabric = fpga.make(sim=None)
+    fabric.config_path = fabric.folder / "fabricfs.yaml"
+    fabric.config_path.write_text(CARD_35T.format(folder=fabric.folder))
+    return fabric.start().card()
+
+
+def refusal_of_write(path, data):
+    """The errno of the first write() of so many bytes; None: it was taken."""
+    fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
+    try:
+        os.write(fd, data)
+        return None
+    except OSError as e:
+        return e.errno
+    finally:
+        os.close(fd)
+
+
+def inspect(path, *options):
+    return run([str(BIN), "inspect", *options, str(path)])
+
+
+def test_a_bit_file_is_a_good_image_for_another_card_than_the_simulated_one(card):
+    assert card.write(xilinx_bit()) == errno.EMEDIUMTYPE
+    assert "xilinx-bit" in card.error and "iCE40-HX1K" in card.error
+    assert card.state == "unconfigured"
+    assert card.write(xilinx_stream(0x0362D093)) == errno.EMEDIUMTYPE
+    assert card.last("program-failed" if card.count("program-failed") else "image-refused")
+
+
+def test_a_bit_file_programs_the_card_that_it_is_for(arty):
+    data = xilinx_bit()
+    assert arty.write(data) == 0, arty.error
+    assert arty.state == "configured"
+    assert arty.value("loaded/format") == "xilinx-bit"
+    assert arty.value("loaded/part") == "xc7a35t"
+    assert arty.value("loaded/design") == "top"
+    assert arty.value("loaded/tool") == "Vivado 2022.1"
+    assert arty.sha == sha256(data)
+
+
+def test_a_bit_file_for_a_sister_part_fails_the_first_write_naming_both(arty):
+    data, before = xilinx_bit("7a50tfgg484", 0x0362C093), arty.state
+    assert refusal_of_write(arty.image, data[:1024]) == errno.EMEDIUMTYPE
+    for word in ("xc7a50t", "0362c093", "xc7a35t", "0362d093"):
+        assert word in arty.error
+    assert arty.state == before
+
+
+def test_a_damaged_or_cut_bit_file_never_reaches_the_card(arty):
+    data = xilinx_bit()
+    assert arty.write(flip(data, len(data) // 2, 3)) == errno.EBADMSG
+    assert "CRC" in arty.error
+    assert arty.write(data[:-1]) == errno.EBADMSG
+    assert f"{len(data) - 1} of {len(data)} bytes" in arty.error
+    assert not (arty.fabric.folder / "config").exists()
+
+
+def test_inspect_says_first_whether_it_is_sound_and_for_what(tmp_path):
+    path = tmp_path / "a.bit"
+    path.write_bytes(xilinx_bit())
+    lines = inspect(path).stdout.splitlines()
+    assert lines[0] == f"{path}: sound, an image for xc7a35t"
+    assert 8 <= len(lines) <= 15
+    path.write_bytes(xilinx_bit()[:500])
+    assert inspect(path).stdout.startswith(f"{path}: not sound: xilinx-bit: truncated: 500 of ")
+
+
+def test_inspect_for_a_sister_part_names_both_parts_and_idcodes(tmp_path):
+    path = tmp_path / "a.bit"
+    path.write_bytes(xilinx_bit("7a50tfgg484", 0x0362C093))
+    done = inspect(path, "--for", "xc7a35t")
+    assert done.returncode == 1
+    assert "image is for xc7a50t (idcode 0362c093), card has xc7a35t (0362d093)" in done.stdout
+    assert inspect(path, "--for", "xc7a50t").returncode == 0
+    told = json.loads(inspect(path, "--json", "--for", "xc7a35t").stdout)
+    assert told["sound"] is True and told["fits"] is False and told["idcode"] == "0362c093"
+    assert told["integrity"] == {"checked": ["crc32c"], "ok": True}

@@ -1,0 +1,856 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Xilinx .bit and raw .bin, on small streams composed here packet by packet, with a CRC
+ * computed bit by bit: what the recogniser computes in tables has nothing in common with it.
+ */
+#include "image_fixture.h"
+
+enum { CRC = 0, FAR = 1, FDRI = 2, CMD = 4, CTL0 = 5, MASK = 6, LOUT = 8, COR0 = 9, MFWR = 10, CBC = 11,
+       IDCODE = 12, COR1 = 14, WBSTAR = 16, TIMER = 17, NEXT_DIE = 0x1e };
+enum { WCFG = 1, MFW = 2, DGHIGH = 3, START = 5, RCRC = 7, DESYNC = 13 };
+
+#define XC7A35T 0x0362d093u
+#define XC7A50T 0x0362c093u
+#define XCVU37P 0x04b79093u
+#define XC3S500E 0x01c22093u
+#define FRAME 101
+
+struct stream {
+	struct buf b;
+	uint32_t crc, poly;
+	size_t first, last; /* covered bytes lie between these */
+};
+
+static uint32_t crc37(uint32_t crc, uint32_t poly, uint32_t word, unsigned reg)
+{
+	for (int i = 0; i < 37; i++) {
+		uint32_t bit = i < 32 ? word >> i & 1 : reg >> (i - 32) & 1;
+
+		bit ^= crc & 1;
+		crc >>= 1;
+		if (bit)
+			crc ^= poly;
+	}
+	return crc;
+}
+
+static void data(struct stream *s, unsigned reg, uint32_t word)
+{
+	put32(&s->b, word);
+	if (reg != LOUT)
+		s->crc = crc37(s->crc, s->poly, word, reg);
+}
+
+static void write1(struct stream *s, unsigned reg, uint32_t word)
+{
+	put32(&s->b, 0x30000001u | reg << 13);
+	data(s, reg, word);
+	if (reg == CMD && word == RCRC)
+		s->crc = 0;
+}
+
+static void nops(struct stream *s, unsigned n)
+{
+	while (n--)
+		put32(&s->b, 0x20000000);
+}
+
+static void crc_word(struct stream *s)
+{
+	put32(&s->b, 0x30000001);
+	put32(&s->b, s->crc);
+	s->crc = 0;
+	s->last = s->b.len;
+}
+
+static void frames(struct stream *s, unsigned n, bool type2)
+{
+	if (type2) {
+		put32(&s->b, 0x30004000);
+		put32(&s->b, 0x50000000u | n * FRAME);
+	} else {
+		put32(&s->b, 0x30004000u | n * FRAME);
+	}
+	/* The last word is not zero: one that a shorter packet leaves out would be one of those
+	 * between packets, which count alike. */
+	for (unsigned i = 1; i <= n * FRAME; i++)
+		data(s, FDRI, i % 13 && i < n * FRAME ? 0 : i * 0x9e3779b9u);
+}
+
+static void head(struct stream *s, unsigned padding)
+{
+	s->poly = 0x82f63b78;
+	put_fill(&s->b, 0xff, padding);
+	put32(&s->b, 0x000000bb);
+	put32(&s->b, 0x11220044);
+	put_fill(&s->b, 0xff, 8);
+	put32(&s->b, 0xaa995566);
+	nops(s, 1);
+}
+
+static void front(struct stream *s, uint32_t idcode, bool partial)
+{
+	head(s, 32);
+	if (!partial) {
+		write1(s, TIMER, 0);
+		write1(s, WBSTAR, 0);
+	}
+	write1(s, CMD, RCRC);
+	nops(s, 2);
+	s->first = s->b.len;
+	if (!partial) {
+		write1(s, COR0, 0x02003fe5);
+		write1(s, COR1, 0);
+	}
+	write1(s, IDCODE, idcode);
+	write1(s, MASK, 0x401);
+	write1(s, CTL0, 0x501);
+	write1(s, FAR, 0);
+	write1(s, CMD, WCFG);
+	nops(s, 1);
+}
+
+static void back(struct stream *s)
+{
+	nops(s, 2);
+	write1(s, CMD, DGHIGH);
+	nops(s, 20);
+	write1(s, CMD, START);
+	write1(s, FAR, 0x03be0000);
+	crc_word(s);
+	nops(s, 2);
+	write1(s, CMD, DESYNC);
+	nops(s, 40);
+}
+
+enum kind { FULL, COMPRESSED, PER_FRAME, DEBUG, PARTIAL, CRC_OFF, CRC_CONSTANT, ENCRYPTED, DIES, SPARTAN3, SPARTAN6 };
+
+static struct stream nested(uint32_t idcode, unsigned depth);
+
+static struct stream compose(enum kind kind, uint32_t idcode)
+{
+	struct stream s = { 0 }, inner;
+
+	switch (kind) {
+	case FULL:
+		front(&s, idcode, false);
+		frames(&s, 4, true);
+		crc_word(&s);
+		back(&s);
+		break;
+	case COMPRESSED:
+		front(&s, idcode, false);
+		frames(&s, 1, false);
+		write1(&s, CMD, MFW);
+		for (unsigned i = 0; i < 6; i++) {
+			write1(&s, FAR, i);
+			put32(&s.b, 0x30014004);
+			for (int k = 0; k < 4; k++)
+				data(&s, MFWR, 0);
+		}
+		crc_word(&s);
+		back(&s);
+		break;
+	case PER_FRAME:
+		front(&s, idcode, false);
+		for (unsigned i = 0; i < 3; i++) {
+			frames(&s, 1, false);
+			write1(&s, FAR, i);
+			crc_word(&s);
+		}
+		back(&s);
+		break;
+	case DEBUG:
+		front(&s, idcode, false);
+		for (unsigned i = 0; i < 3; i++) {
+			frames(&s, 1, false);
+			write1(&s, LOUT, i);
+		}
+		for (int i = 0; i < 2 * FRAME; i++)
+			data(&s, FDRI, 0);
+		crc_word(&s);
+		back(&s);
+		break;
+	case PARTIAL:
+		for (unsigned i = 0; i < 3; i++) {
+			front(&s, idcode, true);
+			frames(&s, 1, false);
+			crc_word(&s);
+			write1(&s, CMD, DESYNC);
+			nops(&s, 8);
+		}
+		break;
+	case CRC_OFF:
+		front(&s, idcode, false);
+		frames(&s, 2, true);
+		write1(&s, CMD, RCRC);
+		write1(&s, CMD, START);
+		write1(&s, CMD, RCRC);
+		write1(&s, CMD, DESYNC);
+		nops(&s, 8);
+		break;
+	case CRC_CONSTANT:
+		front(&s, idcode, false);
+		frames(&s, 2, true);
+		write1(&s, CRC, 0x0000defc);
+		s.crc = 0;
+		write1(&s, CMD, START);
+		write1(&s, CMD, DESYNC);
+		nops(&s, 8);
+		break;
+	case ENCRYPTED:
+		front(&s, idcode, false);
+		write1(&s, MASK, 0x40);
+		write1(&s, CTL0, 0x40);
+		put32(&s.b, 0x30016004);
+		for (uint32_t i = 0; i < 400; i++)
+			put32(&s.b, i * 0x9e3779b9u);
+		break;
+	case DIES:
+		front(&s, idcode, false);
+		frames(&s, 2, true);
+		crc_word(&s);
+		back(&s);
+		inner = nested(0x04b42093, 2);
+		head(&s, 64);
+		put32(&s.b, 0x3003c000);
+		put32(&s.b, 0x50000000u | (uint32_t)(inner.b.len / 4));
+		buf_add(&s.b, inner.b.data, inner.b.len);
+		buf_free(&inner.b);
+		write1(&s, CMD, DESYNC);
+		nops(&s, 8);
+		break;
+	case SPARTAN3:
+		s.poly = 0xa001;
+		put32(&s.b, 0xffffffff);
+		put32(&s.b, 0xaa995566);
+		write1(&s, CMD, RCRC);
+		s.first = s.b.len;
+		write1(&s, 0x0b, FRAME - 1); /* frame length */
+		write1(&s, COR0, 0x31e5);
+		write1(&s, 0x0e, idcode);
+		write1(&s, FAR, 0);
+		write1(&s, CMD, WCFG);
+		frames(&s, 2, true);
+		put32(&s.b, s.crc); /* the automatic CRC word */
+		s.crc = 0;
+		write1(&s, CMD, START);
+		crc_word(&s);
+		write1(&s, CMD, DESYNC);
+		nops(&s, 4);
+		break;
+	case SPARTAN6:
+		put_fill(&s.b, 0xff, 16);
+		put32(&s.b, 0xaa995566);
+		buf_add(&s.b, "\x30\xa1\x00\x07\x20\x00\x31\x41\x3d\x00\x31\xc2", 12);
+		put32(&s.b, idcode);
+		put_fill(&s.b, 0, 200);
+		break;
+	}
+	assert_int_equal(buf_ok(&s.b), 0);
+	return s;
+}
+
+/* The stream of a die that holds depth - 1 more. */
+static struct stream nested(uint32_t idcode, unsigned depth)
+{
+	struct stream s = { 0 };
+
+	front(&s, idcode, false);
+	frames(&s, 1, true);
+	crc_word(&s);
+	if (depth > 1) {
+		struct stream inner = nested(idcode + 0x2000, depth - 1);
+
+		put32(&s.b, 0x3003c000);
+		put32(&s.b, 0x50000000u | (uint32_t)(inner.b.len / 4));
+		buf_add(&s.b, inner.b.data, inner.b.len);
+		buf_free(&inner.b);
+	}
+	back(&s);
+	return s;
+}
+
+static void item(struct buf *b, char key, const char *text)
+{
+	put8(b, (unsigned char)key);
+	put16(b, (unsigned)strlen(text) + 1);
+	buf_add(b, text, strlen(text) + 1);
+}
+
+static size_t payload_at; /* of the .bit made last */
+
+static struct buf bit_of(const struct stream *s, const char *design, const char *part)
+{
+	struct buf b = BUF_INIT;
+
+	buf_add(&b, "\x00\x09\x0f\xf0\x0f\xf0\x0f\xf0\x0f\xf0\x00\x00\x01", 13);
+	item(&b, 'a', design);
+	item(&b, 'b', part);
+	item(&b, 'c', "2026/11/21");
+	item(&b, 'd', "12:34:56");
+	put8(&b, 'e');
+	put32(&b, (uint32_t)s->b.len);
+	payload_at = b.len;
+	buf_add(&b, s->b.data, s->b.len);
+	return b;
+}
+
+#define DESIGN "top;UserID=0XCAFE0001;Version=2022.1"
+
+static struct buf bit(enum kind kind)
+{
+	static const char *const names[] = { "full", "compressed", "per-frame", "debug", "partial",
+					     "crc-off", "crc-constant", "encrypted", "dies", "spartan3",
+					     "spartan6" };
+	char name[40];
+	struct stream s;
+	struct buf b;
+
+	switch (kind) {
+	case DIES:
+		s = compose(kind, XCVU37P);
+		b = bit_of(&s, DESIGN, "xcvu37p-fsvh2892-2L-e");
+		break;
+	case SPARTAN3:
+		s = compose(kind, XC3S500E);
+		b = bit_of(&s, "top.ncd", "3s500ecp132");
+		break;
+	case SPARTAN6:
+		s = compose(kind, 0x04001093);
+		b = bit_of(&s, "top.ncd;UserID=0xFFFFFFFF", "6slx9cpg196");
+		break;
+	default:
+		s = compose(kind, XC7A35T);
+		b = bit_of(&s, DESIGN, "7a35tcpg236");
+	}
+	buf_free(&s.b);
+	snprintf(name, sizeof(name), "xilinx-%s.bit", names[kind]);
+	keep_image(name, &b);
+	return b;
+}
+
+static struct buf swapped(const struct buf *b)
+{
+	struct buf out = BUF_INIT;
+
+	for (size_t i = 0; i + 4 <= b->len; i += 4)
+		for (int k = 3; k >= 0; k--)
+			buf_add(&out, b->data + i + k, 1);
+	return out;
+}
+
+/* --- .bit: what is good ------------------------------------------------------------- */
+
+static void a_full_image_tells_its_part_design_tool_and_time(void **state)
+{
+	struct buf b CLEANUP_BUF = bit(FULL);
+	struct verdict v = assert_sound(&b);
+
+	(void)state;
+	assert_string_equal(v.facts.format, "xilinx-bit");
+	assert_int_equal(v.facts.confidence, IMAGE_EXACT);
+	assert_string_equal(v.facts.vendor, "xilinx");
+	assert_string_equal(v.facts.family, "Artix-7");
+	assert_string_equal(v.facts.part, "xc7a35t");
+	assert_string_equal(v.facts.also_parts, "");
+	assert_string_equal(v.facts.package, "cpg236");
+	assert_true(v.facts.has_idcode);
+	assert_int_equal(v.facts.idcode, XC7A35T);
+	assert_int_equal(v.facts.declared_size, b.len);
+	assert_int_equal(v.facts.partial, IMAGE_NO);
+	assert_int_equal(v.facts.compressed, IMAGE_NO);
+	assert_int_equal(v.facts.encrypted, IMAGE_NO);
+	assert_string_equal(v.facts.design, "top");
+	assert_string_equal(v.facts.user_id, "cafe0001");
+	assert_string_equal(v.facts.tool, "Vivado 2022.1");
+	assert_string_equal(v.facts.built, "2026/11/21 12:34:56");
+	assert_string_equal(v.facts.integrity_checked, "crc32c");
+	assert_true(v.facts.integrity_ok);
+	assert_int_equal(v.facts.dies, 1);
+}
+
+static void each_kind_of_image_is_sound_and_named(void **state)
+{
+	static const struct {
+		enum kind kind;
+		const char *part, *checked;
+		enum image_tri partial, compressed;
+		unsigned dies;
+	} rows[] = {
+		{ COMPRESSED, "xc7a35t", "crc32c", IMAGE_NO, IMAGE_YES, 1 },
+		{ PER_FRAME, "xc7a35t", "crc32c", IMAGE_NO, IMAGE_NO, 1 },
+		{ DEBUG, "xc7a35t", "crc32c", IMAGE_NO, IMAGE_NO, 1 },
+		{ PARTIAL, "xc7a35t", "crc32c", IMAGE_YES, IMAGE_NO, 1 },
+		{ CRC_OFF, "xc7a35t", "", IMAGE_NO, IMAGE_NO, 1 },
+		{ CRC_CONSTANT, "xc7a35t", "", IMAGE_NO, IMAGE_NO, 1 },
+		{ DIES, "xcvu37p", "crc32c", IMAGE_NO, IMAGE_NO, 3 },
+		{ SPARTAN3, "xc3s500e", "crc16", IMAGE_UNKNOWN, IMAGE_NO, 1 },
+		{ SPARTAN6, "xc6slx9", "", IMAGE_UNKNOWN, IMAGE_UNKNOWN, 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf b CLEANUP_BUF = bit(rows[i].kind);
+		struct verdict v = assert_sound(&b);
+
+		assert_string_equal(v.facts.part, rows[i].part);
+		assert_string_equal(v.facts.integrity_checked, rows[i].checked);
+		if (!rows[i].checked[0])
+			assert_int_not_equal(v.facts.integrity_absent[0], 0);
+		assert_int_equal(v.facts.partial, rows[i].partial);
+		assert_int_equal(v.facts.compressed, rows[i].compressed);
+		assert_int_equal(v.facts.dies, rows[i].dies);
+	}
+}
+
+static void an_encrypted_image_is_taken_as_far_as_it_can_be_read(void **state)
+{
+	struct buf b CLEANUP_BUF = bit(ENCRYPTED);
+	struct verdict v = assert_sound(&b);
+
+	(void)state;
+	assert_int_equal(v.facts.encrypted, IMAGE_YES);
+	assert_int_equal(v.facts.confidence, IMAGE_LIKELY);
+	assert_int_equal(v.facts.idcode, XC7A35T);
+	assert_non_null(strstr(v.facts.integrity_absent, "encrypted"));
+	cuts_are_refused(&b, 1, b.len, 3);
+}
+
+static void the_header_may_have_any_keys_in_any_order_and_length(void **state)
+{
+	struct stream s = compose(FULL, XC7A35T);
+	struct buf a CLEANUP_BUF =
+		bit_of(&s, "deep/folder/spi;UniqueID=8def22be;ParentID=00000000;Version=2025.1;New=1", "7a35tcpg236");
+	struct buf b CLEANUP_BUF = bit_of(&s, "C:\\work\\x.ncd", "7a35tcpg236");
+	struct buf c CLEANUP_BUF = bit_of(&s, "slot;PARTIAL=TRUE;ParentID=12345678", "XC7A35T-CPG236-1-c");
+	struct verdict v = assert_sound(&a);
+
+	(void)state;
+	assert_string_equal(v.facts.design, "spi");
+	assert_string_equal(v.facts.tool, "Vivado 2025.1");
+	assert_non_null(strstr(v.facts.detail, "8def22be"));
+	assert_string_equal(v.facts.shell, "");
+	v = assert_sound(&b);
+	assert_string_equal(v.facts.design, "x");
+	assert_string_equal(v.facts.tool, "ISE");
+	v = assert_sound(&c);
+	assert_string_equal(v.facts.shell, "12345678");
+	assert_int_equal(v.facts.partial, IMAGE_YES);
+	assert_string_equal(v.facts.part, "xc7a35t");
+	assert_string_equal(v.facts.package, "CPG236");
+	assert_string_equal(v.facts.speed, "1-c");
+	buf_free(&s.b);
+}
+
+static void the_idcode_is_believed_where_the_header_contradicts_it(void **state)
+{
+	struct stream s = compose(FULL, XC7A50T);
+	struct buf b CLEANUP_BUF = bit_of(&s, DESIGN, "7a35tcpg236");
+	struct buf c CLEANUP_BUF = bit_of(&s, DESIGN, "xq7unheard-of");
+	struct verdict v = assert_sound(&b);
+
+	(void)state;
+	assert_string_equal(v.facts.part, "xc7a50t");
+	assert_non_null(strstr(v.facts.detail, "xc7a35t"));
+	v = assert_sound(&c);
+	assert_string_equal(v.facts.also_parts, "xc7a50t");
+	buf_free(&s.b);
+}
+
+/* --- .bit: what is not --------------------------------------------------------------- */
+
+static void a_flipped_bit_that_a_crc_covers_is_refused(void **state)
+{
+	static const enum kind kinds[] = { FULL, COMPRESSED, PER_FRAME, SPARTAN3 };
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+		struct stream s = compose(kinds[k], kinds[k] == SPARTAN3 ? XC3S500E : XC7A35T);
+		struct buf b CLEANUP_BUF = bit(kinds[k]);
+
+		/* Also the headers of the packets: they are taken in one shape only. */
+		flips_are_refused(&b, payload_at + s.first, payload_at + s.last, k ? 7 : 3);
+		buf_free(&s.b);
+	}
+}
+
+static void a_flipped_bit_in_an_inner_die_is_refused(void **state)
+{
+	struct buf b CLEANUP_BUF = bit(DIES);
+	size_t from = payload_at;
+
+	(void)state;
+	/* The frames of the innermost die lie in the last quarter. */
+	for (size_t at = from + 3 * (b.len - from) / 4; at + 800 < b.len; at += 5) {
+		struct verdict v;
+
+		if (!b.data[at])
+			continue;
+		b.data[at] ^= 4;
+		v = judge_buf(&b);
+		b.data[at] ^= 4;
+		/* NOPs behind DESYNC are nobody's. */
+		if (!v.end && memcmp(b.data + (at - (at - from) % 4), "\x20\0\0\0", 4))
+			fail_msg("byte %zu flipped: accepted", at);
+	}
+}
+
+static void a_flip_anywhere_is_survived(void **state)
+{
+	static const enum kind kinds[] = { FULL, DEBUG, PARTIAL, CRC_OFF, ENCRYPTED, DIES, SPARTAN3, SPARTAN6 };
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+		struct buf b CLEANUP_BUF = bit(kinds[k]);
+
+		flips_are_survived(&b, 0, b.len < 330 ? b.len : 330, 1);
+		flips_are_survived(&b, 330, b.len, 31);
+	}
+}
+
+static void a_file_cut_anywhere_is_refused_with_how_many_bytes_of_how_many(void **state)
+{
+	struct buf b CLEANUP_BUF = bit(FULL);
+	char want[60];
+
+	(void)state;
+	cuts_are_refused(&b, 1, b.len, 1);
+	snprintf(want, sizeof(want), "1000 of %zu bytes", b.len);
+	assert_refused(judge(b.data, 1000, 1000), EBADMSG, want);
+}
+
+static void padding_may_follow_and_nothing_else(void **state)
+{
+	struct buf b CLEANUP_BUF = bit(FULL);
+
+	(void)state;
+	put_fill(&b, 0xff, 5000);
+	assert_sound(&b);
+	put8(&b, 'A');
+	assert_refused(judge_buf(&b), EFBIG, "5001 bytes after the end");
+}
+
+static void any_chunking_gives_the_same_answer(void **state)
+{
+	(void)state;
+	for (enum kind k = FULL; k <= SPARTAN6; k++) {
+		struct buf b CLEANUP_BUF = bit(k);
+
+		any_chunking_agrees(&b);
+		b.len -= b.len / 3;
+		any_chunking_agrees(&b);
+		b.data[b.len / 2] ^= 1;
+		any_chunking_agrees(&b);
+	}
+}
+
+static void hostile_lengths_end_in_a_refusal(void **state)
+{
+	static const uint32_t lengths[] = { 0, 1, 0x7fffffff, 0xffffffff };
+	struct buf deep CLEANUP_BUF = BUF_INIT;
+	struct buf b CLEANUP_BUF = bit(DIES);
+	struct stream s = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		for (int k = 0; k < 4; k++) {
+			struct buf c CLEANUP_BUF = BUF_INIT;
+
+			buf_add(&c, b.data, b.len);
+			for (int n = 0; n < 4; n++)
+				c.data[payload_at - 4 + (size_t)n] = (char)(lengths[i] >> (24 - 8 * n));
+			if (!judge_buf(&c).end)
+				fail_msg("a declared length of %x: accepted", lengths[i]);
+		}
+	/* Items as long as they can be. */
+	buf_add(&deep, b.data, 13);
+	for (int i = 0; i < 3; i++) {
+		put8(&deep, 'a');
+		put16(&deep, 0xffff);
+		put_fill(&deep, 'x', 0xffff);
+	}
+	assert_refused(judge_buf(&deep), EBADMSG, "header of more than 4096");
+	/* A die in a die in a die, without an end. */
+	head(&s, 32);
+	for (int i = 0; i < 20; i++) {
+		put32(&s.b, 0x3003c000);
+		put32(&s.b, 0x50000000u | (uint32_t)(4000 - 100 * i));
+		head(&s, 0);
+	}
+	put_fill(&s.b, 0xff, 4 * 4000);
+
+	struct buf c CLEANUP_BUF = bit_of(&s, DESIGN, "xcvu37p-fsvh2892-2L-e");
+
+	assert_refused(judge_buf(&c), EBADMSG, "more dies");
+	buf_free(&s.b);
+}
+
+static void a_missing_crc_of_the_last_frames_is_refused(void **state)
+{
+	struct stream s = { 0 };
+
+	(void)state;
+	front(&s, XC7A35T, false);
+	frames(&s, 1, false);
+	crc_word(&s);
+	frames(&s, 1, false);
+	write1(&s, CMD, DESYNC);
+
+	struct buf b CLEANUP_BUF = bit_of(&s, DESIGN, "7a35tcpg236");
+
+	assert_refused(judge_buf(&b), EBADMSG, "without a CRC");
+	buf_free(&s.b);
+}
+
+/* --- raw .bin ------------------------------------------------------------------------ */
+
+static void a_raw_image_is_known_in_both_orders(void **state)
+{
+	struct stream s = compose(FULL, XC7A35T);
+	struct buf b CLEANUP_BUF = swapped(&s.b);
+	struct verdict v = assert_sound(&s.b), w = assert_sound(&b);
+
+	(void)state;
+	keep_image("xilinx-bus.bin", &s.b);
+	keep_image("xilinx-swapped.bin", &b);
+	assert_string_equal(v.facts.format, "xilinx-bin");
+	assert_string_equal(v.facts.part, "xc7a35t");
+	assert_string_equal(v.facts.integrity_checked, "crc32c");
+	assert_string_equal(v.facts.detail, "");
+	assert_string_equal(w.facts.part, "xc7a35t");
+	assert_string_equal(w.facts.integrity_checked, "crc32c");
+	assert_non_null(strstr(w.facts.detail, "swapped"));
+	any_chunking_agrees(&s.b);
+	any_chunking_agrees(&b);
+	cuts_are_refused(&s.b, 56, s.b.len - 160, 1);
+	cuts_are_refused(&b, 56, b.len - 160, 3);
+	flips_are_refused(&s.b, s.first, s.last, 5);
+	flips_are_refused(&b, s.first, s.last, 11);
+	buf_free(&s.b);
+}
+
+static void a_raw_image_of_an_idcode_that_several_parts_share_suits_them_all(void **state)
+{
+	struct stream s = compose(FULL, 0x04721093);
+	struct verdict v = assert_sound(&s.b);
+
+	(void)state;
+	assert_int_equal(image_suits(&v.facts, "xczu4eg", false, 0, "", NULL), 0);
+	assert_int_equal(image_suits(&v.facts, "xczu4ev", false, 0, "", NULL), 0);
+	assert_int_equal(image_suits(&v.facts, "xczu5ev", false, 0, "", NULL), -EMEDIUMTYPE);
+	buf_free(&s.b);
+}
+
+static void raw_images_of_older_parts_are_known(void **state)
+{
+	struct stream s = compose(SPARTAN3, XC3S500E), t = compose(SPARTAN6, 0x04001093);
+	struct verdict v = assert_sound(&s.b);
+
+	(void)state;
+	assert_string_equal(v.facts.part, "xc3s500e");
+	assert_string_equal(v.facts.integrity_checked, "crc16");
+	v = assert_sound(&t.b);
+	assert_string_equal(v.facts.part, "xc6slx9");
+	any_chunking_agrees(&s.b);
+	any_chunking_agrees(&t.b);
+	buf_free(&s.b);
+	buf_free(&t.b);
+}
+
+static void bytes_behind_a_raw_image_are_efbig_and_half_a_word_is_truncated(void **state)
+{
+	struct stream s = compose(FULL, XC7A35T);
+
+	(void)state;
+	put_fill(&s.b, 0xff, 64);
+	put_fill(&s.b, 0, 64);
+	assert_sound(&s.b);
+	put8(&s.b, 0);
+	assert_refused(judge_buf(&s.b), EBADMSG, "in the middle of a 32-bit word");
+	buf_adds(&s.b, "abc");
+	assert_refused(judge_buf(&s.b), EFBIG, "after the end");
+	buf_free(&s.b);
+}
+
+static void flash_memory_without_an_image_is_no_image(void **state)
+{
+	struct buf b CLEANUP_BUF = BUF_INIT;
+
+	(void)state;
+	put_fill(&b, 0xff, 100000);
+	assert_refused(judge_buf(&b), ENOEXEC, "empty flash memory");
+	any_chunking_agrees(&b);
+}
+
+/* --- boot images ------------------------------------------------------------------------ */
+
+static void sum_put(struct buf *b, size_t at, unsigned words)
+{
+	uint32_t sum = 0;
+
+	for (unsigned i = 0; i < words; i++)
+		for (int k = 0; k < 4; k++)
+			sum += (uint32_t)(uint8_t)b->data[at + 4 * i + (size_t)k] << 8 * k;
+	for (int k = 0; k < 4; k++)
+		b->data[at + 4 * words + (size_t)k] = (char)(~sum >> 8 * k);
+}
+
+static void set_le32(struct buf *b, size_t at, uint32_t v)
+{
+	for (int k = 0; k < 4; k++)
+		b->data[at + (size_t)k] = (char)(v >> 8 * k);
+}
+
+static struct buf boot(unsigned partitions)
+{
+	struct stream s = compose(FULL, 0x04a44093);
+	struct buf b = BUF_INIT, payload CLEANUP_BUF = swapped(&s.b);
+	const char *name = "design.bit";
+
+	for (int i = 0; i < 8; i++)
+		put_le32(&b, 0x14000000);
+	put32(&b, 0x665599aa);
+	put32(&b, 0x584e4c58);
+	put_fill(&b, 0, 10240 - b.len);
+	set_le32(&b, 0x98, 0x8c0);
+	set_le32(&b, 0x9c, 0x1100);
+	sum_put(&b, 0x20, 10);
+	set_le32(&b, 0x8c0, 0x01020000);
+	set_le32(&b, 0x8c4, 1);
+	set_le32(&b, 0x8c8, 0x1100 / 4);
+	set_le32(&b, 0x8cc, 0x900 / 4);
+	sum_put(&b, 0x8c0, 15);
+	for (size_t i = 0; name[i]; i++)
+		b.data[0x910 + (i ^ 3)] = name[i];
+	for (unsigned p = 0; p < partitions; p++) {
+		set_le32(&b, 0x1100 + 64 * p, (uint32_t)payload.len / 4);
+		set_le32(&b, 0x1104 + 64 * p, (uint32_t)payload.len / 4);
+		set_le32(&b, 0x1108 + 64 * p, (uint32_t)payload.len / 4);
+		set_le32(&b, 0x1120 + 64 * p, 10240 / 4);
+		sum_put(&b, 0x1100 + 64 * p, 15);
+	}
+	buf_add(&b, payload.data, payload.len);
+	buf_free(&s.b);
+	return b;
+}
+
+static void a_boot_image_of_one_bitstream_is_an_image(void **state)
+{
+	struct buf b CLEANUP_BUF = boot(1);
+	struct verdict v = assert_sound(&b);
+
+	(void)state;
+	keep_image("xilinx-boot.bin", &b);
+	assert_string_equal(v.facts.format, "xilinx-bin");
+	assert_string_equal(v.facts.part, "xck24");
+	assert_string_equal(v.facts.design, "design.bit");
+	assert_string_equal(v.facts.integrity_checked, "header-sums crc32c");
+	assert_int_equal(v.facts.declared_size, b.len);
+	any_chunking_agrees(&b);
+	cuts_are_refused(&b, 4, b.len, 37);
+	flips_are_refused(&b, 0x20, 0x4c, 1);
+	flips_are_refused(&b, 0x8c0, 0x900, 3);
+	flips_are_refused(&b, 0x1100, 0x1140, 1);
+	flips_are_refused(&b, 10240 + 160, 10240 + 1700, 13);
+}
+
+static void a_boot_image_with_programs_in_it_is_for_no_card(void **state)
+{
+	struct buf b CLEANUP_BUF = boot(3), c CLEANUP_BUF = boot(1);
+
+	(void)state;
+	assert_refused(judge_buf(&b), EMEDIUMTYPE, "3 partitions");
+	c.data[10240] = 0;
+	assert_refused(judge_buf(&c), EMEDIUMTYPE, "no bitstream");
+	any_chunking_agrees(&b);
+}
+
+/* --- samples ----------------------------------------------------------------------- */
+
+static void xilinx_samples_of_vendor_tools_are_judged_right(void **state)
+{
+	static const struct {
+		const char *name, *part, *checked;
+		uint32_t idcode;
+		enum image_tri partial, compressed;
+	} rows[] = {
+		{ "xilinx-bit/xc7a50t_full.bit", "xc7a50t", "crc32c", 0x0362c093, IMAGE_NO, IMAGE_NO },
+		{ "xilinx-bit/xc7a50t_perframecrc.bit", "xc7a50t", "crc32c", 0x0362c093, IMAGE_NO, IMAGE_NO },
+		{ "xilinx-bit/xc7a50t_debug.bit", "xc7a50t", "crc32c", 0x0362c093, IMAGE_NO, IMAGE_NO },
+		{ "xilinx-bit/xc7a35t_compressed.bit", "xc7a35t", "crc32c", 0x0362d093, IMAGE_NO, IMAGE_YES },
+		{ "xilinx-bit/xcku040_compressed.bit", "xcku040", "crc32c", 0x03822093, IMAGE_NO, IMAGE_YES },
+		{ "xilinx-bit/xc6slx9_spartan6.bit", "xc6slx9", "", 0x04001093, IMAGE_UNKNOWN, IMAGE_UNKNOWN },
+		{ "xilinx-bit/xc3s500e_spartan3e.bit", "xc3s500e", "crc16", 0x01c22093, IMAGE_UNKNOWN, IMAGE_YES },
+		{ "xilinx-bit/xcau10p_vivado2025_uniqueid.bit", "xcau10p", "crc32c", 0x04ac4093, IMAGE_NO, IMAGE_YES },
+		{ "xilinx-bit/xck26_kr260_gps_compressed.bit", "xck26", "crc32c", 0x04a49093, IMAGE_NO, IMAGE_YES },
+		{ "xilinx-bit/xck26_dfx_partial.bit", "xck26", "crc32c", 0x04a49093, IMAGE_YES, IMAGE_NO },
+		{ "xilinx-bin/k24_bootgen_header.bit.bin", "xck24", "header-sums crc32c", 0x04a44093, IMAGE_NO, IMAGE_YES },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf b CLEANUP_BUF = BUF_INIT;
+
+		if (!sample(rows[i].name, &b))
+			skip();
+
+		struct verdict v = assert_sound(&b);
+		uint64_t place = 88172645463325252u + i;
+
+		assert_string_equal(v.facts.part, rows[i].part);
+		assert_string_equal(v.facts.integrity_checked, rows[i].checked);
+		assert_int_equal(v.facts.idcode, rows[i].idcode);
+		assert_int_equal(v.facts.partial, rows[i].partial);
+		assert_int_equal(v.facts.compressed, rows[i].compressed);
+		assert_int_equal(v.facts.declared_size, b.len);
+		for (int k = 0; k < 20; k++) {
+			size_t n;
+
+			place ^= place << 13;
+			place ^= place >> 7;
+			place ^= place << 17;
+			n = 50 + place % (b.len - 50);
+			assert_int_equal(judge(b.data, n, 65536).end, -EBADMSG);
+			/* Frames, neither the front nor the trailing NOPs. */
+			n = 10700 + place % (b.len - 10700 - 3000);
+			if (!rows[i].checked[0])
+				continue;
+			b.data[n] ^= 1;
+			v = judge(b.data, b.len, 65536);
+			b.data[n] ^= 1;
+			/* LOUT of a debug image is not covered. */
+			if (!v.end && !strstr(rows[i].name, "debug"))
+				fail_msg("%s: byte %zu flipped: accepted", rows[i].name, n);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_full_image_tells_its_part_design_tool_and_time),
+		cmocka_unit_test(each_kind_of_image_is_sound_and_named),
+		cmocka_unit_test(an_encrypted_image_is_taken_as_far_as_it_can_be_read),
+		cmocka_unit_test(the_header_may_have_any_keys_in_any_order_and_length),
+		cmocka_unit_test(the_idcode_is_believed_where_the_header_contradicts_it),
+		cmocka_unit_test(a_flipped_bit_that_a_crc_covers_is_refused),
+		cmocka_unit_test(a_flipped_bit_in_an_inner_die_is_refused),
+		cmocka_unit_test(a_flip_anywhere_is_survived),
+		cmocka_unit_test(a_file_cut_anywhere_is_refused_with_how_many_bytes_of_how_many),
+		cmocka_unit_test(padding_may_follow_and_nothing_else),
+		cmocka_unit_test(any_chunking_gives_the_same_answer),
+		cmocka_unit_test(hostile_lengths_end_in_a_refusal),
+		cmocka_unit_test(a_missing_crc_of_the_last_frames_is_refused),
+		cmocka_unit_test(a_raw_image_is_known_in_both_orders),
+		cmocka_unit_test(a_raw_image_of_an_idcode_that_several_parts_share_suits_them_all),
+		cmocka_unit_test(raw_images_of_older_parts_are_known),
+		cmocka_unit_test(bytes_behind_a_raw_image_are_efbig_and_half_a_word_is_truncated),
+		cmocka_unit_test(flash_memory_without_an_image_is_no_image),
+		cmocka_unit_test(a_boot_image_of_one_bitstream_is_an_image),
+		cmocka_unit_test(a_boot_image_with_programs_in_it_is_for_no_card),
+		cmocka_unit_test(xilinx_samples_of_vendor_tools_are_judged_right),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
