@@ -21,6 +21,7 @@
 #include "fs/card/cards.h"
 
 struct upload;
+struct slot_wait;
 struct io_call;
 struct slot;
 struct card;
@@ -68,12 +69,15 @@ struct slot {
 	struct upload *writer[2]; /* the upload that has bytes: of image, of check */
 	unsigned commands;        /* ctl commands queued or running */
 	bool running;             /* the backend is being driven for this slot */
-	bool open_waits;          /* somebody waits for a writer that is just closing */
+	struct who commander;     /* who gave the last of them */
+	struct slot_wait *waits;  /* for a writer that is just closing (busy.h) */
+	bool refused[2];          /* somebody was, for who is at image or ctl now, or at check */
 	bool command_stopped;     /* somebody ended the command before its turn came */
 	struct program_stats stats;
 	int64_t run_times[16];    /* for max-per-minute, a ring of the last runs (realtime ns) */
 	unsigned run_at;
 
+	_Atomic int64_t busy_ns;  /* when `error` last began or ended to name who it is, 0 = never */
 	_Atomic int phase;
 	_Atomic uint64_t done, total;
 	_Atomic unsigned io_ready; /* CARD_ENDPOINT_BITs, as the backend said last */
@@ -107,7 +111,6 @@ struct card {
 	_Atomic bool forgotten;
 
 	pthread_mutex_t lock;
-	pthread_cond_t released; /* an upload is gone: its slot may be free */
 	struct telemetry_wait *waits;
 	bool telemetry_queued;
 

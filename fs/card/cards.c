@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/card/busy.h"
 #include "fs/card/card.h"
 #include "fs/card/upload.h"
 
@@ -261,7 +262,6 @@ static int card_new(const struct config *config, const struct config_card *cc, s
 		return reason_set(why, ENOMEM, "no memory for a card");
 	card->actor.wake_fd = card->actor.cancel_fd = -1;
 	pthread_mutex_init(&card->lock, NULL);
-	pthread_cond_init(&card->released, NULL);
 	pthread_mutex_init(&card->edit_lock, NULL);
 	pthread_mutex_init(&card->view_lock, NULL);
 	card->config = config;
@@ -403,6 +403,8 @@ void cards_stop(bool last)
 
 	if (atomic_exchange(&cards_ended, true))
 		return;
+	for (unsigned i = 0; i < cards_len; i++)
+		slot_waits_end(cards[i], 0, true);
 	/* The slots first: what runs there may finish before the card goes. */
 	for (unsigned i = 0; i < cards_len; i++) {
 		for (unsigned k = 1; (actor = card_actor(cards[i], k)); k++)
@@ -516,11 +518,11 @@ int cards_tick(void)
 		log_error("timer: %m");
 	for (unsigned i = 0; i < cards_len; i++) {
 		/* Opens of a forgotten card end without us (tree_release). */
-		int64_t dues[2] = { telemetry_expire(cards[i], now),
+		int64_t dues[3] = { slot_waits_end(cards[i], now, false), telemetry_expire(cards[i], now),
 				    atomic_load(&cards[i]->forgotten) ? -1 : uploads_expire(cards[i], now) };
 		struct actor *actor;
 
-		for (int k = 0; k < 2; k++)
+		for (size_t k = 0; k < sizeof(dues) / sizeof(dues[0]); k++)
 			next = due_first(next, dues[k]);
 		for (unsigned k = 0; (actor = card_actor(cards[i], k)); k++)
 			next = due_first(next, actor_due(actor, now));

@@ -53,6 +53,12 @@ struct progress {
 };
 void card_progress(struct card *card, int slot, struct progress *progress);
 
+/* Who is at the card or slot, in a sentence, while that lasts and once another was refused for it
+ * (EBUSY): then `error` says this. Else false. */
+bool card_busy(struct card *card, int slot, struct reason *why);
+/* When that last began or ended, 0 = never: it is part of the mtime of `error`. */
+int64_t card_busy_ns(struct card *card, int slot);
+
 /* Results of programming since the mount's cards were first seen, for metrics: counts by
  * result name ("ok" or errno names) and a histogram of seconds. */
 #define PROGRAM_RESULTS_MAX 16

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/card/busy.h"
 #include "fs/card/command.h"
 #include "fs/card/upload.h"
 #include "fs/daemon/suspect.h"
@@ -158,6 +159,7 @@ static void slot_commands(struct slot *slot, int add)
 	pthread_mutex_lock(&slot->card->lock);
 	slot->commands = (unsigned)((int)slot->commands + add);
 	pthread_mutex_unlock(&slot->card->lock);
+	slot_freed(slot);
 }
 
 static int command_act(struct command *c, struct reason *why)
@@ -238,8 +240,10 @@ int command_may_open(struct slot *slot, struct reason *why)
 	int err;
 
 	pthread_mutex_lock(&card->lock);
-	err = upload_wait_free(slot, false, why);
+	err = slot_busy(slot, false, NULL, why);
 	pthread_mutex_unlock(&card->lock);
+	if (err)
+		slot_refused(slot, false);
 	return err;
 }
 
@@ -294,12 +298,14 @@ int command_post(struct slot *slot, const char *bytes, size_t n, const struct wh
 	err = 0;
 	pthread_mutex_lock(&card->lock);
 	/* Two opens at once got here: the second is refused as its open would have been. */
-	if (slot->commands || slot->running || slot->writer[0])
-		err = reason_set(why, EBUSY, "%s is busy", slot->name);
-	else
+	err = slot_busy(slot, false, NULL, why);
+	if (!err) {
 		slot->commands++;
+		slot->commander = *who;
+	}
 	pthread_mutex_unlock(&card->lock);
 	if (err) {
+		slot_refused(slot, false);
 		free(c);
 		return err;
 	}

@@ -18,7 +18,7 @@ int command_may_open(struct slot *slot, struct reason *why);
  */
 int command_post(struct slot *slot, const char *bytes, size_t n, const struct who *who, uint64_t run,
 		 void (*done)(void *arg, int err), void *arg, struct reason *why);
-/* `stop`: upload, command or lease. Never waits. 0, -EINVAL, -EPERM, -EOPNOTSUPP. */
+/* `stop`: upload, command or lease. Never waits for the card. 0, -EINVAL, -EPERM, -EOPNOTSUPP. */
 int command_stop(struct slot *slot, const char *bytes, size_t n, const struct who *who);
 
 #endif

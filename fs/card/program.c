@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/card/busy.h"
 #include "fs/card/card.h"
 
 #include <fabricfs/buf.h>
@@ -97,6 +98,7 @@ void slot_run_end(struct slot *slot)
 	pthread_mutex_lock(&slot->card->lock);
 	slot->running = false;
 	pthread_mutex_unlock(&slot->card->lock);
+	slot_freed(slot);
 }
 
 /* --- policy ------------------------------------------------------------------------ */

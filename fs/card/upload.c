@@ -7,15 +7,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/card/busy.h"
 #include "fs/card/upload.h"
 #include "fs/tree/node.h"
 
 #include <fabricfs/buf.h>
 #include <fabricfs/clock.h>
 #include <fabricfs/log.h>
-
-/* How long an open waits for a RELEASE that is on its way; on a busy machine it is late. */
-#define RELEASE_WAIT_NS 500000000
 
 void upload_bits_change(struct upload *u, uint32_t set, uint32_t clear)
 {
@@ -120,23 +118,6 @@ struct upload *upload_made_before(struct slot *slot)
 	return h ? upload_find(slot, atomic_load(&h->fh)) : NULL;
 }
 
-/* card->lock held: may somebody (u, or a newcomer with NULL) begin to write? */
-static int slot_free_for(struct slot *slot, bool check, const struct upload *u, struct reason *why)
-{
-	const struct upload *writer = slot->writer[check];
-
-	if (writer && writer != u)
-		return reason_set(why, EBUSY, "%s: %s (pid %d) is uploading to it", slot->name,
-				  writer->saved->who.command, writer->saved->who.pid);
-	if (check)
-		return 0;
-	if (slot->running)
-		return reason_set(why, EBUSY, "%s is being programmed", slot->name);
-	if (slot->commands)
-		return reason_set(why, EBUSY, "%s is carrying out a command", slot->name);
-	return 0;
-}
-
 /* card->lock held */
 static int temp_may_be_made(struct slot *slot, const char *name)
 {
@@ -148,44 +129,6 @@ static int temp_may_be_made(struct slot *slot, const char *name)
 		temps += upload_is_temp(u);
 	}
 	return temps < TEMPS_MAX ? 0 : -EDQUOT;
-}
-
-/*
- * As slot_free_for(), for an open. A writer whose close was answered is usually
- * gone for good, but the kernel sends the RELEASE behind it, and another thread
- * may still be at it: `cp bad image; cp good image` must not find its own ghost.
- * card->lock held; may let go of it for RELEASE_WAIT_NS at most.
- */
-int upload_wait_free(struct slot *slot, bool check, struct reason *why)
-{
-	struct timespec until;
-	bool waiting = false;
-	int err;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += RELEASE_WAIT_NS;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	while ((err = slot_free_for(slot, check, NULL, why)) == -EBUSY) {
-		const struct upload *writer = slot->writer[check];
-
-		/* One thread a slot: half an image may lie there for minutes, and whoever comes by
-		 * must not take all the threads there are. */
-		if (!writer || slot->running || (slot->open_waits && !waiting) ||
-		    !(upload_bits(writer) & (UPLOAD_JUDGED | UPLOAD_POISONED)))
-			break;
-		slot->open_waits = waiting = true;
-		if (pthread_cond_clockwait(&slot->card->released, &slot->card->lock, CLOCK_MONOTONIC,
-					   &until))
-			break;
-	}
-	if (waiting)
-		slot->open_waits = false;
-	if (!err && why)
-		*why = (struct reason){ 0 };
-	return err;
 }
 
 int upload_open(struct slot *slot, bool check, int open_flags, uint64_t ino, const struct who *who,
@@ -226,7 +169,7 @@ int upload_open(struct slot *slot, bool check, int open_flags, uint64_t ino, con
 		return reason_set(why, ENOMEM, "no memory for an upload");
 	}
 	pthread_mutex_lock(&card->lock);
-	err = name ? temp_may_be_made(slot, name) : upload_wait_free(slot, check, why);
+	err = name ? temp_may_be_made(slot, name) : slot_busy(slot, check, NULL, why);
 	/* Published only now, so that a successor never finds an upload that was refused. */
 	if (!err) {
 		saved_publish(saved, fh);
@@ -237,6 +180,8 @@ int upload_open(struct slot *slot, bool check, int open_flags, uint64_t ino, con
 	}
 	pthread_mutex_unlock(&card->lock);
 	if (err) {
+		if (err == -EBUSY)
+			slot_refused(slot, check);
 		upload_put(u);
 		return err;
 	}
@@ -246,17 +191,19 @@ int upload_open(struct slot *slot, bool check, int open_flags, uint64_t ino, con
 
 void upload_unclaim(struct upload *u)
 {
-	bool idle = false;
+	bool idle = false, had = false;
 
 	pthread_mutex_lock(&u->slot->card->lock);
 	if (u->slot->writer[u->check] == u) {
 		u->slot->writer[u->check] = NULL;
 		idle = !u->slot->running && !u->slot->writer[0];
-		pthread_cond_broadcast(&u->slot->card->released);
+		had = true;
 	}
 	pthread_mutex_unlock(&u->slot->card->lock);
 	if (idle)
 		slot_progress(u->slot, PHASE_IDLE, 0, 0);
+	if (had)
+		slot_freed(u->slot);
 }
 
 void upload_progress(struct upload *u, enum phase phase, uint64_t done, uint64_t total)
@@ -277,10 +224,12 @@ int upload_claim(struct upload *u, struct reason *why)
 	int err;
 
 	pthread_mutex_lock(&card->lock);
-	err = slot_free_for(u->slot, u->check, u, why);
+	err = slot_busy(u->slot, u->check, u, why);
 	if (!err)
 		u->slot->writer[u->check] = u;
 	pthread_mutex_unlock(&card->lock);
+	if (err)
+		slot_refused(u->slot, u->check);
 	return err;
 }
 

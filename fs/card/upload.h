@@ -109,9 +109,6 @@ void upload_turns_wait(struct upload *u);
 void upload_content_drop(struct upload *u);
 /* Somebody wants it ended while it is judged. */
 bool upload_stop_wanted(struct upload *u, struct reason *why);
-/* May an upload or a command begin? card->lock held; a writer that is just closing is waited
- * for, 100 ms at most. 0 or -EBUSY. */
-int upload_wait_free(struct slot *slot, bool check, struct reason *why);
 void upload_bits_change(struct upload *u, uint32_t set, uint32_t clear);
 
 /* --- upload_content.c ------------------------------------------------------------------ */

@@ -2,8 +2,10 @@
 /* `ctl`, `stop` and `lease` as files. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "fs/card/busy.h"
 #include "fs/card/command.h"
 #include "fs/daemon/session.h"
 #include "fs/tree/active.h"
@@ -39,23 +41,78 @@ static size_t ctl_text(struct card *card, uint64_t ino, char text[128])
 	return n;
 }
 
+/* --- those who wait for a writer who is about to go ----------------------------------- */
+
+struct ctl_wait {
+	struct slot_wait wait;
+	fuse_req_t req;
+	struct slot *slot;
+	uint64_t ino;
+	struct fuse_file_info fi; /* of an open */
+	struct request request;
+	size_t size;              /* of a word for stop */
+	char word[];
+};
+
+/* word NULL: an open of ctl. False: it does not wait, the answer is the present one. */
+static bool ctl_waits(fuse_req_t req, struct slot *slot, uint64_t ino, const struct fuse_file_info *fi,
+		      const char *word, size_t size, bool check,
+		      void (*again)(struct slot_wait *wait, bool last))
+{
+	struct ctl_wait *w;
+
+	if (!slot_is_closing(slot, check))
+		return false;
+	w = malloc(sizeof(*w) + size);
+	if (!w)
+		return false;
+	*w = (struct ctl_wait){ .wait = { .check = check, .again = again }, .req = req, .slot = slot,
+				.ino = ino, .fi = *fi, .request = *request_current(), .size = size };
+	if (word)
+		memcpy(w->word, word, size);
+	if (slot_wait(slot, &w->wait))
+		return true;
+	free(w);
+	return false;
+}
+
+static void ctl_open_try(fuse_req_t req, struct slot *slot, uint64_t ino, struct fuse_file_info *fi,
+			 bool last);
+
+static void ctl_open_again(struct slot_wait *wait, bool last)
+{
+	struct ctl_wait *w = (struct ctl_wait *)wait;
+
+	request_set(&w->request);
+	ctl_open_try(w->req, w->slot, w->ino, &w->fi, last);
+	request_set(NULL);
+	free(w);
+}
+
+/* --- ctl and stop ------------------------------------------------------------------------ */
+
 static void ctl_open(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi)
 {
-	struct slot *slot = card_slot(card, node_slot(ino));
+	fi->direct_io = 1;
+	fi->noflush = 1;
+	if ((fi->flags & O_ACCMODE) == O_RDONLY)
+		fuse_reply_open(req, fi);
+	else if (!answer_open_again(req, fi))
+		ctl_open_try(req, card_slot(card, node_slot(ino)), ino, fi, false);
+}
+
+static void ctl_open_try(fuse_req_t req, struct slot *slot, uint64_t ino, struct fuse_file_info *fi,
+			 bool last)
+{
 	struct saved_handle *saved;
 	struct reason why = { 0 };
 	int err = 0;
 
-	fi->direct_io = 1;
-	fi->noflush = 1;
-	if ((fi->flags & O_ACCMODE) == O_RDONLY) {
-		fuse_reply_open(req, fi);
-		return;
-	}
-	if (answer_open_again(req, fi))
-		return;
-	if (node_file(ino) == FILE_CTL)
+	if (node_file(ino) == FILE_CTL) {
+		if (!last && ctl_waits(req, slot, ino, fi, NULL, 0, false, ctl_open_again))
+			return;
 		err = command_may_open(slot, &why);
+	}
 	if (err) {
 		log_debug("%s", why.text);
 		answer_err(req, -err);
@@ -85,6 +142,35 @@ static void ctl_read(fuse_req_t req, struct card *card, uint64_t ino, size_t siz
 		text_read(req, text, ctl_text(card, ino, text), size, off);
 }
 
+static void stop_try(fuse_req_t req, struct slot *slot, uint64_t ino, const struct fuse_file_info *fi,
+		     const char *bytes, size_t size, bool last);
+
+static void stop_again(struct slot_wait *wait, bool last)
+{
+	struct ctl_wait *w = (struct ctl_wait *)wait;
+
+	request_set(&w->request);
+	stop_try(w->req, w->slot, w->ino, &w->fi, w->word, w->size, last);
+	request_set(NULL);
+	free(w);
+}
+
+static void stop_try(fuse_req_t req, struct slot *slot, uint64_t ino, const struct fuse_file_info *fi,
+		     const char *bytes, size_t size, bool last)
+{
+	struct saved_handle *saved = saved_find(fi->fh);
+	int err = saved ? command_stop(slot, bytes, size, &saved->who) : -EBADF;
+
+	/* Somebody else's upload; but if he has closed it, there is soon none. */
+	if (err == -EPERM && !last && (ctl_waits(req, slot, ino, fi, bytes, size, false, stop_again) ||
+				       ctl_waits(req, slot, ino, fi, bytes, size, true, stop_again)))
+		return;
+	if (err)
+		answer_err(req, -err);
+	else
+		answer_write(req, size);
+}
+
 static void ctl_write(fuse_req_t req, struct card *card, uint64_t ino, const char *bytes, size_t size,
 		      off_t off, struct fuse_file_info *fi)
 {
@@ -102,11 +188,7 @@ static void ctl_write(fuse_req_t req, struct card *card, uint64_t ino, const cha
 		return;
 	}
 	if (node_file(ino) == FILE_STOP) {
-		err = command_stop(slot, bytes, size, &saved->who);
-		if (err)
-			answer_err(req, -err);
-		else
-			answer_write(req, size);
+		stop_try(req, slot, ino, fi, bytes, size, false);
 		return;
 	}
 	call = call_park(req, slot, ino, size);

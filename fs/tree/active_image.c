@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/card/busy.h"
 #include "fs/card/upload.h"
 #include "fs/daemon/session.h"
 #include "fs/tree/active.h"
@@ -193,8 +194,57 @@ static bool node_is_check(uint64_t ino)
 	return node_file(ino) == FILE_CHECK;
 }
 
+/* An open that waits for a writer who is about to go. */
+struct open_wait {
+	struct slot_wait wait;
+	fuse_req_t req;
+	struct slot *slot;
+	uint64_t ino;
+	struct fuse_file_info fi;
+	bool create;
+	struct request request;
+};
+
+static void image_open_try(fuse_req_t req, struct slot *slot, uint64_t ino, struct fuse_file_info *fi,
+			   bool create, bool last);
+
+static void open_again(struct slot_wait *wait, bool last)
+{
+	struct open_wait *w = (struct open_wait *)wait;
+
+	request_set(&w->request);
+	image_open_try(w->req, w->slot, w->ino, &w->fi, w->create, last);
+	request_set(NULL);
+	free(w);
+}
+
+static bool open_waits(fuse_req_t req, struct slot *slot, uint64_t ino, const struct fuse_file_info *fi,
+		       bool create)
+{
+	struct open_wait *w;
+
+	if (!slot_is_closing(slot, node_is_check(ino)))
+		return false;
+	w = malloc(sizeof(*w));
+	if (!w)
+		return false;
+	*w = (struct open_wait){ .wait = { .check = node_is_check(ino), .again = open_again }, .req = req,
+				 .slot = slot, .ino = ino, .fi = *fi, .create = create,
+				 .request = *request_current() };
+	if (slot_wait(slot, &w->wait))
+		return true;
+	free(w);
+	return false;
+}
+
 void image_open_for_writing(fuse_req_t req, struct slot *slot, uint64_t ino,
 			     struct fuse_file_info *fi, bool create)
+{
+	image_open_try(req, slot, ino, fi, create, false);
+}
+
+static void image_open_try(fuse_req_t req, struct slot *slot, uint64_t ino, struct fuse_file_info *fi,
+			   bool create, bool last)
 {
 	struct reason why = { 0 };
 	struct upload *u;
@@ -213,8 +263,10 @@ void image_open_for_writing(fuse_req_t req, struct slot *slot, uint64_t ino,
 			fuse_reply_open(req, fi);
 		return;
 	}
-	who_calls(req, &who);
 	u = upload_made_before(slot);
+	if (!u && !last && open_waits(req, slot, ino, fi, create))
+		return;
+	who_calls(req, &who);
 	err = u ? 0 : upload_open(slot, node_is_check(ino), fi->flags | (create ? O_TRUNC : 0), ino,
 				  &who, NULL, &u, &why);
 	if (err) {

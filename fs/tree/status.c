@@ -238,8 +238,12 @@ static json_t *json_sensors(const struct card_view *view)
 	return all;
 }
 
-static void put_error(json_t *o, const char *error)
+static void put_error(json_t *o, struct card *card, int slot, const char *error)
 {
+	struct reason busy;
+
+	if (card_busy(card, slot, &busy))
+		error = busy.text;
 	/* Known to be empty, so not null. */
 	put(o, "error", *error ? text_or_null(error) : json_string(""));
 }
@@ -250,7 +254,7 @@ static json_t *json_slot(struct card *card, const struct slot_view *self, int sl
 
 	put(o, "slot", json_integer(slot));
 	put(o, "state", json_string(state_word(self->state)));
-	put_error(o, self->error);
+	put_error(o, card, slot, self->error);
 	put(o, "progress", json_progress(card, slot));
 	put(o, "loaded", json_loaded(self));
 	put(o, "lease", json_null());
@@ -277,7 +281,7 @@ static json_t *json_card(struct card *card, const struct card_view *view)
 	put(o, "backend", text_or_null(view->backend));
 	put(o, "location", text_or_null(f->location));
 	put(o, "state", json_string(state_word(view->self.state)));
-	put_error(o, view->self.error);
+	put_error(o, card, -1, view->self.error);
 	put(o, "progress", json_progress(card, -1));
 	put(o, "loaded", json_loaded(&view->self));
 	put(o, "lease", json_null());

@@ -57,7 +57,9 @@ static void format_state(const struct place *p, struct buf *out)
 
 static void format_error(const struct place *p, struct buf *out)
 {
-	line(p->self->error, out);
+	struct reason busy;
+
+	line(card_busy(p->card, p->slot, &busy) ? busy.text : p->self->error, out);
 }
 
 static void format_progress(const struct place *p, struct buf *out)
@@ -195,7 +197,14 @@ static uint64_t size_records(const struct place *p)
 
 static int64_t mtime_facts(const struct place *p) { return p->view->facts_ns; }
 static int64_t mtime_state(const struct place *p) { return p->self->state_ns; }
-static int64_t mtime_error(const struct place *p) { return p->self->error_ns; }
+
+static int64_t mtime_error(const struct place *p)
+{
+	int64_t busy_ns = card_busy_ns(p->card, p->slot);
+
+	return busy_ns > p->self->error_ns ? busy_ns : p->self->error_ns;
+}
+
 static int64_t mtime_loaded(const struct place *p) { return p->self->loaded_ns; }
 static int64_t mtime_image(const struct place *p) { return p->self->image_ns; }
 static int64_t mtime_check(const struct place *p) { return p->self->check_ns; }
@@ -224,7 +233,8 @@ static int64_t mtime_cards(const struct place *p)
 
 		const struct card_view *view = card_view_get(card);
 		int64_t times[] = { view->facts_ns, view->sensors_ns, view->self.state_ns,
-				    view->self.error_ns, view->self.loaded_ns };
+				    view->self.error_ns, view->self.loaded_ns,
+				    card_busy_ns(card, -1) };
 
 		for (unsigned t = 0; t < sizeof(times) / sizeof(times[0]); t++)
 			if (times[t] > newest)
@@ -235,7 +245,7 @@ static int64_t mtime_cards(const struct place *p)
 }
 
 static uint64_t version_state(const struct place *p) { return (uint64_t)p->self->state_ns; }
-static uint64_t version_error(const struct place *p) { return (uint64_t)p->self->error_ns; }
+static uint64_t version_error(const struct place *p) { return (uint64_t)mtime_error(p); }
 /* +1: a file without records can be read and be no news afterwards. */
 static uint64_t version_records(const struct place *p)
 {

@@ -11,7 +11,7 @@ import os
 import random
 import time
 
-from harness import SLOW, put, until
+from harness import SLOW, put
 from images import BLINK, HX8K, REGS, UPPER, empty_hx1k, flip, sha256
 
 SECONDS = float(os.environ.get("FABRICFS_MODEL_SECONDS", "10"))
@@ -141,14 +141,8 @@ class Model:
                 self.program(sha256(data))
 
     def stop(self, user):
-        def write():
-            with acting_as(user):
-                return put(self.card.dir / "stop", b"upload\n", os.O_WRONLY)
-        said = write()
-        if said == errno.EPERM and not self.busy():
-            # The kernel tells of a close behind its back: for a moment the writer is still there,
-            # and his upload is not this user's to stop.
-            said = until(lambda: [e for e in [write()] if e != errno.EPERM], "the last writer is gone", 5 * SLOW)[0]
+        with acting_as(user):
+            said = put(self.card.dir / "stop", b"upload\n", os.O_WRONLY)
         if user == "eve":
             self.expect(said, errno.EACCES)
         elif self.busy() and user not in ("root", self.upload[0]):

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -166,6 +167,69 @@ def test_a_second_writer_is_busy_while_the_first_has_bytes(card):
     assert card.sha == sha256(GOOD)
     fd = opened(card)  # and is free afterwards
     os.close(fd)
+
+
+def test_whoever_is_refused_finds_in_error_who_is_at_the_card(card):
+    assert card.write(GOOD[:3000]) == errno.EBADMSG
+    failure, records = card.error, len(card.history())
+    assert failure
+    with subprocess.Popen(["bash", "-c", f"cat > {card.image}"], stdin=subprocess.PIPE) as writer, \
+            open(card.dir / "error", "rb", buffering=0) as watched:
+        assert watched.read(4096).decode().rstrip("\n") == failure
+        poller = select.poll()
+        poller.register(watched, select.POLLPRI)
+        writer.stdin.write(GOOD[:5000])
+        writer.stdin.flush()
+        until(lambda: card.value("progress").startswith("receiving"), "bytes arrive")
+        assert card.error == failure, "nobody was refused yet"
+        assert run(["cp", str(REGS), str(card.image)]).returncode == 1
+        assert poller.poll(60_000), "poll tells of it"
+        said = card.error
+        assert f"cat (pid {writer.pid}" in said or "bash (pid" in said, said
+        assert "root" in said and "uploading" in said
+        assert card.fabric.status()["cards"][0]["error"] == said
+        assert os.stat(card.dir / "error").st_size == len(said) + 1
+        writer.stdin.close()
+        assert writer.wait(60) != 0
+    until(lambda: "pid" not in card.error, "he is not named when he is gone")
+    assert "truncated" in card.error
+    # Who was refused changed nothing: what he wanted is not in history.
+    assert [r["event"] for r in card.history()[records:]] == ["image-refused"]
+
+
+def test_who_programs_the_card_is_named_too(fpga):
+    # 32 KB at 32 kHz are eight seconds.
+    config = "cards:\n  - {name: slow, backend: sim, part: iCE40-HX1K, config_clock_hz: 32000}\n"
+    slow = fpga(sim=None, config=config).card()
+    with subprocess.Popen(["cp", UPPER, slow.image], stderr=subprocess.DEVNULL) as cp:
+        slow.wait_state("programming")
+        assert put(slow.dir / "ctl", b"reset\n", os.O_WRONLY) == errno.EBUSY
+        assert f"cp (pid {cp.pid}, user root) is programming it" in slow.error
+        assert put(slow.dir / "stop", b"upload\n", os.O_WRONLY) == 0
+        assert cp.wait(60) == 1
+    assert "pid" not in slow.error
+
+
+def test_stop_of_what_is_closed_is_no_business_of_its_writer(fpga):
+    """The kernel answers a close before it tells of it: for a moment he is still there."""
+    card = fpga(config="access: {mode: \"0666\"}\n").card()
+    os.chmod(card.fabric.folder, 0o755)
+    script = ("import os, sys\n"
+              "def become(uid):\n    os.seteuid(0)\n    os.seteuid(uid)\n"
+              "image = open(sys.argv[2], 'rb').read(3000)\n"
+              "for _ in range(60):\n"
+              "    become(12345)\n"
+              "    fd = os.open(sys.argv[1] + '/image', os.O_WRONLY | os.O_TRUNC)\n"
+              "    os.write(fd, image)\n"
+              "    try: os.close(fd)\n"
+              "    except OSError: pass\n"
+              "    become(12346)\n"
+              "    fd = os.open(sys.argv[1] + '/stop', os.O_WRONLY)\n"
+              "    try: os.write(fd, b'upload')\n"
+              "    except OSError as e: print(e)\n"
+              "    os.close(fd)\n")
+    done = run([sys.executable, "-c", script, str(card.dir), str(UPPER)])
+    assert done.returncode == 0 and done.stdout == "", done
 
 
 def test_reading_goes_on_during_an_upload(card):
