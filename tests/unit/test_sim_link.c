@@ -639,8 +639,19 @@ static void what_is_not_simulated_is_refused_with_a_sentence(void **state)
 	assert_int_equal(check("", 0, (struct card_value){ .key = "clock", .text = "sundial" }, text),
 			 -EINVAL);
 	assert_non_null(strstr(text, "demand"));
-	assert_int_equal(check("", 0, (struct card_value){ .key = "board", .text = "icestick" }, text),
+	assert_int_equal(check("", 0, (struct card_value){ .key = "board", .text = "breadboard" }, text),
 			 -EINVAL);
+	assert_non_null(strstr(text, "stream icestick"));
+	assert_int_equal(check("", 0, (struct card_value){ .key = "board", .text = "icestick" }, text), 0);
+	assert_int_equal(check("iCE40-HX8K", 0, (struct card_value){ .key = "board",
+								     .text = "icestick" }, text), -EINVAL);
+	assert_non_null(strstr(text, "iCE40-HX1K on the board 'icestick'"));
+	/* A part that is on one board only needs no name of it. */
+	assert_int_equal(check("iCE40-LP8K", 0, nothing, text), 0);
+	assert_int_equal(check("iCE40-LP8K", 0, (struct card_value){ .key = "board", .text = "stream" },
+			       text), -EINVAL);
+	assert_int_equal(check("", 0, (struct card_value){ .key = "baud", .number = 9600 }, text), -EINVAL);
+	assert_non_null(strstr(text, "no serial port"));
 	assert_int_equal(check("", 0, (struct card_value){ .key = "faults", .list = unknown,
 							   .list_len = 2 }, text), -EINVAL);
 	assert_non_null(strstr(text, "gremlins"));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Talking to the process of a simulated card (client.h). */
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -307,10 +308,13 @@ static int client_connect(struct client *c, bool *same, struct reason *why)
 
 	/* A process that ends for lack of work at this moment takes its connection with it. */
 	for (unsigned attempt = 0; attempt < 2 && err == -EIO; attempt++) {
+		char card[PROTO_HELLO_DATA];
+		int len = snprintf(card, sizeof(card), "%s%c%s%c%" PRIu64, c->setup.part, 0,
+				   c->setup.board, 0, c->setup.baud);
 		struct proto_msg reply, msg = {
 			.type = PROTO_HELLO,
-			.data = (const uint8_t *)c->setup.part,
-			.len = strlen(c->setup.part),
+			.data = (const uint8_t *)card,
+			.len = (size_t)len,
 			.arg = { c->setup.hz, c->setup.manual, c->setup.rate_hz },
 		};
 		struct epoll_event ev = { .events = EPOLLIN };

@@ -20,6 +20,8 @@ struct client_setup {
 	const struct card_host *host; /* outlives the client */
 	char part[48];
 	uint64_t hz;
+	char board[32];
+	uint64_t baud;   /* of its serial port */
 	bool manual;     /* clock: manual */
 	uint64_t rate_hz; /* clock: a number; 0 = demand */
 	struct faults faults;

@@ -10,6 +10,11 @@
  * read, so that looking at a counter costs next to nothing.
  * Times are processor time, so that a busy machine does not change results.
  *
+ * Looking at the lights (io/leds) is as long as an eye needs: the clock runs for a
+ * fiftieth of a second of the board's time, for WANT_NS at most, and stops.
+ * Bytes that wait in a serial port are sent, whoever wrote them, and what a design
+ * with a serial port says in the first WORK_NS is heard though nobody reads yet.
+ *
  * A clock with a rate runs by itself in real time, as far as the processor can
  * follow: what it fell behind by more than LAG_NS is left out. While the design
  * is at rest its edges would change nothing and are not made.
@@ -119,7 +124,7 @@ static void op_end(struct process *p, struct op *op, int err)
 			   read ? op->data : NULL, read ? op->moved : 0);
 	if (op->endpoint == CARD_REGS && read)
 		p->want_cycles = WANT_CYCLES;
-	else if (op->endpoint != CARD_RX)
+	else if (op->endpoint != CARD_RX && op->endpoint != CARD_LEDS)
 		clock_want(p, op->endpoint == CARD_TX ? WORK_NS : WANT_NS);
 	io_reply(p, op->seq, err, op->moved, read ? op->data : NULL, read ? op->moved : 0);
 	op_free(p, op);
@@ -169,32 +174,50 @@ static int regs_range(const struct op *op, size_t *size)
 	return 0;
 }
 
-/* io/pins: done at once. */
-static void pins_submit(struct process *p, const struct proto_msg *msg, bool write)
+/* What a read of size bytes at offset gets of this text; *at is where in it. */
+static int text_part(const struct buf *text, uint64_t offset, uint64_t size, const uint8_t **at,
+		     size_t *moved)
+{
+	int err = -buf_ok(text);
+
+	*moved = !err && offset < text->len ? text->len - (size_t)offset : 0;
+	if (*moved > size)
+		*moved = (size_t)size;
+	*at = *moved ? (const uint8_t *)text->data + offset : NULL;
+	return err;
+}
+
+/* io/pins and io/buttons: done at once. */
+static void lines_submit(struct process *p, const struct proto_msg *msg,
+			 enum card_endpoint endpoint, bool write)
 {
 	struct buf text CLEANUP_BUF = BUF_INIT;
+	const uint8_t *data = NULL;
+	const char *lines = (const char *)msg->data;
 	size_t moved = 0;
 	int err = 0;
 
-	if (!(board_endpoints(p->board) & CARD_ENDPOINT_BIT(CARD_PINS))) {
+	if (!(board_endpoints(p->board) & CARD_ENDPOINT_BIT(endpoint))) {
 		err = ENODEV;
 	} else if (write) {
-		err = -board_pins_write(p->board, (const char *)msg->data, msg->len);
+		err = endpoint == CARD_PINS ? -board_pins_write(p->board, lines, msg->len)
+					    : -board_buttons_write(p->board, lines, msg->len);
 		moved = err ? 0 : msg->len;
 		/* A clock edge is not given twice because a worker died. */
 		ledger_set(&p->ledger, msg->id, true, err, moved, NULL, 0);
 		if (!err)
 			ops_stir(p);
+		/* Somebody will look what the button did. */
+		if (!err && endpoint == CARD_BUTTONS)
+			clock_want(p, WANT_NS);
 	} else {
-		board_pins_read(p->board, &text);
-		err = -buf_ok(&text);
-		if (!err && msg->arg[1] < text.len)
-			moved = text.len - (size_t)msg->arg[1];
-		if (moved > msg->arg[2])
-			moved = (size_t)msg->arg[2];
+		if (endpoint == CARD_PINS)
+			board_pins_read(p->board, &text);
+		else
+			board_buttons_read(p->board, &text);
+		err = text_part(&text, msg->arg[1], msg->arg[2], &data, &moved);
 	}
-	io_reply(p, msg->seq, err, moved, write || !moved ? NULL : (uint8_t *)text.data + msg->arg[1],
-		 write ? 0 : moved);
+	io_reply(p, msg->seq, err, moved, data, data ? moved : 0);
 }
 
 void op_submit(struct process *p, const struct proto_msg *msg)
@@ -220,11 +243,11 @@ void op_submit(struct process *p, const struct proto_msg *msg)
 		pending++;
 	if (op_resume(p, msg, &skip))
 		return;
-	if (endpoint == CARD_PINS) {
-		pins_submit(p, msg, write);
+	if (endpoint == CARD_PINS || endpoint == CARD_BUTTONS) {
+		lines_submit(p, msg, op.endpoint, write);
 		return;
 	}
-	if (endpoint > CARD_REGS || !(board_endpoints(p->board) & CARD_ENDPOINT_BIT(endpoint)))
+	if (endpoint >= CARD_ENDPOINTS || !(board_endpoints(p->board) & CARD_ENDPOINT_BIT(endpoint)))
 		err = ENODEV;
 	else if (endpoint != CARD_REGS && write != (endpoint == CARD_TX))
 		err = EINVAL;
@@ -252,6 +275,13 @@ void op_submit(struct process *p, const struct proto_msg *msg)
 	op.moved = skip;
 	p->last_move = now_ns(p);
 	op.until = p->last_move + WANT_NS;
+	if (endpoint == CARD_LEDS) {
+		struct fabric_counters c;
+
+		fabric_counters(p->fabric, &c);
+		/* Once for a look: a reader that comes back for the rest sees the same look. */
+		op.base = c.cycles + (op.offset ? 0 : board_look_cycles(p->board));
+	}
 	*made = op;
 
 	struct op **at = &p->ops;
@@ -315,7 +345,6 @@ static bool tx_step(struct process *p)
 	if (!op->offered) {
 		board_offer(p->board, op->data + op->moved, op->size - op->moved);
 		op->offered = true;
-		return false;
 	}
 
 	size_t taken = board_taken(p->board);
@@ -402,8 +431,50 @@ static bool regs_step(struct process *p)
 	return false;
 }
 
-static bool clock_wanted(const struct process *p)
+static bool leds_step(struct process *p)
 {
+	struct op *op = op_first(p, CARD_LEDS);
+	struct buf text CLEANUP_BUF = BUF_INIT;
+	struct fabric_counters c;
+	const uint8_t *at;
+	int err;
+
+	if (!op)
+		return false;
+	fabric_counters(p->fabric, &c);
+	if (!p->rate_hz && !board_at_rest(p->board) && c.cycles < op->base && now_ns(p) < op->until)
+		return false;
+	board_leds_read(p->board, &text);
+	err = text_part(&text, op->offset, op->size, &at, &op->moved);
+	if (op->moved)
+		memcpy(op->data, at, op->moved);
+	op_end(p, op, err);
+	return true;
+}
+
+/* So far the clock may run before somebody has to look again. */
+static uint64_t leds_left(const struct process *p)
+{
+	const struct op *op = op_first(p, CARD_LEDS);
+	struct fabric_counters c;
+
+	if (!op)
+		return UINT64_MAX;
+	fabric_counters(p->fabric, &c);
+	return c.cycles < op->base ? op->base - c.cycles : UINT64_MAX;
+}
+
+/* One look at every endpoint; true when an operation ended, which may be what another waits for. */
+static bool ops_step(struct process *p, bool ran)
+{
+	return regs_step(p) | tx_step(p) | rx_step(p, ran) | leds_step(p);
+}
+
+static bool clock_wanted(struct process *p)
+{
+	/* Whoever sent them will want the answer. */
+	if (board_busy(p->board))
+		clock_want(p, WORK_NS);
 	return p->ops || p->want_cycles || (p->want_until && process_cpu_ns() < p->want_until);
 }
 
@@ -448,7 +519,7 @@ static int64_t rate_run(struct process *p)
 	int64_t lag = period > LAG_NS ? period : LAG_NS;
 
 	for (bool ran = false;; ran = true) {
-		while (regs_step(p) | tx_step(p) | rx_step(p, ran))
+		while (ops_step(p, ran))
 			ran = false;
 		now = clock_mono_ns();
 		if (board_at_rest(p->board)) {
@@ -482,7 +553,7 @@ int64_t ops_run(struct process *p)
 		return rate_run(p);
 	for (bool ran = false;; ran = true) {
 		/* What one operation frees, another may wait for. */
-		while (regs_step(p) | tx_step(p) | rx_step(p, ran))
+		while (ops_step(p, ran))
 			ran = false;
 		if (!clock_wanted(p)) {
 			p->want_until = 0;
@@ -499,7 +570,7 @@ int64_t ops_run(struct process *p)
 
 		if (now >= end)
 			return p->ops && now - p->last_move > PATIENCE_NS ? LAZY_NS : 0;
-		clock_run(p, UINT64_MAX);
+		clock_run(p, leds_left(p));
 		/* Nobody waits: the next message should not either. */
 		if (!p->ops)
 			return 0;
@@ -509,4 +580,7 @@ int64_t ops_run(struct process *p)
 void ops_stir(struct process *p)
 {
 	p->want_cycles = WANT_CYCLES;
+	/* What a design says by itself at its start is heard, as by a terminal that is open. */
+	if (board_serial(p->board) && board_endpoints(p->board) & CARD_ENDPOINT_BIT(CARD_RX))
+		clock_want(p, WORK_NS);
 }

@@ -42,7 +42,7 @@ struct op {
 	enum card_endpoint endpoint;
 	bool write, nonblock, wait, cancelled;
 	uint64_t offset; /* REGS: of the next byte */
-	uint64_t base;   /* TX: where in the operation data[0] is */
+	uint64_t base;   /* TX: where in the operation data[0] is; LEDS: the cycle at which it ends */
 	size_t size, moved;
 	bool offered;    /* TX: the board has data + moved */
 	int64_t until;   /* RX without wait: processor time at which it gives up */

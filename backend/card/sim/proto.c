@@ -16,7 +16,7 @@ static const struct {
 	bool event, fd;
 	size_t data, reply_data;
 } kinds[PROTO_TYPES] = {
-	[PROTO_HELLO] = { "hello", .to_card = true, .from_card = true, .data = 64 },
+	[PROTO_HELLO] = { "hello", .to_card = true, .from_card = true, .data = PROTO_HELLO_DATA },
 	[PROTO_STATUS] = { "status", .to_card = true, .from_card = true, .reply_data = 64 + 256 },
 	[PROTO_ACCEPT] = { "accept", .to_card = true, .from_card = true, .fd = true },
 	[PROTO_PROGRAM] = { "program", .to_card = true, .from_card = true, .fd = true },

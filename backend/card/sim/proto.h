@@ -30,12 +30,14 @@
 #define PROTO_HEADER  56
 #define PROTO_DATA    65536 /* bytes of data in one message at most */
 #define PROTO_MAX     (PROTO_HEADER + PROTO_DATA)
+#define PROTO_HELLO_DATA 128
 #define PROTO_TX      32768 /* bytes of one piece of a write to io/tx */
 
 #define PROTO_REPLY 0x80
 
 enum proto_type {
-	/* data: part. arg0: config_clock_hz; arg1: 1 = the clock is a pin like any other;
+	/* data: part, board, baud rate in decimal, with a NUL between (the latter two may be
+	 * missing: "stream"). arg0: config_clock_hz; arg1: 1 = the clock is a pin like any other;
 	 * arg2: Hz of a clock that runs by itself, 0 = on demand.
 	 * Reply arg0: a number that every start of the process makes new; arg1: its pid. */
 	PROTO_HELLO = 1,
@@ -82,7 +84,8 @@ enum proto_stat {
 	STAT_CYCLES, STAT_CLOCK_HZ, STAT_TOGGLES, STAT_BYTES_IN, STAT_BYTES_OUT, STAT_STALLS,
 	STAT_REG_ACCESSES, STAT_RAM_READS, STAT_RAM_WRITES, STAT_LUTS, STAT_DFFS, STAT_CARRIES,
 	STAT_RAMS, STAT_PINS_IN, STAT_PINS_OUT, STAT_GLOBALS, STAT_CLOCK_DOMAINS, STAT_LUT_LEVELS,
-	STAT_LOOPS, STAT_UNDRIVEN, STAT_POWER_NW, STAT_TEMP_UDEGC, PROTO_STATS
+	STAT_LOOPS, STAT_UNDRIVEN, STAT_POWER_NW, STAT_TEMP_UDEGC, STAT_FRAMING, STAT_OVERRUNS,
+	PROTO_STATS
 };
 
 struct proto_msg {

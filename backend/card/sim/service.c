@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "board_table.h"
 #include "process.h"
 
 #include <fabricfs/buf.h>
@@ -57,11 +58,15 @@ static void hello(struct process *p, const struct proto_msg *msg)
 {
 	struct reason why = { 0 };
 	const struct faults none = { 0 };
-	char part[65];
+	char words[PROTO_HELLO_DATA + 3] = "";
+	const char *part = words, *name, *baud;
+	const struct board_row *row;
 	int err = 0;
 
-	memcpy(part, msg->data, msg->len);
-	part[msg->len] = '\0';
+	memcpy(words, msg->data, msg->len);
+	name = part + strlen(part) + 1;
+	baud = name + strlen(name) + 1;
+	row = board_row_find(name);
 	if (!p->fabric) {
 		link_faults(&p->link, &none);
 		if (!p->link.digest)
@@ -69,9 +74,14 @@ static void hello(struct process *p, const struct proto_msg *msg)
 		if (!p->link.digest)
 			err = reason_set(&why, ENOMEM, "no memory for a digest");
 		if (!err)
-			err = fabric_new(part, NULL, &p->fabric, &why);
-		if (!err)
-			err = board_new(p->fabric, msg->arg[1] == 1, &p->board, &why);
+			err = fabric_new(part, row ? row->package : NULL, &p->fabric, &why);
+		if (!err) {
+			struct board_setup setup = { .name = *name ? name : "stream",
+						     .manual = msg->arg[1] == 1,
+						     .baud = strtoull(baud, NULL, 10) };
+
+			err = board_new(p->fabric, &setup, &p->board, &why);
+		}
 		if (err) {
 			fabric_free(p->fabric);
 			p->fabric = NULL;
@@ -146,6 +156,8 @@ static void clear(struct process *p)
 
 static int reset(struct process *p, struct reason *why)
 {
+	if (!board_resets(p->board))
+		return reason_set(why, EOPNOTSUPP, "the board has no reset line; reload the image");
 	if (!link_awake(&p->link))
 		return reason_set(why, ENODATA, "nothing is loaded that could be reset");
 	ops_fail(p, ECANCELED);
@@ -249,6 +261,8 @@ static void telemetry(struct process *p, const struct proto_msg *msg)
 		[STAT_LUT_LEVELS] = r.lut_levels,
 		[STAT_LOOPS] = r.loops,
 		[STAT_UNDRIVEN] = r.undriven,
+		[STAT_FRAMING] = b.framing,
+		[STAT_OVERRUNS] = b.overruns,
 		[STAT_POWER_NW] = (uint64_t)(p->model.power_w * 1e9),
 		[STAT_TEMP_UDEGC] = (uint64_t)(p->model.temp_degc * 1e6),
 	};

@@ -8,26 +8,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "board_table.h"
 #include "client.h"
 #include "process.h"
 #include "sim.h"
+#include "uart.h"
 
 #include <fabricfs/buf.h>
 
 #define DEFAULT_HZ 25000000
+#define DEFAULT_BAUD 115200
 #define RATE_MAX   275000000 /* of a clock: the global buffers of an HX (data sheet, f_MAX_GBUF) */
 
 #define STREAMS (CARD_ENDPOINT_BIT(CARD_TX) | CARD_ENDPOINT_BIT(CARD_RX))
 
-/* What is simulated. A row more needs its database and its board. */
+/* What is on the board "stream". A row more needs its database and its wiring. */
 static const struct {
-	const char *part, *board;
+	const char *part;
 	unsigned endpoints; /* what its board is wired for */
 } parts[] = {
-	{ "iCE40-HX1K", "stream", STREAMS | CARD_ENDPOINT_BIT(CARD_REGS) },
-	{ "iCE40-HX8K", "stream", STREAMS },
-	{ "iCE40-LP384", "stream", STREAMS },
-	{ "iCE40-UP5K", "stream", STREAMS },
+	{ "iCE40-HX1K", STREAMS | CARD_ENDPOINT_BIT(CARD_REGS) },
+	{ "iCE40-HX8K", STREAMS },
+	{ "iCE40-LP384", STREAMS },
+	{ "iCE40-UP5K", STREAMS },
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 
@@ -36,12 +39,14 @@ static const struct card_key sim_keys[] = {
 	{ "config_clock_hz", CARD_KEY_INTEGER },
 	{ "faults", CARD_KEY_MAP },
 	{ "board", CARD_KEY_TEXT },
+	{ "baud", CARD_KEY_INTEGER },
 	{ NULL, CARD_KEY_TEXT },
 };
 
 struct sim {
 	struct client *client;
 	const struct card_host *host; /* outlives it */
+	bool serial; /* its board has a serial port */
 };
 
 static int parse_faults(const struct card_value *value, struct faults *f, struct reason *why)
@@ -67,37 +72,91 @@ static bool rate_get(const char *text, uint64_t *hz)
 	return *hz && *hz <= RATE_MAX;
 }
 
-static int parse(const struct card_config *config, struct client_setup *setup, size_t *row,
+/* What the words part and board mean together. */
+struct choice {
+	const char *part, *board;
+	const struct board_row *row; /* NULL: the board "stream" */
+	unsigned endpoints;
+};
+
+static int choose(const char *part, const char *board, struct choice *c, struct reason *why)
+{
+	struct buf list CLEANUP_BUF = BUF_INIT;
+
+	*c = (struct choice){ .board = "stream" };
+	if (board && strcmp(board, "stream") != 0) {
+		c->row = board_row_find(board);
+		for (size_t i = 0; !c->row && board_row(i); i++)
+			buf_addf(&list, " %s", board_row(i)->name);
+		if (!c->row)
+			return reason_set(why, EINVAL, "board: '%s' is not simulated, these are: stream%s",
+					  board, list.data ? list.data : "");
+	}
+	for (size_t i = 0; !c->row && i < PARTS; i++)
+		if (!part[0] || strcasecmp(part, parts[i].part) == 0) {
+			c->part = parts[i].part;
+			c->endpoints = parts[i].endpoints;
+			return 0;
+		}
+	/* A part that is on one of the boards only. */
+	for (size_t i = 0; !c->row && !board && board_row(i); i++)
+		if (strcasecmp(part, board_row(i)->part) == 0)
+			c->row = board_row(i);
+	if (!c->row) {
+		for (size_t i = 0; i < PARTS; i++)
+			buf_addf(&list, " %s", parts[i].part);
+		return reason_set(why, EINVAL, "part '%s' is not simulated%s, these are:%s", part,
+				  board ? " on the board 'stream'" : "", list.data ? list.data : "");
+	}
+	if (part[0] && strcasecmp(part, c->row->part) != 0)
+		return reason_set(why, EINVAL, "board: there is %s on the board '%s', not %s",
+				  c->row->part, c->row->name, part);
+	c->part = c->row->part;
+	c->board = c->row->name;
+	c->endpoints = (c->row->rx ? STREAMS : 0) |
+		       (c->row->leds[0].name ? CARD_ENDPOINT_BIT(CARD_LEDS) : 0) |
+		       (c->row->buttons[0].name ? CARD_ENDPOINT_BIT(CARD_BUTTONS) : 0);
+	return 0;
+}
+
+static int baud_get(const struct card_value *baud, const struct choice *c, uint64_t *out,
+		    struct reason *why)
+{
+	*out = DEFAULT_BAUD;
+	if (!baud)
+		return 0;
+	if (!c->row || !c->row->rx)
+		return reason_set(why, EINVAL, "baud: the board '%s' has no serial port", c->board);
+	*out = (uint64_t)baud->number;
+	if (*out < UART_BAUD_MIN || *out > c->row->hz / UART_CYCLES_MIN)
+		return reason_set(why, EINVAL, "baud: the board '%s' takes %d to %" PRIu64 ", not %" PRIu64,
+				  c->board, UART_BAUD_MIN, c->row->hz / UART_CYCLES_MIN, *out);
+	return 0;
+}
+
+static int parse(const struct card_config *config, struct client_setup *setup, struct choice *c,
 		 struct reason *why)
 {
 	const struct card_value *clock = card_config_get(config, "clock");
 	const struct card_value *hz = card_config_get(config, "config_clock_hz");
 	const struct card_value *board = card_config_get(config, "board");
-	char list[128] = "";
-	size_t i, len = 0;
+	int err = choose(config->part, board ? board->text : NULL, c, why);
 
-	for (i = 0; i < PARTS; i++)
-		if (!config->part[0] || strcasecmp(config->part, parts[i].part) == 0)
-			break;
-	if (i == PARTS) {
-		for (size_t j = 0; j < PARTS && len < sizeof(list); j++)
-			len += (size_t)snprintf(list + len, sizeof(list) - len, " %s", parts[j].part);
-		return reason_set(why, EINVAL, "part '%s' is not simulated, these are:%s",
-				  config->part, list);
-	}
-	*row = i;
+	if (err)
+		return err;
 	if (config->slots)
 		return reason_set(why, EINVAL, "slots: a simulated %s has none in this version",
-				  parts[i].part);
+				  c->part);
 	setup->manual = clock && strcmp(clock->text, "manual") == 0;
 	if (clock && !setup->manual && strcmp(clock->text, "demand") != 0 &&
 	    !rate_get(clock->text, &setup->rate_hz))
 		return reason_set(why, EINVAL, "clock: a simulated card runs on 'demand', 'manual' or a rate "
 				  "from 1 to %d Hz, '%s' is not offered", RATE_MAX, clock->text);
-	if (board && strcmp(board->text, parts[i].board) != 0)
-		return reason_set(why, EINVAL, "board: %s is on the board '%s', not '%s'",
-				  parts[i].part, parts[i].board, board->text);
-	text_copy(setup->part, sizeof(setup->part), parts[i].part);
+	err = baud_get(card_config_get(config, "baud"), c, &setup->baud, why);
+	if (err)
+		return err;
+	text_copy(setup->part, sizeof(setup->part), c->part);
+	text_copy(setup->board, sizeof(setup->board), c->board);
 	setup->hz = hz ? (uint64_t)hz->number : DEFAULT_HZ;
 	return parse_faults(card_config_get(config, "faults"), &setup->faults, why);
 }
@@ -105,9 +164,9 @@ static int parse(const struct card_config *config, struct client_setup *setup, s
 static int sim_check(const struct card_config *config, struct reason *why)
 {
 	struct client_setup setup = { 0 };
-	size_t row;
+	struct choice c;
 
-	return parse(config, &setup, &row, why);
+	return parse(config, &setup, &c, why);
 }
 
 /* What the run folder has of this mount, else what the configuration says. */
@@ -130,8 +189,8 @@ static int sim_open(const struct card_config *config, const struct card_host *ho
 {
 	struct client_setup setup = { .host = host };
 	struct sim *sim;
-	size_t row;
-	int err = parse(config, &setup, &row, why);
+	struct choice c;
+	int err = parse(config, &setup, &c, why);
 
 	if (err)
 		return err;
@@ -152,16 +211,19 @@ static int sim_open(const struct card_config *config, const struct card_host *ho
 		.vendor = "fabricfs",
 		.formats = "ice40",
 		.execution = "simulated",
-		/* Where every pin is the user's, so is the reset line. */
-		.can = CARD_CAN_CLEAR | CARD_CAN_READBACK | (setup.manual ? 0 : CARD_CAN_RESET),
-		.endpoints = CARD_ENDPOINT_BIT(CARD_PINS) | (setup.manual ? 0 : parts[row].endpoints),
+		/* Where every pin is the user's, so is the reset line; and boards that people own
+		 * have none. */
+		.can = CARD_CAN_CLEAR | CARD_CAN_READBACK |
+		       (setup.manual || c.row ? 0 : CARD_CAN_RESET),
+		.endpoints = CARD_ENDPOINT_BIT(CARD_PINS) | (setup.manual ? 0 : c.endpoints),
 		.image_max = PROCESS_IMAGE_MAX,
 		.restore = true,
 	};
-	text_copy(facts->part, sizeof(facts->part), parts[row].part);
-	text_copy(facts->board, sizeof(facts->board), parts[row].board);
+	text_copy(facts->part, sizeof(facts->part), c.part);
+	text_copy(facts->board, sizeof(facts->board), c.board);
 	text_copy(facts->serial, sizeof(facts->serial), config->name);
 	sim->host = host;
+	sim->serial = c.row && c.row->rx && !setup.manual;
 	*card = sim;
 	return 0;
 }
@@ -269,36 +331,39 @@ static const struct {
 	enum card_source source;
 	double unit;
 	int decimals;
+	bool serial; /* of boards with a serial port only */
 } sensors[] = {
-	{ "cycles", STAT_CYCLES, CARD_MEASURED, 1, 0 },
-	{ "clock_hz", STAT_CLOCK_HZ, CARD_MEASURED, 1, 0 },
-	{ "toggles", STAT_TOGGLES, CARD_MEASURED, 1, 0 },
-	{ "bytes_in", STAT_BYTES_IN, CARD_MEASURED, 1, 0 },
-	{ "bytes_out", STAT_BYTES_OUT, CARD_MEASURED, 1, 0 },
-	{ "stalls", STAT_STALLS, CARD_MEASURED, 1, 0 },
-	{ "register_accesses", STAT_REG_ACCESSES, CARD_MEASURED, 1, 0 },
-	{ "ram_reads", STAT_RAM_READS, CARD_MEASURED, 1, 0 },
-	{ "ram_writes", STAT_RAM_WRITES, CARD_MEASURED, 1, 0 },
-	{ "luts", STAT_LUTS, CARD_DECODED, 1, 0 },
-	{ "dffs", STAT_DFFS, CARD_DECODED, 1, 0 },
-	{ "carries", STAT_CARRIES, CARD_DECODED, 1, 0 },
-	{ "rams", STAT_RAMS, CARD_DECODED, 1, 0 },
-	{ "pins_in", STAT_PINS_IN, CARD_DECODED, 1, 0 },
-	{ "pins_out", STAT_PINS_OUT, CARD_DECODED, 1, 0 },
-	{ "globals", STAT_GLOBALS, CARD_DECODED, 1, 0 },
-	{ "clock_domains", STAT_CLOCK_DOMAINS, CARD_DECODED, 1, 0 },
-	{ "lut_levels", STAT_LUT_LEVELS, CARD_DECODED, 1, 0 },
-	{ "loops", STAT_LOOPS, CARD_DECODED, 1, 0 },
-	{ "undriven_nets", STAT_UNDRIVEN, CARD_DECODED, 1, 0 },
-	{ "model_power_watts", STAT_POWER_NW, CARD_MODEL, 1e-9, 6 },
-	{ "model_temp_celsius", STAT_TEMP_UDEGC, CARD_MODEL, 1e-6, 2 },
+	{ "cycles", STAT_CYCLES, CARD_MEASURED, 1, 0, false },
+	{ "clock_hz", STAT_CLOCK_HZ, CARD_MEASURED, 1, 0, false },
+	{ "toggles", STAT_TOGGLES, CARD_MEASURED, 1, 0, false },
+	{ "bytes_in", STAT_BYTES_IN, CARD_MEASURED, 1, 0, false },
+	{ "bytes_out", STAT_BYTES_OUT, CARD_MEASURED, 1, 0, false },
+	{ "stalls", STAT_STALLS, CARD_MEASURED, 1, 0, false },
+	{ "register_accesses", STAT_REG_ACCESSES, CARD_MEASURED, 1, 0, false },
+	{ "uart_framing_errors", STAT_FRAMING, CARD_MEASURED, 1, 0, true },
+	{ "uart_overruns", STAT_OVERRUNS, CARD_MEASURED, 1, 0, true },
+	{ "ram_reads", STAT_RAM_READS, CARD_MEASURED, 1, 0, false },
+	{ "ram_writes", STAT_RAM_WRITES, CARD_MEASURED, 1, 0, false },
+	{ "luts", STAT_LUTS, CARD_DECODED, 1, 0, false },
+	{ "dffs", STAT_DFFS, CARD_DECODED, 1, 0, false },
+	{ "carries", STAT_CARRIES, CARD_DECODED, 1, 0, false },
+	{ "rams", STAT_RAMS, CARD_DECODED, 1, 0, false },
+	{ "pins_in", STAT_PINS_IN, CARD_DECODED, 1, 0, false },
+	{ "pins_out", STAT_PINS_OUT, CARD_DECODED, 1, 0, false },
+	{ "globals", STAT_GLOBALS, CARD_DECODED, 1, 0, false },
+	{ "clock_domains", STAT_CLOCK_DOMAINS, CARD_DECODED, 1, 0, false },
+	{ "lut_levels", STAT_LUT_LEVELS, CARD_DECODED, 1, 0, false },
+	{ "loops", STAT_LOOPS, CARD_DECODED, 1, 0, false },
+	{ "undriven_nets", STAT_UNDRIVEN, CARD_DECODED, 1, 0, false },
+	{ "model_power_watts", STAT_POWER_NW, CARD_MODEL, 1e-9, 6, false },
+	{ "model_temp_celsius", STAT_TEMP_UDEGC, CARD_MODEL, 1e-6, 2, false },
 };
 
 static int sim_telemetry(void *card, struct card_sensor *out, size_t max, struct reason *why)
 {
 	struct sim *sim = card;
 	struct proto_msg reply, msg = { .type = PROTO_TELEMETRY };
-	size_t n = sizeof(sensors) / sizeof(sensors[0]);
+	size_t n = 0;
 	int err = client_call(sim->client, &msg, -1, NULL, &reply, why);
 
 	if (err)
@@ -306,17 +371,18 @@ static int sim_telemetry(void *card, struct card_sensor *out, size_t max, struct
 	if (reply.len != 8 * PROTO_STATS)
 		return reason_set(why, EIO, "the simulated card told %zu bytes of telemetry, not %d",
 				  reply.len, 8 * PROTO_STATS);
-	if (n > max)
-		n = max;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < sizeof(sensors) / sizeof(sensors[0]) && n < max; i++) {
 		uint64_t v = proto_get(reply.data + 8 * sensors[i].stat, 8);
 
-		out[i] = (struct card_sensor){
+		if (sensors[i].serial && !sim->serial)
+			continue;
+		out[n] = (struct card_sensor){
 			.source = sensors[i].source,
 			.value = (double)v * sensors[i].unit,
 			.decimals = sensors[i].decimals,
 		};
-		text_copy(out[i].name, sizeof(out[i].name), sensors[i].name);
+		text_copy(out[n].name, sizeof(out[n].name), sensors[i].name);
+		n++;
 	}
 	return (int)n;
 }

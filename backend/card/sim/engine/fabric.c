@@ -26,6 +26,7 @@ static const struct part {
 	{ "iCE40-HX1K", "tq144", sim_db_hx1k, &sim_db_hx1k_size },
 	{ "iCE40-LP1K", "cm121", sim_db_hx1k, &sim_db_hx1k_size },
 	{ "iCE40-HX8K", "ct256", sim_db_hx8k, &sim_db_hx8k_size },
+	{ "iCE40-LP8K", "cm81", sim_db_hx8k, &sim_db_hx8k_size },
 	{ "iCE40-LP384", "cm49", sim_db_lp384, &sim_db_lp384_size },
 	{ "iCE40-UP5K", "sg48", sim_db_up5k, &sim_db_up5k_size },
 };

@@ -47,9 +47,10 @@ struct fabric;
 
 /*
  * Make an unconfigured fabric. part: "iCE40-HX1K" or "iCE40-LP1K" (one die),
- * "iCE40-HX8K", "iCE40-LP384", "iCE40-UP5K", case ignored; package: a package of
- * that die as IceStorm spells it ("tq144", "vq100", ...), NULL for the usual one
- * (tq144, on an LP1K cm121, on an HX8K ct256, on an LP384 cm49, on an UP5K sg48). The caller owns *out and ends
+ * "iCE40-HX8K" or "iCE40-LP8K", "iCE40-LP384", "iCE40-UP5K", case ignored; package:
+ * a package of that die as IceStorm spells it ("tq144", "vq100", ...), NULL for the
+ * usual one (tq144, on an LP1K cm121, on an HX8K ct256, on an LP8K cm81, on an LP384
+ * cm49, on an UP5K sg48). The caller owns *out and ends
  * it with fabric_free(). -ENODEV: no such part or no database for it (the
  * sentence lists what there is); -EINVAL: no such package; -ENOMEM; -EBADMSG:
  * the database itself is damaged (a defect of the build).
