@@ -38,6 +38,11 @@ static const char schema[] =
 	"CREATE TABLE heads (dev INTEGER PRIMARY KEY, newest INTEGER NOT NULL, nth INTEGER NOT NULL,"
 	" trimmed INTEGER NOT NULL DEFAULT 0, trimmed_nth INTEGER NOT NULL DEFAULT 0);";
 
+/* Added later, and nothing that an older fabricfs would miss or spoil: no new format. */
+static const char schema_added[] =
+	/* Which requests the last records were about: a ring. */
+	"CREATE TABLE IF NOT EXISTS told (place INTEGER PRIMARY KEY, run INTEGER NOT NULL);";
+
 static const char *const writer_sql[W_COUNT] = {
 	[W_BEGIN] = "BEGIN IMMEDIATE",
 	[W_COMMIT] = "COMMIT",
@@ -69,6 +74,7 @@ static const char *const writer_sql[W_COUNT] = {
 	[W_MARK] = "UPDATE slots SET boot = NULL WHERE dev = ?1 AND slot = ?2 AND version = ?3",
 	[W_DOUBT] = "UPDATE slots SET boot = ?1, version = version + 1"
 		    " WHERE ?2 IN (loaded_sha256, previous_sha256)",
+	[W_TOLD] = "INSERT OR REPLACE INTO told (place, run) VALUES (?1, ?2)",
 };
 
 #define LAST_OF(where) \
@@ -88,6 +94,7 @@ static const char *const reader_sql[R_COUNT] = {
 	[R_PLACE] = "SELECT nth FROM records WHERE dev = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1",
 	[R_HEAD] = "SELECT trimmed, trimmed_nth FROM heads WHERE dev = ?1",
 	[R_NAMED] = "SELECT 1 FROM slots WHERE ?1 IN (loaded_sha256, previous_sha256) LIMIT 1",
+	[R_TOLD] = "SELECT 1 FROM told WHERE run = ?1 LIMIT 1",
 };
 
 static int db_errno(sqlite3 *db, int rc)
@@ -273,6 +280,8 @@ static int schema_check(struct store *store, bool fresh, struct reason *why)
 		if (!err)
 			err = db_exec(store, store->writer, schema, why, "creating");
 		if (!err)
+			err = db_exec(store, store->writer, schema_added, why, "creating");
+		if (!err)
 			err = db_exec(store, store->writer, made, why, "creating");
 		return err;
 	}
@@ -290,6 +299,8 @@ static int schema_check(struct store *store, bool fresh, struct reason *why)
 				  store->dir, version);
 	/* A tool may have left the file in another mode; in WAL mode this does nothing. */
 	err = db_exec(store, store->writer, "PRAGMA journal_mode = WAL", why, "setting up");
+	if (!err)
+		err = db_exec(store, store->writer, schema_added, why, "setting up");
 	if (err || !fresh)
 		return err;
 	err = db_number(store, store->writer, "PRAGMA page_count", &pages, why);

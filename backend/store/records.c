@@ -115,6 +115,12 @@ int store_record_put(struct store *store, const struct store_record *record, str
 		sqlite3_bind_int64(s, 3, (int64_t)nth);
 		rc = store_step_done(s);
 	}
+	if (!rc && record->run) {
+		s = store->w[W_TOLD];
+		sqlite3_bind_int64(s, 1, (int64_t)(store->next_seq % STORE_TOLD));
+		sqlite3_bind_int64(s, 2, (int64_t)record->run);
+		rc = store_step_done(s);
+	}
 	if (rc)
 		return store_db_fail(store, store->writer, rc, why, "adding to the history");
 	return nth % STORE_TRIM_EVERY ? 0 : records_trim(store, dev, why);
@@ -135,6 +141,21 @@ void store_record_told(struct store *store, const struct store_record *record, u
 	pthread_mutex_unlock(&store->heads_lock);
 	if (seq)
 		*seq = number;
+}
+
+bool store_told(struct store *store, uint64_t run)
+{
+	sqlite3_stmt *s = store->r[R_TOLD];
+	bool told;
+
+	pthread_mutex_lock(&store->read_lock);
+	sqlite3_bind_int64(s, 1, (int64_t)run);
+	/* When it cannot be read: told twice rather than never. */
+	told = sqlite3_step(s) == SQLITE_ROW;
+	sqlite3_reset(s);
+	sqlite3_clear_bindings(s);
+	pthread_mutex_unlock(&store->read_lock);
+	return told;
 }
 
 int store_record_add(struct store *store, const struct store_record *record, uint64_t *seq,

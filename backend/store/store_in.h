@@ -30,16 +30,17 @@
 #define STORE_BATCH_MS 50     /* commits within this time share one fsync */
 #define STORE_GONE 16         /* removed blobs whose bytes are freed behind the caller */
 #define STORE_PLACES 256      /* followers whose place is remembered */
+#define STORE_TOLD 512        /* requests whose records are remembered: more than come again at once */
 
 enum writer_stmt {
 	W_BEGIN, W_COMMIT, W_ROLLBACK, W_CARD_GET, W_CARD_ADD, W_CARD_FORGET, W_SLOT_FORGET, W_SLOT_PUT,
 	W_RECORD_ADD, W_HEAD_PUT, W_TRIM_CARD, W_TRIM_NONE, W_TRIM_FORGOTTEN, W_HEAD_TRIMMED, W_MARK,
-	W_DOUBT,
+	W_DOUBT, W_TOLD,
 	W_COUNT
 };
 enum reader_stmt {
 	R_SLOT, R_LAST_CARD, R_LAST_ALL, R_NEXT_CARD, R_NEXT_ALL, R_SIZE_CARD, R_SIZE_ALL, R_PLACE,
-	R_HEAD, R_NAMED, R_COUNT
+	R_HEAD, R_NAMED, R_TOLD, R_COUNT
 };
 
 /* The newest record of a card, and the size of what it shows, once asked. */

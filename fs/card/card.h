@@ -177,10 +177,14 @@ struct record {
 	const char *source;
 	const struct who *who; /* may be NULL: fabricfs itself */
 	int64_t duration_ms;   /* -1 = not timed */
+	uint64_t run;          /* the request, if it may come again; 0 */
 };
 /* Commit row (may be NULL) and record together and wake followers. Actor. */
 int slot_record(struct slot *slot, const struct store_slot *row, const struct record *record,
 		struct reason *why);
+/* When this slot was programmed since then because somebody wanted it, by its history: at most
+ * max times into `times`; how many. */
+unsigned slot_runs_since(struct slot *slot, int64_t since_ns, int64_t *times, unsigned max);
 
 /* --- loaded.c -------------------------------------------------------------------------- */
 
@@ -211,6 +215,8 @@ struct attempt {
 	uint64_t spool;    /* spool file that becomes the blob; 0 = the blob is there */
 	bool internal;     /* of the store, not of an upload: no skip-identical */
 };
+/* So that max-per-minute outlives a worker: before the actor starts. */
+void slot_rate_load(struct slot *slot);
 /* All of it: policy, accept, program, confirm, commit, publish. 0 or -errno. */
 int slot_program(struct slot *slot, struct attempt *attempt, struct reason *why);
 /* Program a blob again (reload, rollback, restore). json: of loaded/ as stored. */
@@ -228,10 +234,11 @@ void slot_run_end(struct slot *slot);
 void slot_cancel_clear(struct slot *slot);
 /* Is the image for this slot, as far as facts and policy say? Any thread. */
 int slot_suits(struct slot *slot, const struct image_facts *facts, struct reason *why);
-/* Refused before the card was touched: error and history, nothing else. */
+/* Refused before the card was touched: error and history, nothing else. run: of the request, if
+ * only the record tells that this was done; 0. */
 void slot_refuse(struct slot *slot, const char *event, const struct reason *why,
 		 const struct image_facts *facts, const char *sha256, uint64_t size,
-		 const struct who *who);
+		 const struct who *who, uint64_t run);
 /* Cancel what waits in io/: the design goes away. */
 void slot_io_stale(struct slot *slot);
 

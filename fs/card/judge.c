@@ -22,6 +22,7 @@ struct judge {
 	struct upload *u;
 	enum judge_kind kind;
 	bool killed;
+	bool again; /* a worker that died had this request too */
 	uint64_t run;
 	void (*done)(void *arg, int err);
 	void *arg;
@@ -42,21 +43,28 @@ static void answer_note(const struct judge *j, int err)
 		journal_done(j->run - session_id(), -err, 0);
 }
 
-/* Told once: a worker that died before it could answer may have done it. */
+/* A worker that died may have got as far as the record, and no further. */
+static bool told_before(const struct judge *j)
+{
+	return slot_run_done(j->u->slot, j->run) ||
+	       (j->again && j->run && store_told(j->u->slot->card->store, j->run));
+}
+
+/* Told once. */
 static void refuse(const struct judge *j, const char *event, const struct reason *why,
 		   const struct image_facts *facts, const char *sha256, uint64_t size)
 {
 	const struct upload *u = j->u;
 	struct slot *slot = u->slot;
 
-	if (slot_run_done(slot, j->run))
+	if (told_before(j))
 		return;
 	/* Only of who has the claim: another's must not displace what is owed to that one. */
 	if (j->run && !u->check && (!upload_is_temp(u) || j->kind == JUDGE_RENAME)) {
 		slot->row.run = j->run;
 		slot->row.run_err = why->err;
 	}
-	slot_refuse(slot, event, why, facts, sha256, size, &u->saved->who);
+	slot_refuse(slot, event, why, facts, sha256, size, &u->saved->who, j->run);
 }
 
 /* `check` shows the same object as inspect --json. */
@@ -96,9 +104,9 @@ static int check_finish(const struct judge *j, int err, const struct image_facts
 		return err;
 	}
 	struct record r = { .event = "checked", .sha256 = sha256, .size = size, .facts = facts,
-			    .who = &u->saved->who, .duration_ms = -1 };
+			    .who = &u->saved->who, .duration_ms = -1, .run = j->run };
 
-	if (slot_record(slot, NULL, &r, &store_why))
+	if (!told_before(j) && slot_record(slot, NULL, &r, &store_why))
 		log_error("%s: history: %s", slot->name, store_why.text);
 	return 0;
 }
@@ -163,6 +171,7 @@ static int program(struct upload *u, const struct image_facts *facts, const char
 	}
 	/* Should this worker die, its successor finds the bytes as spool or as blob. */
 	memmove(u->saved->upload.sha256, sha256, SHA256_HEX);
+	atomic_store(&u->saved->upload.run, run);
 	a.fd = fd;
 	slot_run_begin(slot);
 	slot->run_told = slot->run_refused = false;
@@ -231,6 +240,8 @@ static int judge_content(struct judge *j, struct reason *why)
 	uint64_t size = atomic_load(&u->saved->upload.size);
 	bool quiet = upload_is_temp(u) && j->kind != JUDGE_RENAME;
 	enum verdict verdict;
+	/* Begun for another close of the same bytes, by a worker that died: this goes on with it. */
+	uint64_t begun = atomic_load(&u->saved->upload.run), run = begun ? begun : j->run;
 	int err;
 
 	if (j->kind == JUDGE_FSYNC && upload_bits(u) & UPLOAD_SEEDED)
@@ -242,12 +253,14 @@ static int judge_content(struct judge *j, struct reason *why)
 		return judge_stopped(j, &facts, verdict == VERDICT_SOUND ? sha256 : NULL, size, why);
 	if (verdict == VERDICT_INCOMPLETE)
 		return judge_incomplete(j, &facts, size, why);
-	if (!quiet && !u->check && slot_run_done(u->slot, j->run)) {
+	if (!quiet && !u->check && slot_run_done(u->slot, run)) {
 		/* A worker did it and died before it could answer. */
 		err = slot_run_again(u->slot, &u->saved->who, why);
 		answer_note(j, err);
 		if (!err || j->kind != JUDGE_RENAME)
 			upload_content_gone(u, UPLOAD_JUDGED | UPLOAD_PROGRAMMED);
+		else
+			atomic_store(&u->saved->upload.run, 0);
 		return err;
 	}
 	err = verdict == VERDICT_BAD ? -why->err : 0;
@@ -271,14 +284,15 @@ static int judge_content(struct judge *j, struct reason *why)
 	if (err)
 		refuse(j, "image-refused", why, &facts, sha256, size);
 	else
-		err = program(u, &facts, sha256, size, j->run, why);
+		err = program(u, &facts, sha256, size, run, why);
 	/* Between the two: neither the card nor history has seen anything of it. */
 	if (verdict == VERDICT_SOUND && err && !u->slot->run_told && !u->slot->run_refused &&
 	    upload_stop_wanted(u, why))
 		return judge_stopped(j, &facts, sha256, size, why);
 	answer_note(j, err);
 	if (j->kind == JUDGE_RENAME && err) {
-		/* The temporary stays, as a failed rename leaves it. */
+		/* The temporary stays, as a failed rename leaves it; the next is another run. */
+		atomic_store(&u->saved->upload.run, 0);
 		content_stays(u, &facts);
 		return err;
 	}
@@ -400,6 +414,7 @@ void upload_judge(struct upload *u, enum judge_kind kind, bool killed, uint64_t 
 		return;
 	}
 	*j = (struct judge){ .job.run = judge_run, .u = u, .kind = kind, .killed = killed, .run = run,
+			     .again = request_current()->resent,
 			     .done = done, .arg = arg };
 	atomic_fetch_add(&u->refs, 1);
 	if (!actor_post(u->slot->actor, &j->job)) {

@@ -126,13 +126,24 @@ int slot_suits(struct slot *slot, const struct image_facts *facts, struct reason
 	return err;
 }
 
+#define RATE_NS (INT64_C(60) * 1000000000)
+
+void slot_rate_load(struct slot *slot)
+{
+	int64_t now = clock_now_ns();
+
+	if (slot->card->card_config->policy.max_per_minute)
+		slot->run_at = slot_runs_since(slot, now - RATE_NS, slot->run_times,
+					       sizeof(slot->run_times) / sizeof(slot->run_times[0]));
+}
+
 static int rate_check(struct slot *slot, int64_t max_per_minute, struct reason *why)
 {
 	int64_t now = clock_now_ns();
 	unsigned recent = 0, n = sizeof(slot->run_times) / sizeof(slot->run_times[0]);
 
 	for (unsigned i = 0; i < n; i++)
-		recent += slot->run_times[i] && now - slot->run_times[i] < INT64_C(60) * 1000000000;
+		recent += slot->run_times[i] && now - slot->run_times[i] < RATE_NS;
 	if (max_per_minute && recent >= (max_per_minute < n ? (unsigned)max_per_minute : n))
 		return reason_set(why, EPERM, "%s was programmed %u times in the last minute, its "
 				  "policy max-per-minute allows no more", slot->name, recent);
@@ -187,10 +198,10 @@ static void stats_add(struct slot *slot, int err, int64_t ns)
 
 void slot_refuse(struct slot *slot, const char *event, const struct reason *why,
 		 const struct image_facts *facts, const char *sha256, uint64_t size,
-		 const struct who *who)
+		 const struct who *who, uint64_t run)
 {
 	struct record r = { .event = event, .err = why->err, .reason = why->text, .sha256 = sha256,
-			    .size = size, .facts = facts, .who = who, .duration_ms = -1 };
+			    .size = size, .facts = facts, .who = who, .duration_ms = -1, .run = run };
 	struct reason store_why = { 0 };
 
 	text_copy(slot->row.error, sizeof(slot->row.error), why->text);
@@ -443,7 +454,9 @@ static int slot_program_held(struct slot *slot, struct attempt *a, struct reason
 	err = run_intend(slot, &before, why);
 	if (err)
 		return err;
-	slot->run_times[slot->run_at++ % (sizeof(slot->run_times) / sizeof(slot->run_times[0]))] = started;
+	/* What nobody asked for is not counted, as history does not either. */
+	if (!a->note)
+		slot->run_times[slot->run_at++ % (sizeof(slot->run_times) / sizeof(slot->run_times[0]))] = started;
 	err = run_card(slot, &run, why);
 	slot_progress(slot, PHASE_IDLE, 0, 0);
 	if (!err) {
@@ -547,7 +560,7 @@ int slot_program(struct slot *slot, struct attempt *a, struct reason *why)
 	if (err) {
 		row_note_run(slot, a, -err);
 		slot->run_told = false;
-		slot_refuse(slot, "image-refused", why, &a->facts, a->sha256, a->size, a->who);
+		slot_refuse(slot, "image-refused", why, &a->facts, a->sha256, a->size, a->who, 0);
 	}
 	slot->run_refused = err;
 	return err;

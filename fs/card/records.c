@@ -3,6 +3,8 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "fs/card/card.h"
 
@@ -77,7 +79,7 @@ int slot_record(struct slot *slot, const struct store_slot *row, const struct re
 	int64_t now = clock_now_ns();
 	char *json CLEANUP_FREE = record_json(slot, record, now);
 	struct store_record r = { .time_ns = now, .dev = (int)card->dev, .slot = slot->index,
-				  .json = json };
+				  .json = json, .run = record->run };
 	int err;
 
 	if (!json)
@@ -90,4 +92,62 @@ int slot_record(struct slot *slot, const struct store_slot *row, const struct re
 	if (!err)
 		card_changed((int)card->dev, slot->index, CHANGE_RECORDS);
 	return err;
+}
+
+/* --- reading them back -------------------------------------------------------------------- */
+
+/* As clock_rfc3339() writes it; 0 = it is not. */
+static int64_t time_parse(const char *text)
+{
+	struct tm tm = { 0 };
+	const char *rest = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
+	long us = rest && *rest == '.' ? strtol(rest + 1, NULL, 10) : 0;
+
+	return rest ? ((int64_t)timegm(&tm) * 1000000 + us) * 1000 : 0;
+}
+
+static bool is_run(const struct slot *slot, const json_t *o)
+{
+	const char *event = json_string_value(json_object_get(o, "event"));
+	const char *result = json_string_value(json_object_get(o, "result"));
+	const json_t *index = json_object_get(o, "slot");
+
+	if (!event || !result || (index ? json_integer_value(index) : -1) != slot->index)
+		return false;
+	/* A command that did not come to programming (nothing to roll back to) names no size; of a run
+	 * that nobody asked about again nobody is known. */
+	if (!strcmp(event, "program-failed"))
+		return json_object_get(o, "size") || !json_object_get(o, "uid");
+	/* With a reason fabricfs did it by itself: restored, rolled back. */
+	return (!strcmp(event, "programmed") || !strcmp(event, "rolled-back")) && !strcmp(result, "ok") &&
+	       !json_object_get(o, "reason");
+}
+
+unsigned slot_runs_since(struct slot *slot, int64_t since_ns, int64_t *times, unsigned max)
+{
+	struct buf all CLEANUP_BUF = BUF_INIT;
+	struct reason why = { 0 };
+	unsigned n = 0;
+
+	if (store_records(slot->card->store, (int)slot->card->dev, 0, STORE_HISTORY_MAX, &all, NULL, NULL,
+			  &why))
+		log_warn("dev%u: %s", slot->card->dev, why.text);
+	/* From the newest back: only those can be young. */
+	for (size_t end = all.len; end && n < max;) {
+		size_t at = end - 1;
+
+		while (at && all.data[at - 1] != '\n')
+			at--;
+
+		json_t *o = json_loadb(all.data + at, end - at, 0, NULL);
+		int64_t when = time_parse(json_string_value(json_object_get(o, "time")));
+
+		if (when >= since_ns && is_run(slot, o))
+			times[n++] = when;
+		json_decref(o);
+		if (when < since_ns)
+			break;
+		end = at;
+	}
+	return n;
 }

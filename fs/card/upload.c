@@ -318,7 +318,7 @@ static void ended_record(struct card *card, struct job *job, bool end)
 
 	(void)card;
 	if (!end)
-		slot_refuse(e->u->slot, "image-refused", &e->why, NULL, NULL, 0, &e->u->saved->who);
+		slot_refuse(e->u->slot, "image-refused", &e->why, NULL, NULL, 0, &e->u->saved->who, 0);
 	upload_put(e->u);
 	free(e);
 }

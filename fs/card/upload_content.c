@@ -25,6 +25,7 @@ void upload_content_gone(struct upload *u, uint32_t set_bits)
 	upload_next_set(u, UPLOAD_NO_NEXT);
 	u->facts_known = false;
 	u->saved->upload.sha256[0] = '\0';
+	atomic_store(&u->saved->upload.run, 0);
 	if (u->held)
 		blobs_release(u->slot->card->store);
 	u->held = false;

@@ -25,7 +25,7 @@
 
 #define SESSION_MAGIC UINT64_C(0x6e6f697373657366) /* "fsession" */
 /* Grows when the layout changes: a worker of another build must not misread it. */
-#define SESSION_VERSION 2
+#define SESSION_VERSION 3
 
 /* A journal entry is needed until its answer reached the kernel. Each request that is
  * being answered would have to wait for 4095 later ones to lose its entry. */

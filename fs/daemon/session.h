@@ -131,6 +131,7 @@ struct saved_handle {
 			_Atomic uint64_t append_by;
 			uint64_t append_at;
 			int32_t refused; /* errno that UPLOAD_TOLD is about */
+			_Atomic uint64_t run; /* that programs its bytes, begun for one of its closes; 0 */
 		} upload;
 		struct {
 			char sha256[SHA256_HEX];

@@ -108,9 +108,14 @@ struct store_record {
 	int dev;          /* -1 = of no card */
 	int slot;         /* -1 = of the card itself */
 	const char *json; /* one object, no newline */
+	uint64_t run;     /* the request that it is about, for store_told(); 0 = of none */
 };
 int store_commit(struct store *store, unsigned dev, int slot, const struct store_slot *row,
 		 const struct store_record *record, uint64_t *seq, struct reason *why);
+
+/* Is a record about this request committed? Of the last few hundred such; for requests that come
+ * again because a worker died between the record and the answer. */
+bool store_told(struct store *store, uint64_t run);
 
 /* --- records ------------------------------------------------------------------ */
 

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import stat
 import subprocess
+import time
 
 import pytest
 
@@ -279,6 +280,27 @@ def test_policy_rate_is_kept(fpga):
     card.load(BLINK)
     assert card.write(UPPER.read_bytes()) == errno.EPERM
     assert card.sha == sha256(BLINK)
+
+
+def test_policy_rate_outlives_the_worker_and_fabricfs(fpga):
+    # Should this take longer than the minute, the policy has nothing to refuse.
+    began = time.monotonic()
+    fabric = card_with(fpga, "max-per-minute: 2")
+    card = fabric.card()
+    card.load(UPPER)
+    fabric.kill("fabricfs-worker")
+    card.load(BLINK)
+    fabric.kill("fabricfs-worker")
+    said = [card.write(UPPER.read_bytes())]
+    # What it had is put back: nobody's programming, and refused to nobody.
+    fabric.restart()
+    card.wait_state("configured")
+    assert card.sha == sha256(BLINK)
+    said.append(card.write(UPPER.read_bytes()))
+    said.append(card.ctl("reload"))
+    if time.monotonic() - began < 60:
+        assert said == [errno.EPERM] * 3
+        assert "max-per-minute" in card.error
 
 
 def test_policy_restore_off_leaves_the_card_empty(fpga):

@@ -186,6 +186,29 @@ static void the_rate_of_the_policy_is_for_commands_too(void **arg)
 	assert_int_equal(copy(0), EPERM);
 }
 
+static void the_rate_of_the_policy_outlives_the_worker(void **arg)
+{
+	(void)arg;
+	config_card.policy.max_per_minute = 3;
+	assert_int_equal(copy(0), 0);
+	fake.fail_at = "program";
+	assert_int_equal(copy(1), EIO);
+	fake.fail_at = NULL;
+	/* Neither is programming: nothing to reload, and what is refused. */
+	assert_int_equal(command("reload"), ENODATA);
+	assert_int_equal(upload_run(0, 3000, O_WRONLY | O_TRUNC, next_run++), EBADMSG);
+	card_down();
+	card_up(false);
+	settle();
+	assert_int_equal(copy(0), 0);
+	assert_int_equal(copy(0), EPERM);
+	card_down();
+	card_up(true);
+	settle();
+	assert_int_equal(copy(1), EPERM);
+	assert_int_equal(command("reload"), EPERM);
+}
+
 static void skip_identical_clears_the_error_and_takes_the_time(void **arg)
 {
 	char error[REASON_MAX];
@@ -227,6 +250,7 @@ int main(void)
 		CLAIM(a_worker_that_died_before_it_rolled_back_is_made_up_for),
 		CLAIM(an_untouched_design_keeps_its_open_endpoints),
 		CLAIM(the_rate_of_the_policy_is_for_commands_too),
+		CLAIM(the_rate_of_the_policy_outlives_the_worker),
 		CLAIM(skip_identical_clears_the_error_and_takes_the_time),
 	};
 

@@ -245,6 +245,84 @@ static void an_open_that_comes_again_finds_what_it_made(void **arg)
 	upload_finish(u);
 }
 
+static void bytes_with_two_closes_are_programmed_once_whichever_comes_again_first(void **arg)
+{
+	struct barrier first = BARRIER;
+	struct saved_handle *saved, then;
+	struct upload *u = upload_begin(NULL, false);
+	uint64_t fh = u->fh;
+	const char *program;
+
+	(void)arg;
+	upload_fill(u, 0);
+	saved = u->saved;
+	fake_set(&fake.hold, true);
+	upload_judge(u, JUDGE_FLUSH, false, next_run++, barrier_done, &first);
+	fake_wait(&fake.holding, true);
+	then = *saved;
+	fake_set(&fake.hold, false);
+	assert_int_equal(barrier_wait(&first), 0);
+	upload_put(u);
+	card_down();
+	/* The worker died when the card had it, and the store knew, but not yet the session. */
+	*saved = then;
+	card_up(false);
+	settle();
+	u = upload_find(&card->self, fh);
+	assert_non_null(u);
+	assert_int_equal(judge(u, JUDGE_FLUSH, next_run++), 0);
+	upload_finish(u);
+	program = strstr(fake.calls, "program");
+	assert_non_null(program);
+	assert_null(strstr(program + 1, "program"));
+	/* And the same bytes on another open are another run. */
+	assert_int_equal(copy(0), 0);
+	assert_non_null(strstr(program + 1, "program"));
+}
+
+static unsigned records_of(const char *event)
+{
+	struct buf b CLEANUP_BUF = BUF_INIT;
+	unsigned n = 0;
+
+	history_now(&b);
+	for (const char *p = b.data; (p = strstr(p, event)); p++)
+		n++;
+	return n;
+}
+
+static void a_refused_check_that_comes_again_is_told_once(void **arg)
+{
+	struct request again = { .unique = 77, .resent = true };
+	struct upload *u = upload_begin(NULL, true), *temp = upload_begin(".x.tmp", false);
+	uint64_t run = session_id() + again.unique;
+	struct reason why = { 0 };
+	bool fresh;
+
+	(void)arg;
+	assert_int_equal(upload_write(u, image[0], 3000, 0, &fresh, &why), 3000);
+	assert_int_equal(upload_write(temp, image[0], 3000, 0, &fresh, &why), 3000);
+	assert_int_equal(judge(u, JUDGE_FLUSH, run), EBADMSG);
+	assert_int_equal(judge(temp, JUDGE_FLUSH, run + 1), EBADMSG);
+	assert_int_equal(records_of("\"checked\""), 1);
+	assert_int_equal(records_of("\"image-refused\""), 1);
+	/* The worker died after the record and before anything else. */
+	upload_bits_change(u, 0, UPLOAD_JUDGED);
+	upload_bits_change(temp, 0, UPLOAD_JUDGED);
+	request_set(&again);
+	assert_int_equal(judge(u, JUDGE_FLUSH, run), EBADMSG);
+	assert_int_equal(judge(temp, JUDGE_FLUSH, run + 1), EBADMSG);
+	request_set(NULL);
+	assert_int_equal(records_of("\"checked\""), 1);
+	assert_int_equal(records_of("\"image-refused\""), 1);
+	/* Another close is another one. */
+	upload_bits_change(u, 0, UPLOAD_JUDGED);
+	assert_int_equal(judge(u, JUDGE_FLUSH, run + 2), EBADMSG);
+	assert_int_equal(records_of("\"checked\""), 2);
+	upload_finish(u);
+	upload_finish(temp);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +337,8 @@ int main(void)
 		CLAIM(an_append_that_comes_again_goes_to_the_same_place),
 		CLAIM(a_refused_write_that_comes_again_gets_the_same_errno),
 		CLAIM(an_open_that_comes_again_finds_what_it_made),
+		CLAIM(bytes_with_two_closes_are_programmed_once_whichever_comes_again_first),
+		CLAIM(a_refused_check_that_comes_again_is_told_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
