@@ -31,7 +31,7 @@ ONCE = ["test_bench.py", "test_designs.py", "test_digits.py", "test_docs.py"]
 # Where threads meet most: what `make check` runs with ThreadSanitizer.
 RACES_UNIT = ["test_card_upload", "test_card_command", "test_slots", "test_session", "test_tree_follow",
               "test_tree_files"]
-RACES_SYSTEM = ["test_ctl.py"]
+RACES_SYSTEM = ["test_ctl.py", "test_large.py"]
 
 
 class Count:

@@ -2,9 +2,13 @@
 /*
  * Receiving requests (loop.h).
  *
- * Threads: each has its own buffer and reads the connection by itself; the
- * kernel gives every request to one of them. They are cancelled only inside
- * read(), so a request that was received is always handled.
+ * Threads: each has its own buffer, and one of them has the lead: it reads the
+ * connection. What is answered from memory it answers and reads on; before it
+ * handles anything else it hands on the lead, and takes it again when it is done and
+ * nobody has it. If all of them read, the kernel gives requests to them by turns, and
+ * the caller of a value file waits for a thread to wake up at each step, although one
+ * was awake. They are cancelled only inside read(), so a request that was received is
+ * always handled.
  *
  * Our own loop instead of fuse_session_loop_mt() because of what has to happen
  * between receiving and processing: INIT is saved, the unique id is noted for
@@ -27,6 +31,7 @@
 #include "fs/daemon/session.h"
 #include "fs/daemon/session_fd.h"
 #include "fs/daemon/suspect.h"
+#include "fs/tree/tree.h"
 
 #include <fabricfs/log.h>
 
@@ -51,7 +56,15 @@ static struct {
 	pthread_mutex_t init_lock;
 	_Atomic bool serving, ended;
 	bool inherited; /* a worker before us had INIT */
-} loop = { .init_lock = PTHREAD_MUTEX_INITIALIZER };
+
+	pthread_mutex_t lead_lock;
+	pthread_cond_t lead_free;
+	bool led, stopping; /* lead_lock */
+} loop = {
+	.init_lock = PTHREAD_MUTEX_INITIALIZER,
+	.lead_lock = PTHREAD_MUTEX_INITIALIZER,
+	.lead_free = PTHREAD_COND_INITIALIZER,
+};
 
 static void event(void)
 {
@@ -145,6 +158,40 @@ static __attribute__((noinline)) void handle(void *bytes, size_t n)
 	suspect_end();
 }
 
+/* --- threads --------------------------------------------------------------------------- */
+
+/* False: no thread is to receive any more. */
+static __attribute__((noinline)) bool lead_take(void)
+{
+	bool taken;
+
+	pthread_mutex_lock(&loop.lead_lock);
+	while (loop.led && !loop.stopping)
+		pthread_cond_wait(&loop.lead_free, &loop.lead_lock);
+	taken = !loop.stopping;
+	if (taken)
+		loop.led = true;
+	pthread_mutex_unlock(&loop.lead_lock);
+	return taken;
+}
+
+static __attribute__((noinline)) void lead_give(void)
+{
+	pthread_mutex_lock(&loop.lead_lock);
+	loop.led = false;
+	pthread_cond_signal(&loop.lead_free);
+	pthread_mutex_unlock(&loop.lead_lock);
+}
+
+/* Is it handled before another one is received? */
+static bool handled_first(const void *bytes, size_t n)
+{
+	const struct fuse_in_header *in = bytes;
+
+	return n >= sizeof(*in) && atomic_load_explicit(&loop.serving, memory_order_relaxed) &&
+	       tree_answers_at_once(in->opcode, in->nodeid);
+}
+
 static __attribute__((noinline)) void thread_ended(void)
 {
 	atomic_store(&loop.ended, true);
@@ -157,14 +204,23 @@ static __attribute__((noinline)) void thread_ended(void)
  */
 static void *loop_thread(void *buffer)
 {
+	bool leading = false;
+
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	for (;;) {
+		if (!leading && !lead_take())
+			return NULL;
+		leading = true;
 		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
 		ssize_t n = read(loop.fd, buffer, BUFFER_BYTES);
 		int err = errno;
 
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 		if (n >= 0) {
+			if (!handled_first(buffer, (size_t)n)) {
+				lead_give();
+				leading = false;
+			}
 			handle(buffer, (size_t)n);
 			continue;
 		}
@@ -256,6 +312,10 @@ _Bool loop_has_ended(void)
 
 void loop_stop(void)
 {
+	pthread_mutex_lock(&loop.lead_lock);
+	loop.stopping = true;
+	pthread_cond_broadcast(&loop.lead_free);
+	pthread_mutex_unlock(&loop.lead_lock);
 	for (unsigned i = 0; i < loop.len; i++)
 		pthread_cancel(loop.threads[i]);
 	for (unsigned i = 0; i < loop.len; i++)

@@ -18,4 +18,10 @@ int tree_start(const struct config *config, struct store *store, struct reason *
 /* Every waiting .follow and poll is answered (EINTR); nothing waits afterwards. */
 void tree_stop(void);
 
+/*
+ * Is a request answered from what is in memory, in microseconds, whatever cards, disks and
+ * other callers do? By its opcode (FUSE_* of linux/fuse.h) and node. Any thread.
+ */
+bool tree_answers_at_once(uint32_t opcode, uint64_t ino);
+
 #endif
