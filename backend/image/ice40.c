@@ -218,6 +218,7 @@ static int data_begins(struct ice40 *s, struct image_facts *facts, struct reason
 			return damaged(s, why, what);
 		}
 		s->data_at = s->at;
+		facts->expected_size = s->data_at + s->die->tail;
 		text_copy(facts->part, sizeof(facts->part), s->die->part);
 		text_copy(facts->also_parts, sizeof(facts->also_parts), s->die->also);
 		comment_lines(s, facts, true);

@@ -248,7 +248,7 @@ static int judge_content(struct judge *j, struct reason *why)
 		return 0;
 	upload_progress(u, PHASE_VALIDATING, 0, size);
 	verdict = upload_examine(u, &facts, sha256, why);
-	upload_progress(u, PHASE_RECEIVING, size, facts.declared_size);
+	upload_receiving_show(u);
 	if (upload_stop_wanted(u, why))
 		return judge_stopped(j, &facts, verdict == VERDICT_SOUND ? sha256 : NULL, size, why);
 	if (verdict == VERDICT_INCOMPLETE)

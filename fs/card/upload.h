@@ -87,6 +87,8 @@ int upload_claim(struct upload *u, struct reason *why);
 void upload_unclaim(struct upload *u);
 /* Shown unless the progress is another's: a check's is hidden by an upload, a temporary's by all. */
 void upload_progress(struct upload *u, enum phase phase, uint64_t done, uint64_t total);
+/* As the owner of the content: how much of it has come, and of how much. */
+void upload_receiving_show(struct upload *u);
 /* Become the owner of the content; false: it is being judged. Waits for threads only. */
 bool upload_enter(struct upload *u);
 /* For the judge, who waits for threads. */

@@ -228,10 +228,16 @@ static uint64_t append_offset(struct saved_handle *saved)
 	return saved->upload.append_at;
 }
 
-static void receiving_show(struct upload *u)
+void upload_receiving_show(struct upload *u)
 {
-	upload_progress(u, PHASE_RECEIVING, atomic_load(&u->saved->upload.size),
-			image_parser_facts(u->parser)->declared_size);
+	const struct image_facts *facts = image_parser_facts(u->parser);
+	uint64_t size = atomic_load(&u->saved->upload.size);
+	uint64_t total = facts->expected_size >= size ? facts->expected_size : 0;
+
+	/* The end is there: what comes behind it is padding. */
+	if (facts->declared_size)
+		total = facts->declared_size > size ? facts->declared_size : size;
+	upload_progress(u, PHASE_RECEIVING, size, total);
 }
 
 static int upload_write_entered(struct upload *u, const void *bytes, size_t n, uint64_t off,
@@ -284,7 +290,7 @@ static int upload_write_entered(struct upload *u, const void *bytes, size_t n, u
 	}
 	if (err)
 		return content_refuse(u, fresh, why);
-	receiving_show(u);
+	upload_receiving_show(u);
 	upload_next_set(u, content_goes_on(u) ? u->fed : UPLOAD_NO_NEXT);
 	return 0;
 }
@@ -342,7 +348,7 @@ void upload_follow(struct upload *u, uint64_t turn, const void *bytes, size_t n)
 	upload_turn_wait(u, turn);
 	if (!u->late.err && content_recognise(u, bytes, n, &why))
 		u->late = why;
-	receiving_show(u);
+	upload_receiving_show(u);
 	last = u->late.err || image_parser_complete(u->parser);
 	upload_turn_end(u, turn, last);
 }

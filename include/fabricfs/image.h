@@ -41,6 +41,7 @@ struct image_facts {
 	bool has_idcode;
 	uint32_t idcode;
 	uint64_t declared_size; /* bytes from the first to the end the format declares; 0 = not known yet */
+	uint64_t expected_size; /* until then: as many as images for this part usually have; 0 = unknown */
 	enum image_tri partial, compressed, encrypted, is_signed;
 	char shell[64]; /* static design or interface id a partial image needs */
 	char design[128];
