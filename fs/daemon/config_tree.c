@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A YAML file as a tree with line numbers, by libyaml's events (config_tree.h). */
+#include <assert.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -71,7 +72,7 @@ const char *conf_show(const char *text)
 	return out;
 }
 
-int conf_fault(const char *file, unsigned line, struct reason *why, const char *fmt, ...)
+int(conf_fault)(const char *file, unsigned line, struct reason *why, const char *fmt, ...)
 {
 	char text[REASON_MAX];
 	va_list ap;
@@ -196,7 +197,7 @@ static int reader_key(struct conf_reader *r, const struct conf_node *map, yaml_e
 	if (err)
 		return err;
 	for (const struct conf_node *n = map->first; n; n = n->next)
-		if (!strcmp(n->key, member->key))
+		if (n->key && !strcmp(n->key, member->key))
 			return READER_FAULT(r, member->key_line,
 					    "the key '%s' is here twice, first in line %u",
 					    conf_show(n->key), n->key_line);
@@ -215,7 +216,7 @@ static int reader_members(struct conf_reader *r, struct conf_node *node, unsigne
 	if (depth >= CONF_DEPTH_MAX)
 		return READER_FAULT(r, node->line, "nested more than %d levels deep", CONF_DEPTH_MAX);
 	for (;;) {
-		struct conf_node key = { 0 }, *member;
+		struct conf_node key = { 0 }, *member = NULL;
 		yaml_event_t event;
 		int err = reader_next(r, &event);
 
@@ -237,6 +238,7 @@ static int reader_members(struct conf_reader *r, struct conf_node *node, unsigne
 		yaml_event_delete(&event);
 		if (err)
 			return err;
+		assert(member && (key.key || node->kind != CONF_MAP));
 		member->key = key.key;
 		member->key_line = key.key_line;
 		*tail = member;

@@ -51,6 +51,7 @@ int conf_tree_read(const char *file, struct conf_memory *memory, struct conf_nod
 /* "FILE:LINE: sentence"; returns -EINVAL. */
 int conf_fault(const char *file, unsigned line, struct reason *why, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+#define conf_fault(...) reason_failed((conf_fault)(__VA_ARGS__))
 /* Text from the file made fit for a sentence: control bytes as '?', cut. In a
  * ring of per-thread buffers: good for a few uses in one sentence. */
 const char *conf_show(const char *text);

@@ -14,9 +14,9 @@ int errno_public(int err)
 	return err == 524 ? EOPNOTSUPP : EIO;
 }
 
-int reason_set(struct reason *why, int err, const char *fmt, ...)
+int(reason_set)(struct reason *why, int err, const char *fmt, ...)
 {
-	err = errno_public(err < 0 ? -err : err);
+	err = errno_public(err < 0 ? -err : err ? err : EIO);
 	if (why) {
 		va_list ap;
 
@@ -28,7 +28,7 @@ int reason_set(struct reason *why, int err, const char *fmt, ...)
 	return -err;
 }
 
-int reason_wrap(struct reason *why, const char *fmt, ...)
+int(reason_wrap)(struct reason *why, const char *fmt, ...)
 {
 	if (!why || !why->err)
 		return -EIO;

@@ -29,10 +29,18 @@ struct reason {
  * Set the sentence; returns -err, so that `return reason_set(why, EIO, ...)`
  * is the whole of an error path. `why` may be NULL (the errno still travels).
  * The first reason is replaced: wrap instead where the cause matters. err is
- * positive and passes errno_public(). Any thread.
+ * positive and passes errno_public(); 0 (an errno that nobody set) becomes EIO.
+ * Any thread.
  */
 int reason_set(struct reason *why, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* Of what says that it failed: never 0. Callers, compilers and analyzers may rely on it. */
+static inline int reason_failed(int err)
+{
+	return err < 0 ? err : -EIO;
+}
+#define reason_set(...) reason_failed((reason_set)(__VA_ARGS__))
 
 /*
  * Put "fmt: " in front of the sentence that is there and keep its errno.
@@ -40,6 +48,7 @@ int reason_set(struct reason *why, int err, const char *fmt, ...)
  */
 int reason_wrap(struct reason *why, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+#define reason_wrap(...) reason_failed((reason_wrap)(__VA_ARGS__))
 
 /* "EBADMSG" for EBADMSG (sign ignored), "ok" for 0, "E<number>" for what has
  * no name here. Static storage for named ones, a per-thread buffer otherwise. */
