@@ -37,7 +37,7 @@ WARN       := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototy
               -Wwrite-strings -Wformat=2 -Wundef -fno-common $(WERROR)
 
 # Targets that need no libraries must work on a machine that has none yet.
-NO_LIBS := deps deps-check clean help format man uninstall demo check asan tsan tsan-build fuzz fuzz-build
+NO_LIBS := deps deps-check deps-lint clean help format man uninstall demo check asan tsan tsan-build fuzz fuzz-build
 ifneq ($(filter-out $(NO_LIBS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(shell for p in $(PKGS); do $(PKG_CONFIG) --exists $$p 2>/dev/null || echo $$p; done)
 ifneq ($(MISSING),)
@@ -82,6 +82,7 @@ $(BUILD)/%.o: %.c
 -include $(SRCS:%.c=$(BUILD)/%.d)
 
 include tests/tests.mk
+include tests/lint.mk
 
 # --- what a machine needs --------------------------------------------------------
 
@@ -162,6 +163,7 @@ help:
 	@echo "make asan        unit and system tests with AddressSanitizer and UBSan"
 	@echo "make tsan        unit and system tests with ThreadSanitizer"
 	@echo "make fuzz        every fuzz target for FUZZ_SECONDS (an hour) each; what is found is kept in build/fuzz"
+	@echo "make lint        gcc -fanalyzer, cppcheck and clang-tidy over the sources (make deps-lint installs them)"
 	@echo "make deps        install what building and the demo need; deps-check: also what the tests need"
 	@echo "make install     into prefix=$(prefix), below DESTDIR; uninstall takes it away"
 	@echo "make man         $(MANS)"

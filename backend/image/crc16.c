@@ -74,13 +74,14 @@ FOLDING static uint16_t fold(uint16_t crc, const uint8_t *bytes, size_t n)
 {
 	const __m128i all = _mm_set_epi64x((long long)by_all.high, (long long)by_all.low);
 	const __m128i one = _mm_set_epi64x((long long)by_lane.high, (long long)by_lane.low);
+	const uint64_t before = (uint64_t)crc << 48;
 	uint8_t rest[16];
 	__m128i lane[LANES];
 
 	for (unsigned k = 0; k < LANES; k++)
 		lane[k] = lane_load(bytes + 16 * k);
 	/* What came before weighs as much as the first two bytes. */
-	lane[0] = _mm_xor_si128(lane[0], _mm_set_epi64x((long long)((uint64_t)crc << 48), 0));
+	lane[0] = _mm_xor_si128(lane[0], _mm_set_epi64x((long long)before, 0));
 	for (size_t at = 16 * LANES; at < n; at += 16 * LANES)
 		for (unsigned k = 0; k < LANES; k++)
 			lane[k] = _mm_xor_si128(lane_move(lane[k], all), lane_load(bytes + at + 16 * k));

@@ -57,10 +57,10 @@ static int fail(struct image_parser *p, struct reason *why)
 static int fail_unknown(const uint8_t *head, size_t n, struct reason *why)
 {
 	struct buf hex CLEANUP_BUF = BUF_INIT;
-	size_t shown = n < 4 ? n : 4;
+	size_t shown = 0;
 
-	for (size_t i = 0; i < shown; i++)
-		buf_addf(&hex, " %02x", head[i]);
+	for (; shown < n && shown < 4; shown++)
+		buf_addf(&hex, " %02x", head[shown]);
 	if (buf_ok(&hex))
 		return reason_set(why, ENOMEM, "out of memory");
 	return reason_set(why, ENOEXEC, "not an image of a known format: it begins with%s, %s",

@@ -141,8 +141,8 @@ int store_lock_wait(const char *dir, int wait_ms, int *lock_fd, struct reason *w
 	/* The number is for people; a full disk is no reason to refuse the start. */
 	int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
 
-	if (ftruncate(fd, 0) || pwrite(fd, pid, (size_t)n, 0) != n)
-		err = 0;
+	if (!ftruncate(fd, 0))
+		(void)!pwrite(fd, pid, (size_t)n, 0);
 	*lock_fd = STEAL_FD(fd);
 	return 0;
 }

@@ -4,6 +4,7 @@
  * never given twice: the newest record is never trimmed, so its number plus one
  * is always free.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,15 @@ static struct store_head *head_get(struct store *store, int dev)
 	if (dev < 0)
 		return &store->all;
 	return (size_t)dev < store->heads_len ? &store->heads[dev] : NULL;
+}
+
+/* Of a card that heads_room() has made room for. */
+static struct store_head *head_made(struct store *store, int dev)
+{
+	struct store_head *head = head_get(store, dev);
+
+	assert(head);
+	return head;
 }
 
 static int heads_room(struct store *store, int dev, struct reason *why)
@@ -56,7 +66,7 @@ int store_heads_load(struct store *store, struct reason *why)
 		if (err)
 			break;
 
-		struct store_head *head = head_get(store, dev);
+		struct store_head *head = head_made(store, dev);
 
 		head->newest = (uint64_t)sqlite3_column_int64(s, 1);
 		head->nth = (uint64_t)sqlite3_column_int64(s, 2);
@@ -97,7 +107,7 @@ int store_record_put(struct store *store, const struct store_record *record, str
 	err = heads_room(store, dev, why);
 	if (err)
 		return err;
-	head = head_get(store, dev);
+	head = head_made(store, dev);
 	nth = dev < 0 ? store->next_seq : head->nth + 1;
 	s = store->w[W_RECORD_ADD];
 	sqlite3_bind_int64(s, 1, (int64_t)store->next_seq);
@@ -133,7 +143,7 @@ void store_record_told(struct store *store, const struct store_record *record, u
 	pthread_mutex_lock(&store->heads_lock);
 	store->all.newest = number;
 	if (record->dev >= 0) {
-		struct store_head *head = head_get(store, record->dev);
+		struct store_head *head = head_made(store, record->dev);
 
 		head->newest = number;
 		head->nth++;
@@ -335,7 +345,7 @@ int store_records_size(struct store *store, int dev, uint64_t *bytes)
 		return store_db_fail(store, store->reader, rc, NULL, "measuring the history");
 
 	pthread_mutex_lock(&store->heads_lock);
-	head = head_get(store, dev);
+	head = head_made(store, dev);
 	if (head->newest == newest) {
 		head->sized_at = newest;
 		head->bytes = *bytes;

@@ -519,7 +519,7 @@ int cards_tick(void)
 		log_error("timer: %m");
 	for (unsigned i = 0; i < cards_len; i++) {
 		/* Opens of a forgotten card end without us (tree_release). */
-		int64_t dues[3] = { slot_waits_end(cards[i], now, false), telemetry_expire(cards[i], now),
+		const int64_t dues[3] = { slot_waits_end(cards[i], now, false), telemetry_expire(cards[i], now),
 				    atomic_load(&cards[i]->forgotten) ? -1 : uploads_expire(cards[i], now) };
 		struct actor *actor;
 

@@ -161,8 +161,8 @@ int upload_open(struct slot *slot, bool check, int open_flags, uint64_t ino, con
 	} else {
 		saved->ino = ino;
 	}
-	atomic_store(&saved->upload.bits, (open_flags & O_TRUNC || name ? UPLOAD_TRUNCATED : 0) |
-					  (open_flags & O_APPEND ? UPLOAD_APPEND : 0));
+	atomic_store(&saved->upload.bits, ((open_flags & O_TRUNC) || name ? UPLOAD_TRUNCATED : 0) |
+					  ((open_flags & O_APPEND) ? UPLOAD_APPEND : 0));
 	u = upload_new(slot, check, fh, saved);
 	if (!u) {
 		saved_drop(saved);

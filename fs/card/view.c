@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Views: making, changing and publishing what is known of a card (view.h). */
+#include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,7 +169,11 @@ void card_view_put(const struct card_view *view)
 enum state slot_state(const struct slot *slot)
 {
 	const struct card_view *view = card_view_get(slot->card);
-	enum state state = slot_view(view, slot->index)->state;
+	const struct slot_view *v = slot_view(view, slot->index);
+
+	assert(v); /* a view has all slots of its card */
+
+	enum state state = v->state;
 
 	card_view_put(view);
 	return state;

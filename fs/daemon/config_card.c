@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Cards, who may write to them, and their policies, out of the configuration. */
+#include <assert.h>
 #include <string.h>
 
 #include <fabricfs/buf.h>
@@ -260,8 +261,8 @@ static int unknown_card_key(const struct conf *c, const struct conf_node *n,
 	known = conf_alloc(c->memory, (len + 1) * sizeof(*known));
 	if (!known)
 		return conf_no_memory(c);
-	memcpy(known, common_keys, COMMON_KEYS * sizeof(*known));
-	len = COMMON_KEYS;
+	for (len = 0; len < COMMON_KEYS; len++)
+		known[len] = common_keys[len];
 	for (const struct card_key *k = backend->keys; k && k->name; k++)
 		known[len++] = k->name;
 	return conf_unknown(c, n, known, where);
@@ -320,6 +321,7 @@ int conf_card(const struct conf *c, const struct conf_node *map, struct config_c
 		err = card_backend(c, map, &backend);
 	if (err)
 		return err;
+	assert(backend);
 	config_card_init(card);
 	values = conf_alloc(c->memory, (map->len + 1) * sizeof(*values));
 	if (!values)

@@ -64,6 +64,8 @@ static bool component_match(const struct pattern *p, const char *above, size_t a
 			    const char *name, size_t n, char *out, size_t size)
 {
 	size_t prefix = strlen(p->prefix), suffix = strlen(p->suffix);
+	/* The short id is what `docker ps` and the like show. */
+	size_t most = p->body == HEX ? 12 : 80;
 
 	if (n <= prefix + suffix || strncmp(name, p->prefix, prefix) ||
 	    strncmp(name + n - suffix, p->suffix, suffix))
@@ -79,9 +81,7 @@ static bool component_match(const struct pattern *p, const char *above, size_t a
 	n -= prefix + suffix;
 	if (!body_fits(p, name + prefix, n))
 		return false;
-	/* The short id is what `docker ps` and the like show. */
-	snprintf(out, size, "%s%.*s", p->shown, (int)(p->body == HEX && n > 12 ? 12 : n > 80 ? 80 : n),
-		 name + prefix);
+	snprintf(out, size, "%s%.*s", p->shown, (int)(n < most ? n : most), name + prefix);
 	return true;
 }
 

@@ -196,7 +196,7 @@ static uint32_t entry_check(uint64_t unique, uint64_t ticket, int32_t err, uint6
 	uint32_t h = 2166136261u;
 
 	for (size_t i = 0; i < sizeof(words); i++)
-		h = (h ^ p[i]) * 16777619u;
+		h = (h ^ p[i]) * 16777619u; // NOLINT(clang-analyzer-core.*) loses words[1] on, read by bytes
 	return h;
 }
 
@@ -373,8 +373,8 @@ static void notify(int32_t code, struct iovec *iov, int count)
 		out.len += (uint32_t)iov[i].iov_len;
 	/* ENOENT: the kernel does not know the node (any more). ENODEV: unmounted. Nobody
 	 * is left to be told, and no caller could do better. */
-	if (writev(connection, iov, count) < 0)
-		return;
+	(void)!writev(connection, iov, count);
+	iov[0] = (struct iovec){ 0 }; /* the caller's; what it pointed to ends here */
 }
 
 void session_notify_poll(uint64_t kh)

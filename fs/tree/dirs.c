@@ -112,7 +112,7 @@ static int parts_each(each_fn fn, void *arg)
 			struct buf name CLEANUP_BUF = BUF_INIT;
 
 			name_encode(view->facts.part, NAME_BYTES, &name);
-			if (!buf_ok(&name))
+			if (name.len && !buf_ok(&name))
 				r = fn(name.data, node_make(NODE_PARTDIR, view->dev, -1, 0), arg);
 		}
 		card_view_put(view);

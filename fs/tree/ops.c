@@ -63,7 +63,7 @@ static void sensors_wait(fuse_req_t req, const struct place *p, const char *name
 	wait->ino = p->ino;
 	if (fi)
 		wait->fi = *fi;
-	memcpy(wait->name, name, len);
+	memcpy(wait->name, name, len + 1);
 	card_telemetry_refresh(p->card, done, wait);
 }
 

@@ -499,7 +499,7 @@ static void broken_messages_are_refused(void **state)
 
 	(void)state;
 	proto_header(&good, packet);
-	memcpy(packet + PROTO_HEADER, "abc", 3);
+	memcpy(packet + PROTO_HEADER, good.data, good.len);
 	assert_int_equal(proto_decode(packet, sizeof(packet), true, false, &msg, NULL), 0);
 	assert_int_equal(msg.seq, 3);
 	assert_int_equal(msg.arg[3], 4);

@@ -67,7 +67,7 @@ static int number_set(uint64_t *number, size_t row, const char *value, struct re
 
 static int pins_set(struct faults *f, const char *value, struct reason *why)
 {
-	struct stuck_pin pins[FAULT_PINS];
+	struct stuck_pin pins[FAULT_PINS] = { 0 };
 	unsigned n = 0;
 
 	for (const char *at = value ? value : ""; *at;) {

@@ -173,7 +173,7 @@ int proto_receive(int sock, uint8_t *packet, bool to_card, struct proto_msg *msg
 		return 0;
 	}
 
-	int err = mh.msg_flags & MSG_TRUNC
+	int err = (mh.msg_flags & MSG_TRUNC)
 			  ? reason_set(why, EPROTO, "a message of more than %d bytes came", PROTO_MAX)
 			  : proto_decode(packet, (size_t)n, to_card, *fd >= 0, msg, why);
 
