@@ -295,7 +295,6 @@ int command_post(struct slot *slot, const char *bytes, size_t n, const struct wh
 			       .who = *who, .run = run, .done = done, .arg = arg };
 	if (err)
 		c->why = *why;
-	err = 0;
 	pthread_mutex_lock(&card->lock);
 	/* Two opens at once got here: the second is refused as its open would have been. */
 	err = slot_busy(slot, false, NULL, why);

@@ -279,11 +279,12 @@ int board_kit_new(struct fabric *f, const struct board_row *row, uint64_t baud, 
 		  struct reason *why)
 {
 	struct kit *k = calloc(1, sizeof(*k));
-	struct board *b = &k->board;
+	struct board *b;
 	int err;
 
 	if (!k)
 		return reason_set(why, ENOMEM, "no memory for a board");
+	b = &k->board;
 	*out = b;
 	b->kind = &kit_kind;
 	b->name = row->name;

@@ -446,7 +446,7 @@ static bool leds_step(struct process *p)
 		return false;
 	board_leds_read(p->board, &text);
 	err = text_part(&text, op->offset, op->size, &at, &op->moved);
-	if (op->moved)
+	if (at)
 		memcpy(op->data, at, op->moved);
 	op_end(p, op, err);
 	return true;
