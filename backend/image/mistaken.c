@@ -38,7 +38,7 @@ static const struct mistaken table[] = {
 	{ { 'x', 'c', 'l', 'b' }, 4, "as an .xclbin does, which this version does not know" },
 	{ { 'X', 'e', 'o', 'n' }, 4, "as an OPAE .gbs does, which this version does not know" },
 	{ { 0xd0, 0x0d, 0xfe, 0xed }, 4, "as a device tree does, which this version does not know" },
-	{ { 'L', 'S', 'C', 'C' }, 4, "as a Lattice ECP5 or Nexus .bit does, which this version does not know" },
+	{ { 'L', 'S', 'C', 'C' }, 4, "as a Lattice .bit does, and nothing that is known follows" },
 	{ { '.', 'c', 'o', 'm' }, 4, "as an icestorm .asc does; make the image of it: icepack FILE.asc FILE.bin" },
 	{ { '.', 'd', 'e', 'v' }, 4, "as an icestorm .asc does; make the image of it: icepack FILE.asc FILE.bin" },
 	{ { 'v', 'e', 'r', 's' }, 4, "as a git-lfs pointer does; fetch the file itself: git lfs pull" },

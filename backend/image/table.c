@@ -11,5 +11,8 @@ const struct image_format *const image_formats[] = {
 	&image_ice40,
 	&image_xilinx_bit,
 	&image_xilinx_bin,
+	&image_ecp5,
+	&image_nexus,
+	&image_machxo,
 	NULL,
 };

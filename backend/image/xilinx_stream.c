@@ -426,6 +426,9 @@ void xilinx_stream_facts(const struct xilinx_stream *s, const char *named, bool 
 		facts_idcode(facts, "xilinx", s->idcode, named);
 	if (s->encrypted)
 		facts->encrypted = IMAGE_YES;
+	/* Without a header, what cannot be read to its end does not show one. */
+	if (s->raw && (s->level[0].phase == OPAQUE || s->map == XILINX_SPARTAN6))
+		facts->unsized = true;
 	if (s->repeats)
 		facts->compressed = IMAGE_YES;
 	if (!ended)

@@ -40,6 +40,8 @@ struct image_facts {
 	char speed[16];
 	bool has_idcode;
 	uint32_t idcode;
+	bool unsized; /* nothing in the format shows where it ends: complete when its writer closes
+		       * it, under the policy accept-unsized. Not kept in JSON */
 	uint64_t declared_size; /* bytes from the first to the end the format declares; 0 = not known yet */
 	uint64_t expected_size; /* until then: as many as images for this part usually have; 0 = unknown */
 	enum image_tri partial, compressed, encrypted, is_signed;

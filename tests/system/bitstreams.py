@@ -51,3 +51,26 @@ def xilinx_bit(part="7a35tcpg236", idcode=0x0362D093, frames=2, design="top;User
     for key, text in zip("abcd", (design, part, "2026/11/21", "12:34:56")):
         head += key.encode() + struct.pack(">H", len(text) + 1) + text.encode() + b"\0"
     return head + b"e" + struct.pack(">I", len(stream)) + stream
+
+
+def crc16_8005(data):
+    crc = 0
+    for byte in data:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x8005 if crc & 0x8000 else crc << 1) & 0xFFFF
+    return struct.pack(">H", crc)
+
+
+def ecp5_bit(part="LFE5U-25F-6CABGA256", idcode=0x41111043, frames=3):
+    out = b"\xff\0Part: " + part.encode() + b"\0\xff\xff\xff\xbd\xb3\xff\xff\xff\xff\x3b\0\0\0"
+    covered = b"\xe2\0\0\0" + struct.pack(">I", idcode) + b"\x46\0\0\0\x82\x91" + struct.pack(">H", frames)
+    for n in range(frames):
+        covered += bytes(i * 37 + n & 0xFF for i in range(74))
+        out += covered + crc16_8005(covered)
+        covered = b"\xff"
+    return out + covered + b"\x5e\0\0\0\xff\xff\xff\xff"
+
+
+def lattice_encrypted(part="LFE5U-25F-6CABGA256"):
+    return b"\xff\0Part: " + part.encode() + b"\0\xff\xff\xff\xbf\xb3" + bytes(range(256))

@@ -6,26 +6,34 @@ import os
 
 import pytest
 
-from bitstreams import xilinx_bit, xilinx_stream
+from bitstreams import ecp5_bit, lattice_encrypted, xilinx_bit, xilinx_stream
 from harness import BIN, run
 from images import flip, sha256
 
-CARD_35T = """cards:
-  - name: arty
+CARD = """cards:
+  - name: board
     backend: command
-    part: xc7a35t
+    part: {part}
     program: [cp, "%f", {folder}/config]
     verify: [cmp, -s, "%f", {folder}/config]
+    policy: {{{policy}}}
 """
 
 
 @pytest.fixture
-def arty(fpga):
-    """A card of another vendor that an operator's commands program."""
-    fabric = fpga.make(sim=None)
-    fabric.config_path = fabric.folder / "fabricfs.yaml"
-    fabric.config_path.write_text(CARD_35T.format(folder=fabric.folder))
-    return fabric.start().card()
+def board(fpga):
+    """board(part, policy): a card of another vendor that an operator's commands program."""
+    def make(part, policy=""):
+        fabric = fpga.make(sim=None)
+        fabric.config_path = fabric.folder / "fabricfs.yaml"
+        fabric.config_path.write_text(CARD.format(folder=fabric.folder, part=part, policy=policy))
+        return fabric.start().card()
+    return make
+
+
+@pytest.fixture
+def arty(board):
+    return board("xc7a35t")
 
 
 def refusal_of_write(path, data):
@@ -100,3 +108,22 @@ def test_inspect_for_a_sister_part_names_both_parts_and_idcodes(tmp_path):
     told = json.loads(inspect(path, "--json", "--for", "xc7a35t").stdout)
     assert told["sound"] is True and told["fits"] is False and told["idcode"] == "0362c093"
     assert told["integrity"] == {"checked": ["crc32c"], "ok": True}
+
+
+def test_an_ecp5_image_programs_its_part_and_not_its_sister(board):
+    card = board("LFE5U-25F")
+    assert card.write(ecp5_bit()) == 0, card.error
+    assert card.value("loaded/part") == "lfe5u-25f"
+    assert card.write(ecp5_bit("LFE5U-12F-6CABGA256", 0x21111043)) == errno.EMEDIUMTYPE
+    assert "21111043" in card.error and "41111043" in card.error
+    assert card.write(flip(ecp5_bit(), 200, 2)) == errno.EBADMSG
+
+
+def test_an_image_without_an_end_needs_the_operators_word(board):
+    image = lattice_encrypted()
+    card = board("LFE5U-25F")
+    assert card.write(image) == errno.EPERM
+    assert "accept-unsized" in card.error
+    card = board("LFE5U-25F", "accept-unsized: true")
+    assert card.write(image) == 0, card.error
+    assert card.value("loaded/format") == "ecp5"
