@@ -22,6 +22,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DESIGNS = ROOT / "tests/designs"
 sys.path.insert(0, str(DESIGNS))
+import random_mac16  # noqa: E402
 import random_verilog  # noqa: E402
 
 EXAMPLES = ROOT / "contrib/examples"
@@ -64,10 +65,10 @@ class Unroutable(Exception):
     """Place and route does not end: its defect, nothing was learnt of ours."""
 
 
-def synthesise(source, pcf, out, part="iCE40-HX1K"):
+def synthesise(source, pcf, out, part="iCE40-HX1K", options_of_synthesis=""):
     options, limit = PARTS[part][0], PARTS[part][2]
     json, asc = out.with_suffix(".json"), out.with_suffix(".asc")
-    run("yosys", "-q", "-p", f"read_verilog {source}; synth_ice40 -top top -json {json}")
+    run("yosys", "-q", "-p", f"read_verilog {source}; synth_ice40 {options_of_synthesis} -top top -json {json}")
     # The router of nextpnr 0.4 sometimes goes round for ever over a single arc, and
     # another seed may help. A small design takes it less than two seconds. --force:
     # it would refuse combinational loops.
@@ -307,8 +308,6 @@ NOT_MODELLED = {
     "SPRAM": ("""SB_SPRAM256KA block (.ADDRESS(in[13:0]), .DATAIN(in), .MASKWREN(4'hf), .WREN(in[0]),
         .CHIPSELECT(1'b1), .CLOCK(clk), .STANDBY(1'b0), .SLEEP(1'b0), .POWEROFF(1'b1),
         .DATAOUT({x, o}));""", r"SPRAM \(DATAOUT_0 at tile \d+,"),
-    "MAC16": ("""SB_MAC16 #(.TOPOUTPUT_SELECT(2'b11), .BOTOUTPUT_SELECT(2'b11)) block (.CLK(clk), .CE(1'b1),
-        .A(in), .B(in), .O({x, o}));""", r"MAC16 \(O_0 at tile \d+,"),
     "RGBA_DRV": ("""SB_RGBA_DRV #(.RGB0_CURRENT("0b000001")) block (.CURREN(1'b1), .RGBLEDEN(1'b1),
         .RGB0PWM(in[0]), .RGB0(led)); assign o = in[1];""", r"RGBA_DRV \(RGBA_DRV_EN at tile 0,28\)"),
 }
@@ -403,6 +402,73 @@ def test_netlists_of_random_verilog_run_as_their_source(part, netlists, drive, t
     assert not failures, f"FABRICFS_SEED={SEED}\n" + "\n".join(failures)
     # random logic sometimes folds away; most of it must not
     assert moved > 0.8 * netlists
+
+
+MULTIPLIERS = int(os.environ.get("FABRICFS_MULTIPLIERS", "8"))
+
+
+def falling_multipliers(place):
+    """nextpnr-ice40 0.4 forgets NEG_TRIGGER: set the bit, NegClk of each third tile."""
+    text = re.sub(r"^(\.dsp2_tile \d+ \d+\n)0", r"\g<1>1", (place / "design.asc").read_text(), flags=re.M)
+    (place / "design.asc").write_text(text)
+    run("icepack", place / "design.asc", place / "design.bin")
+
+
+def one_mac16(drive, folder, number):
+    rng = random.Random(f"{SEED} multiplier {number}")
+    place, pcf = folder / str(number), DESIGNS / "designs-sg48.pcf"
+    place.mkdir()
+    text, parameters = random_mac16.random_mac16(rng)
+    (place / "top.v").write_text(text)
+    synthesise(place / "top.v", pcf, place / "design.bin", "iCE40-UP5K")
+    if parameters[0]["NEG_TRIGGER"]:
+        falling_multipliers(place)
+    try:
+        return compare(drive, place / "top.v", place / "design.bin", pcf, place, rng, 2000, "iCE40-UP5K")
+    except AssertionError as e:
+        raise AssertionError(f"{e}, {parameters}") from e
+
+
+@needs_tools
+def test_multipliers_with_random_parameters_run_as_their_model(drive, tmp_path):
+    print(f"FABRICFS_SEED={SEED}, {MULTIPLIERS} designs of two")
+    failures = []
+    for number in range(MULTIPLIERS):
+        try:
+            assert one_mac16(drive, tmp_path, number) > 1000
+        except AssertionError as e:
+            failures.append(f"design {number} (in {tmp_path}): {e}")
+        except Unroutable:
+            pass
+    assert not failures, f"FABRICFS_SEED={SEED}\n" + "\n".join(failures)
+
+
+@needs_tools
+def test_multipliers_that_synthesis_makes_run_as_their_source(drive, tmp_path):
+    print(f"FABRICFS_SEED={SEED}")
+    source, pcf = DESIGNS / "multiply.v", DESIGNS / "designs-sg48.pcf"
+    synthesise(source, pcf, tmp_path / "design.bin", "iCE40-UP5K", "-dsp")
+    done = subprocess.run([drive, tmp_path / "design.bin", "iCE40-UP5K"], input="info\n",
+                          capture_output=True, text=True, check=True)
+    assert int(re.search(r" dsps (\d+)", done.stderr)[1]) == 4
+    assert compare(drive, source, tmp_path / "design.bin", pcf, tmp_path,
+                   random.Random(f"{SEED} multiply"), 5000, "iCE40-UP5K") > 1000
+
+
+@needs_tools
+@pytest.mark.parametrize("parameter, name", [("BOTADDSUB_CARRYSELECT(2)", "ACCUMCI"),
+                                             ("BOTADDSUB_LOWERINPUT(3)", "SIGNEXTIN")])
+def test_cascade_of_multipliers_is_refused_by_name(parameter, name, drive, tmp_path):
+    (tmp_path / "top.v").write_text(f"""
+        module top(input clk, input [15:0] in, output [15:0] out);
+        SB_MAC16 #(.{parameter}) mac (.CLK(clk), .CE(1'b1), .A(in), .B(in), .O({{x, out}}));
+        wire [15:0] x;
+        endmodule""")
+    synthesise(tmp_path / "top.v", DESIGNS / "designs-sg48.pcf", tmp_path / "design.bin", "iCE40-UP5K")
+    done = subprocess.run([drive, tmp_path / "design.bin", "iCE40-UP5K"], input="",
+                          capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.search(rf"cascades the MAC16 of tile \d+,\d+ .*\({name}\)", done.stderr)
 
 
 CHIPDB = pathlib.Path("/usr/share/fpga-icestorm/chipdb")

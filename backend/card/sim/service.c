@@ -254,6 +254,7 @@ static void telemetry(struct process *p, const struct proto_msg *msg)
 		[STAT_DFFS] = r.dffs,
 		[STAT_CARRIES] = r.carries,
 		[STAT_RAMS] = r.rams,
+		[STAT_DSPS] = r.dsps,
 		[STAT_PINS_IN] = r.pins_in,
 		[STAT_PINS_OUT] = r.pins_out,
 		[STAT_GLOBALS] = r.globals,

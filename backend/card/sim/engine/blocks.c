@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The hard blocks at the sides of an UltraPlus: single-port RAM, multipliers,
+ * The hard blocks at the sides of an UltraPlus: multipliers (mac16.c), single-port RAM,
  * oscillators, LED driver and PWM, I2C, SPI. What is not modelled is refused by
  * name where the design depends on it: an output that something looks at, or a
  * bit that switches the block on. Routes that lead to a block and come from none
@@ -9,12 +9,12 @@
 #include "engine.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 /* Outputs into the fabric, by the beginning of their name. */
 static const struct {
 	const char *kind, *prefix;
 } outputs[] = {
-	{ "MAC16", "O_" }, { "MAC16", "CO" },
 	{ "SPRAM", "DATAOUT_" },
 	{ "LEDDA_IP", "PWMOUT" }, { "LEDDA_IP", "LEDDON" },
 	{ "HFOSC", "CLKHF_FABRIC" }, { "LFOSC", "CLKLF_FABRIC" },
@@ -84,8 +84,22 @@ static int check_switches(const struct netlist *n, const struct chipdb_cell *cel
 	return 0;
 }
 
+int blocks_number(struct netlist *n, struct reason *why)
+{
+	for (unsigned i = 0; i < n->db->count[DB_CELLS]; i++)
+		n->n_macs += !strcmp(chipdb_cell(n->db, i).kind, "MAC16");
+	n->macs = calloc(n->n_macs + 1, sizeof(*n->macs));
+	if (!n->macs)
+		return reason_set(why, ENOMEM, "no memory for the multipliers");
+	n->mac_base = n->block_base + n->db->count[DB_ENTRIES];
+	n->signals = n->mac_base + MAC_SIGNALS * n->n_macs;
+	return 0;
+}
+
 int blocks_open(struct netlist *n, struct reason *why)
 {
+	unsigned mac = 0;
+
 	for (unsigned i = 0; i < n->db->count[DB_CELLS]; i++) {
 		struct chipdb_cell cell = chipdb_cell(n->db, i);
 		int err = n->tolerant ? 0 : check_switches(n, &cell, why);
@@ -93,6 +107,8 @@ int blocks_open(struct netlist *n, struct reason *why)
 		if (err != 0)
 			return err;
 		mark_outputs(n, &cell);
+		if (!strcmp(cell.kind, "MAC16"))
+			mac16_open(n, mac++, &cell);
 	}
 	return 0;
 }

@@ -237,6 +237,9 @@ int cell_get(struct netlist *n, uint32_t sig, struct cell *out, struct reason *w
 	if (sig < n->ram_base)
 		return pad_get(n, (sig - n->pad_base) / PAD_SIGNALS,
 			       (sig - n->pad_base) % PAD_SIGNALS, out, why);
+	if (sig >= n->mac_base)
+		return mac16_get(n, (sig - n->mac_base) / MAC_SIGNALS,
+				 (sig - n->mac_base) % MAC_SIGNALS, out, why);
 	if (sig >= n->block_base)
 		return block_refuse(n, sig - n->block_base, why);
 	out->kind = CELL_RAM;

@@ -6,6 +6,7 @@
  *	config.c    bytes of the bitstream -> configuration memory (struct config)
  *	tiles.c     configuration memory -> 16 rows of bits a tile
  *	netlist.c   switches -> which net drives which, and which cell drives a net
+ *	mac16.c     multipliers as look-up tables and registers
  *	cells.c     what a look-up table, carry, register, pad or RAM computes
  *	blocks.c    RAM, multipliers, oscillators ... beside the fabric
  *	program.c   everything that the pads depend on -> an ordered list of LUT4s
@@ -98,6 +99,7 @@ void ram_extract(const struct config *c, unsigned x, unsigned y, uint16_t words[
  *	ram_base + 16 * ram + bit        read data of a block RAM
  *	block_base + entry               output of a block beside the fabric, by its entry
  *	                                 in the database
+ *	mac_base + MAC_SIGNALS * mac + signal of a multiplier (mac16.c)
  */
 #define SIG_LC 2u
 enum { LC_LUT, LC_DFF, LC_CARRY };
@@ -124,7 +126,9 @@ struct netlist {
 	uint16_t *cell_index;  /* tile -> number among the tiles of its type */
 	uint16_t *logic_tiles, *io_tiles, *ram_tiles; /* and back (RAM: the lower tile) */
 	unsigned n_logic, n_io, n_ram;
-	uint32_t pad_base, ram_base, block_base, signals;
+	struct mac16 *macs;    /* owned; multipliers */
+	unsigned n_macs;
+	uint32_t pad_base, ram_base, block_base, mac_base, signals;
 	bool tolerant;         /* contention, illegal codes, unmodelled cells read as 0 */
 	unsigned undriven;
 	uint32_t latched;      /* banks whose input latch is driven, see cells.c */
@@ -137,6 +141,9 @@ void netlist_fini(struct netlist *n);
 
 /* The signal on this port of a tile, or missing when nothing drives it. */
 uint32_t netlist_port(struct netlist *n, unsigned tile, unsigned port, uint32_t missing);
+
+/* The same for a net. */
+uint32_t netlist_net(struct netlist *n, uint32_t net, uint32_t missing);
 
 static inline uint32_t sig_lc(unsigned lc, unsigned what)
 {
@@ -166,7 +173,7 @@ struct cell {
 	uint16_t table;     /* CELL_LUT: bit i = output for in[3..0] = i */
 	uint32_t clk, cen, sr;
 	bool negedge, set, async; /* CELL_DFF */
-	bool carry;         /* CELL_LUT: a carry, counted apart */
+	bool carry;         /* CELL_LUT: a carry or part of a multiplier, counted apart */
 	unsigned unit;
 };
 
@@ -189,8 +196,41 @@ bool pad_is_output(const struct netlist *n, unsigned pad);
 /* The signal that enables the driver (constant 1 = always). */
 uint32_t pad_enable(struct netlist *n, unsigned pad);
 
+/* ---- mac16.c ---- */
+
+enum mac_input {
+	MAC_IN_CLK, MAC_IN_CE,
+	MAC_IN_AHOLD, MAC_IN_BHOLD, MAC_IN_CHOLD, MAC_IN_DHOLD, MAC_IN_OHOLDTOP, MAC_IN_OHOLDBOT,
+	MAC_IN_IRSTTOP, MAC_IN_IRSTBOT, MAC_IN_ORSTTOP, MAC_IN_ORSTBOT,
+	MAC_IN_OLOADTOP, MAC_IN_OLOADBOT, MAC_IN_ADDSUBTOP, MAC_IN_ADDSUBBOT, MAC_IN_CI,
+	MAC_INPUTS
+};
+
+#define MAC_FIELDS  19
+#define MAC_SIGNALS 1448
+
+struct mac16 {
+	int32_t input[MAC_INPUTS], operand[4][16]; /* nets, -1 = none; A to D */
+	uint8_t field[MAC_FIELDS];
+	bool negedge;
+	unsigned x, y;
+};
+
+/* Fill n->macs[mac] from this cell of the database and mark its outputs. */
+void mac16_open(struct netlist *n, unsigned mac, const struct chipdb_cell *cell);
+/* Describe its signal `what`, 0 .. MAC_SIGNALS - 1. -EOPNOTSUPP: a cascade. */
+int mac16_get(struct netlist *n, unsigned mac, unsigned what, struct cell *out,
+	      struct reason *why);
+
+static inline uint32_t sig_mac(const struct netlist *n, unsigned mac, unsigned what)
+{
+	return n->mac_base + MAC_SIGNALS * mac + what;
+}
+
 /* ---- blocks.c ---- */
 
+/* Number the signals of the blocks, from block_base on, and set n->signals. -ENOMEM. */
+int blocks_number(struct netlist *n, struct reason *why);
 /* Mark the outputs of the blocks as sources of their nets. -EOPNOTSUPP naming a
  * block that is switched on and not modelled (not if n is tolerant). */
 int blocks_open(struct netlist *n, struct reason *why);
@@ -251,7 +291,7 @@ struct program {
 	uint16_t *pad_level, *pad_ext, *pad_oe; /* by pad: nodes; 0 = none */
 	uint8_t *pad_use;
 	unsigned n_pads;
-	unsigned luts, carries, lut_levels, loops, undriven, globals;
+	unsigned luts, carries, logic_dffs, macs, lut_levels, loops, undriven, globals;
 };
 
 /* Everything that the pads depend on. -EOPNOTSUPP as cell_get(), -ENOMEM. */

@@ -571,14 +571,16 @@ void fabric_resources(const struct fabric *f, struct fabric_resources *out)
 	for (unsigned t = 0; t < f->db.count[DB_TILES]; t++) {
 		out->total_luts += 8 * (f->db.sec[DB_TILES][t] == TILE_LOGIC);
 		out->total_rams += f->db.sec[DB_TILES][t] == TILE_RAMB;
+		out->total_dsps += f->db.sec[DB_TILES][t] == TILE_DSP0;
 	}
 	out->total_pins = f->n_pins;
 	if (!p)
 		return;
 	out->luts = p->luts;
-	out->dffs = p->n_dffs;
+	out->dffs = p->logic_dffs;
 	out->carries = p->carries;
 	out->rams = p->n_rams;
+	out->dsps = p->macs;
 	for (unsigned pad = 0; pad < p->n_pads; pad++) {
 		out->pins_in += (p->pad_use[pad] & PAD_USE_IN) != 0;
 		out->pins_out += (p->pad_use[pad] & PAD_USE_OUT) != 0;

@@ -202,6 +202,7 @@ struct fabric_resources {
 	unsigned dffs;          /* registers, likewise (with those in IO cells) */
 	unsigned carries;       /* carry cells, likewise */
 	unsigned rams;          /* block RAMs of 4 kbit, likewise */
+	unsigned dsps;          /* multipliers (SB_MAC16), likewise; their registers are theirs */
 	unsigned pins_in;       /* pads read */
 	unsigned pins_out;      /* pads driven (inout: in both) */
 	unsigned globals;       /* global networks with a driver */
@@ -210,7 +211,7 @@ struct fabric_resources {
 	unsigned ops;           /* steps of one evaluation after folding */
 	unsigned loops;         /* combinational loops */
 	unsigned undriven;      /* routed inputs whose net nothing drives (they read 0) */
-	unsigned total_luts, total_rams, total_pins; /* what the part and package have */
+	unsigned total_luts, total_rams, total_dsps, total_pins; /* what part and package have */
 };
 void fabric_resources(const struct fabric *f, struct fabric_resources *out);
 

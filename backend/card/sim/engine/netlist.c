@@ -53,8 +53,7 @@ static int number_tiles(struct netlist *n, struct reason *why)
 	n->pad_base = SIG_LC + 3 * 8 * n->n_logic;
 	n->ram_base = n->pad_base + PAD_SIGNALS * 2 * n->n_io;
 	n->block_base = n->ram_base + 16 * n->n_ram;
-	n->signals = n->block_base + db->count[DB_ENTRIES];
-	return 0;
+	return blocks_number(n, why);
 }
 
 static int contention(struct netlist *n, uint32_t dst, uint32_t src, struct reason *why)
@@ -271,16 +270,22 @@ void netlist_fini(struct netlist *n)
 	free(n->logic_tiles);
 	free(n->io_tiles);
 	free(n->ram_tiles);
+	free(n->macs);
 	memset(n, 0, sizeof(*n));
 }
 
 uint32_t netlist_port(struct netlist *n, unsigned tile, unsigned port, uint32_t missing)
 {
-	int32_t net = chipdb_port(n->db, tile, port), root = net;
+	int32_t net = chipdb_port(n->db, tile, port);
+
+	return net < 0 ? missing : netlist_net(n, (uint32_t)net, missing);
+}
+
+uint32_t netlist_net(struct netlist *n, uint32_t first, uint32_t missing)
+{
+	int32_t net = (int32_t)first, root = net;
 	unsigned hops = 0;
 
-	if (net < 0)
-		return missing;
 	while (n->driver[root] >= 0) {
 		if (++hops > MAX_HOPS) {
 			n->undriven++;

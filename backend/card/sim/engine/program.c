@@ -616,6 +616,16 @@ static void count_up(struct program *p, const struct build *b)
 		p->luts += b->node[sig_lc(lc, LC_LUT)] != NODE_NEW;
 		p->carries += b->node[sig_lc(lc, LC_CARRY)] > 1;
 	}
+	for (unsigned mac = 0; mac < n->n_macs; mac++) {
+		const int32_t *node = b->node + sig_mac(n, mac, 0);
+		unsigned i = 0;
+
+		while (i < MAC_SIGNALS && node[i] == NODE_NEW)
+			i++;
+		p->macs += i < MAC_SIGNALS;
+	}
+	for (unsigned i = 0; i < b->n_dffs; i++)
+		p->logic_dffs += b->dffs[i].sig < n->mac_base;
 	for (unsigned i = 0; i < b->nodes; i++)
 		if (b->lut_level[i] > p->lut_levels)
 			p->lut_levels = b->lut_level[i];
