@@ -4,7 +4,8 @@
  * that proto_decode() lets through, above all reads and writes of io/. A record
  * is 12 bytes: type, descriptor, seq, id, arg0 (two bytes), arg1 (two), arg2 (two),
  * arg3, length of data; then the data. The first byte of an input: what is loaded
- * at the beginning (0: nothing; 1: upper; 2: regs).
+ * at the beginning (0: nothing; 1: upper; 2: regs), on an iCEstick with the bit 0x80
+ * (1: its own design; 2: blink).
  */
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -22,7 +23,9 @@
 static const char *const images[] = { "contrib/examples/upper/upper.bin",
 				      "contrib/examples/regs/regs.bin",
 				      "contrib/examples/upper-hx8k/upper-hx8k.bin",
-				      "contrib/examples/README.md" };
+				      "contrib/examples/README.md",
+				      "contrib/examples/icestick-hello/hello.bin",
+				      "contrib/examples/blink/blink.bin" };
 
 static void send_message(struct process *p, struct proto_msg msg, int fd)
 {
@@ -86,7 +89,7 @@ static void turn(struct process *p, int peer)
 
 static void load(struct process *p, int peer, unsigned which)
 {
-	int fd = open(images[which % 4], O_RDONLY | O_CLOEXEC);
+	int fd = open(images[which % 6], O_RDONLY | O_CLOEXEC);
 
 	fuzz_claim(fd >= 0);
 	send_message(p, (struct proto_msg){ .type = PROTO_PROGRAM, .seq = 2, .id = 1000 + which,
@@ -122,12 +125,13 @@ static void message(struct process *p, const uint8_t *r, size_t n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char part[] = "iCE40-HX1K";
+	static const char stream[] = "iCE40-HX1K", icestick[] = "iCE40-HX1K\0icestick\000115200";
 	static uint8_t packet[PROTO_MAX];
 	struct process p = { .listen_fd = -1, .run_fd = -1, .conn = -1, .load.fd = -1,
 			     .condition = CARD_UNCONFIGURED, .slice = 256, .instance = 1,
 			     .packet = packet, .alone_ns = clock_mono_ns() };
 	int pair[2];
+	bool kit = size && data[0] & 0x80;
 
 	if (!size)
 		return 0;
@@ -136,10 +140,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	p.conn = pair[0];
 	if (data[0] % 4 != 3)
 		send_message(&p, (struct proto_msg){ .type = PROTO_HELLO, .seq = 1,
-						     .data = (const uint8_t *)part,
-						     .len = strlen(part) }, -1);
+						     .data = (const uint8_t *)(kit ? icestick : stream),
+						     .len = kit ? sizeof(icestick) - 1
+								: sizeof(stream) - 1 }, -1);
 	if (data[0] % 4 == 1 || data[0] % 4 == 2)
-		load(&p, pair[1], data[0] % 4 - 1u);
+		load(&p, pair[1], data[0] % 4 - 1u + (kit ? 4 : 0));
 	data++;
 	size--;
 	for (unsigned i = 0; i < RECORDS && size >= RECORD && !p.ending; i++) {

@@ -14,10 +14,13 @@ from images import BLINK, EXAMPLES, ROOT, UPPER
 HELLO = EXAMPLES / "icestick-hello" / "hello.bin"
 BANNER = b"hello from a real design\r\n"
 PARTS = {"icestick": "iCE40-HX1K", "hx8k-breakout": "iCE40-HX8K", "go-board": "iCE40-HX1K",
-         "tinyfpga-bx": "iCE40-LP8K"}
+         "tinyfpga-bx": "iCE40-LP8K", "icebreaker": "iCE40-UP5K", "upduino": "iCE40-UP5K"}
 # What comes back from boards.v, the lights by bit of the last byte, and the buttons.
 SERIAL = {"hx8k-breakout": ([f"D{n}" for n in range(2, 10)], []),
-          "go-board": ([f"D{n}" for n in range(1, 5)], [f"SW{n}" for n in range(1, 5)])}
+          "go-board": ([f"D{n}" for n in range(1, 5)], [f"SW{n}" for n in range(1, 5)]),
+          "icebreaker": (["LEDR", "LEDG"] + [f"LED{n}" for n in range(1, 6)],
+                         ["BTN"] + [f"BTN{n}" for n in range(1, 4)]),
+          "upduino": (["RED", "GREEN", "BLUE"], [])}
 
 
 def config(*cards):
@@ -71,7 +74,7 @@ def test_a_board_is_what_it_says_and_offers_what_the_image_uses(boards, board):
     offered = {"pins", "leds"}
     if board != "tinyfpga-bx":
         offered |= {"tx", "rx"}
-    if board == "go-board":
+    if SERIAL.get(board, ([], []))[1]:
         offered.add("buttons")
     assert set(os.listdir(card.dir / "io")) == offered
     for name in {"tx", "rx", "regs", "pins", "leds", "buttons"} - offered:
@@ -139,6 +142,21 @@ def test_buttons_light_what_they_press(boards):
     with pytest.raises(OSError) as refused:
         card.read("io/buttons")
     assert refused.value.errno == errno.ENODEV
+
+
+def test_what_is_low_when_lit_or_pressed_reads_1_all_the_same(boards):
+    card = boards["icebreaker"]
+    card.load(example("icebreaker"))
+    # The button is pulled up, its light is dark with a high level.
+    pins = dict(line.split(" ", 1) for line in card.read("io/pins").splitlines())
+    assert pins["10"] == "in 1" and pins["20"] == "in 0"
+    assert lights(card, "buttons") == {"BTN": 0, "BTN1": 0, "BTN2": 0, "BTN3": 0}
+    assert press(card, "BTN 1\nBTN2 1\n") == 0
+    lit = lights(card)
+    pins = dict(line.split(" ", 1) for line in card.read("io/pins").splitlines())
+    assert lit["LEDR"] == 1 and lit["LEDG"] == 0 and lit["LED2"] == 1 and lit["LED1"] == 0
+    assert pins["10"] == "in 0" and pins["19"] == "in 1"
+    assert pins["11"] == "out 0" and pins["37"] == "out 1" and pins["27"] == "out 1"
 
 
 def test_a_blinker_blinks_for_whoever_looks(boards):
@@ -231,6 +249,24 @@ def test_a_board_in_slow_motion_and_one_without_a_clock(fpga):
     # The line to the design rests high; the light behind its first register is seen by pins.
     assert "\n9 in 1\n" in manual.read("io/pins")
     assert put(manual.dir / "io" / "pins", b"21 1\n9 0\n", flags=os.O_WRONLY) == 0
+
+
+def test_a_line_that_is_tied_low_is_one_error_and_no_hang(fpga):
+    fabric = fpga(sim=None, config=config(("icestick", ', faults: {stuck-pin: "8=0 99=1"}'),
+                                          ("go-board", ', faults: {stuck-pin: "53=1"}'),
+                                          ("icestick", ', faults: {stuck-pin: "21=0"}')))
+    deaf, pressed, still = (fabric.card(n) for n in range(3))
+    deaf.load(HELLO)
+    put(deaf.dir / "io" / "tx", b"x", must=True)
+    assert deaf.value("io/rx") == ""
+    assert lights(deaf)["D1"] == 1 and lights(deaf)["D2"] == 0
+    until(lambda: deaf.value("telemetry/uart_framing_errors") == "1", "the break is told once")
+    pressed.load(example("go-board"))
+    assert lights(pressed)["D1"] == 1 and lights(pressed, "buttons")["SW1"] == 0
+    # Without its clock a design says nothing.
+    still.load(HELLO)
+    put(still.dir / "io" / "tx", b"x", must=True)
+    assert still.value("io/rx") == "" and set(lights(still).values()) == {0}
 
 
 # --- restarts -------------------------------------------------------------------------

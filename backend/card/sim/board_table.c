@@ -50,6 +50,31 @@ static const struct board_row rows[] = {
 		.part = "iCE40-LP8K", .package = "cm81", .clock = "B2", .hz = 16000000,
 		.leds = { { "LED", "B3", false } },
 	},
+	/* examples/icebreaker of YosysHQ/icestorm (pcf) for clock, UART, flash and what is on the board
+	 * itself; amaranth-lang/amaranth-boards icebreaker.py for the part that can be broken off, whose
+	 * lights and buttons are the other way round. */
+	{
+		.name = "icebreaker", .title = "1BitSquared iCEBreaker",
+		.part = "iCE40-UP5K", .package = "sg48", .clock = "35", .hz = 12000000,
+		.rx = "6", .tx = "9",
+		.leds = { { "LEDR", "11", true }, { "LEDG", "37", true }, { "LED1", "26", false },
+			  { "LED2", "27", false }, { "LED3", "25", false }, { "LED4", "23", false },
+			  { "LED5", "21", false } },
+		.buttons = { { "BTN", "10", true }, { "BTN1", "20", false }, { "BTN2", "19", false },
+			     { "BTN3", "18", false } },
+	},
+	/*
+	 * amaranth-lang/amaranth-boards upduino_v3.py for clock and lights (they light at the low
+	 * level, through the LED driver or as plain outputs); the serial port of the FT232H shares its
+	 * pins with the flash (public upduino pcf: serial_txd 14, serial_rxd 15). The clock is on
+	 * pin 20 when the jumper OSC is closed, as it is here.
+	 */
+	{
+		.name = "upduino", .title = "tinyVision.ai UPduino 3",
+		.part = "iCE40-UP5K", .package = "sg48", .clock = "20", .hz = 12000000,
+		.rx = "15", .tx = "14",
+		.leds = { { "RED", "41", true }, { "GREEN", "39", true }, { "BLUE", "40", true } },
+	},
 };
 
 const struct board_row *board_row_find(const char *name)

@@ -72,3 +72,22 @@ module tinyfpga_bx(input CLK, output LED, output USBPU);
 	assign LED = count[19];
 	assign USBPU = 0;
 endmodule
+
+// The lights on the board itself, and the button, are lit and pressed by the low level.
+module icebreaker(input CLK, input RX, output TX, input BTN_N, output LEDR_N, output LEDG_N,
+		  input [3:1] BTN, output [5:1] LED);
+	wire [7:0] last;
+	echo echo(CLK, RX, TX, last);
+	assign LEDR_N = !last[0] & BTN_N;
+	assign LEDG_N = !last[1];
+	assign LED = last[6:2] | BTN;
+endmodule
+
+// A plain output on a pin of the LED driver lights at the low level.
+module upduino(input gpio_20, input serial_rxd, output serial_txd, output spi_cs,
+	       output led_red, output led_green, output led_blue);
+	wire [7:0] last;
+	echo echo(gpio_20, serial_rxd, serial_txd, last);
+	assign spi_cs = 1; // the flash shares the pins of the serial port
+	assign {led_blue, led_green, led_red} = ~last[2:0];
+endmodule
