@@ -71,6 +71,7 @@ struct slot {
 	bool running;             /* the backend is being driven for this slot */
 	struct who commander;     /* who gave the last of them */
 	struct slot_wait *waits;  /* for a writer that is just closing (busy.h) */
+	char proven[SHA256_HEX];  /* the image whose kept bytes are known to be good (kept.h) */
 	bool refused[2];          /* somebody was, for who is at image or ctl now, or at check */
 	bool command_stopped;     /* somebody ended the command before its turn came */
 	struct program_stats stats;

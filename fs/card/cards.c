@@ -13,6 +13,7 @@
 
 #include "fs/card/busy.h"
 #include "fs/card/card.h"
+#include "fs/card/kept.h"
 #include "fs/card/upload.h"
 
 #include <fabricfs/buf.h>
@@ -404,6 +405,7 @@ void cards_stop(bool last)
 
 	if (atomic_exchange(&cards_ended, true))
 		return;
+	kept_stop();
 	for (unsigned i = 0; i < cards_len; i++)
 		slot_waits_end(cards[i], 0, true);
 	/* The slots first: what runs there may finish before the card goes. */

@@ -8,6 +8,7 @@
 
 #include "fs/card/busy.h"
 #include "fs/card/command.h"
+#include "fs/card/kept.h"
 #include "fs/card/upload.h"
 #include "fs/daemon/suspect.h"
 
@@ -122,7 +123,10 @@ static int word_verify(struct command *c, struct reason *why)
 
 	if (!*row->loaded_sha256 || loaded_parse(row->loaded, &loaded, &facts))
 		return reason_set(why, ENODATA, "%s has nothing loaded to verify", slot->name);
-	err = store_blob_open(card->store, row->loaded_sha256, &fd, &run.size, why);
+	/* Else a damaged copy would be told of as a card that differs. */
+	err = kept_prove(slot, row->loaded_sha256, why);
+	if (!err)
+		err = store_blob_open(card->store, row->loaded_sha256, &fd, &run.size, why);
 	if (err)
 		return err;
 	run.fd = fd;

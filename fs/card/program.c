@@ -20,6 +20,7 @@
 
 #include "fs/card/busy.h"
 #include "fs/card/card.h"
+#include "fs/card/kept.h"
 
 #include <fabricfs/buf.h>
 #include <fabricfs/clock.h>
@@ -280,6 +281,9 @@ static int run_succeeded(struct slot *slot, const struct attempt *a, const struc
 		row->previous = NULL;
 	}
 	memcpy(row->loaded_sha256, a->sha256, SHA256_HEX);
+	/* Hashed on their way, or just before; those of another card's, by reference, were not. */
+	if (a->spool || a->internal)
+		kept_proven(slot, a->sha256);
 	row->loaded = loaded_json(&loaded, &a->facts);
 	text_copy(row->error, sizeof(row->error), a->error ? a->error : "");
 	text_copy(row->state, sizeof(row->state), state_word(STATE_CONFIGURED));

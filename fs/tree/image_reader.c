@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/card/kept.h"
 #include "fs/card/upload.h"
 #include "fs/daemon/session.h"
 #include "fs/tree/active.h"
@@ -116,8 +117,57 @@ void reader_drop(uint64_t fh)
 		reader_put(r);
 }
 
+/* An open that waits until the bytes it is about to give are known to be good. */
+struct open_proof {
+	fuse_req_t req;
+	struct slot *slot;
+	uint64_t ino;
+	struct fuse_file_info fi;
+	struct request request;
+};
+
+static void open_proven(void *arg, int err)
+{
+	struct open_proof *p = arg;
+
+	if (err) {
+		fuse_reply_err(p->req, err);
+	} else {
+		request_set(&p->request);
+		/* From the beginning: something else may be loaded by now. */
+		reader_open(p->req, p->slot, p->ino, &p->fi);
+		request_set(NULL);
+	}
+	free(p);
+}
+
+/* True: it waits. */
+static bool open_proves(fuse_req_t req, struct slot *slot, uint64_t ino, const struct fuse_file_info *fi)
+{
+	const struct card_view *view = card_view_get(slot->card);
+	struct open_proof *p;
+	char sha256[SHA256_HEX];
+
+	memcpy(sha256, slot_view(view, slot->index)->loaded.sha256, SHA256_HEX);
+	card_view_put(view);
+	if (!*sha256 || kept_is_proven(slot, sha256))
+		return false;
+	p = malloc(sizeof(*p));
+	if (!p) {
+		fuse_reply_err(req, ENOMEM);
+		return true;
+	}
+	*p = (struct open_proof){ .req = req, .slot = slot, .ino = ino, .fi = *fi,
+				  .request = *request_current() };
+	kept_ask(slot, sha256, open_proven, p);
+	return true;
+}
+
 void reader_open(fuse_req_t req, struct slot *slot, uint64_t ino, struct fuse_file_info *fi)
 {
+	if (open_proves(req, slot, ino, fi))
+		return;
+
 	const struct card_view *view = card_view_get(slot->card);
 	const struct loaded *loaded = &slot_view(view, slot->index)->loaded;
 	struct saved_handle *saved = saved_new(SAVED_READER, &fi->fh);

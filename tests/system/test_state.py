@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """State folder and configuration: what is wrong is said before mounting, and nothing is lost."""
+import concurrent.futures
 import errno
 import os
 import sqlite3
@@ -123,6 +124,70 @@ def test_a_changed_blob_is_not_loaded(loaded):
     card = loaded.card()
     until(lambda: card.state in ("unconfigured", "failed"), "the card is not what it was")
     assert card.sha != sha256(UPPER) or card.image.read_bytes() == UPPER.read_bytes()
+
+
+def next_worker(fabric):
+    old = fabric.processes("fabricfs-worker")
+    assert fabric.kill("fabricfs-worker") == 1
+    until(lambda: fabric.processes("fabricfs-worker") not in ([], old), "the next worker is there")
+
+
+def blob_of(fabric, image):
+    blob, = [p for p in fabric.state_dir.rglob("*") if p.is_file() and sha256(image) in p.name]
+    os.chmod(blob, 0o600)
+    return blob
+
+
+def read_errno(path):
+    try:
+        path.read_bytes()
+    except OSError as e:
+        return e.errno
+    return 0
+
+
+def test_a_kept_image_that_the_disk_has_changed_is_not_read_as_the_loaded_one(fpga):
+    fabric = fpga()
+    card, other = fabric.card(), UPPER.read_bytes()
+    card.load(UPPER)
+    next_worker(fabric)
+    assert card.image.read_bytes() == other
+    blob = blob_of(fabric, UPPER)
+    blob.write_bytes(other[:7000] + bytes([other[7000] ^ 4]) + other[7001:])
+    next_worker(fabric)
+    assert read_errno(card.image) == errno.EBADMSG
+    assert "damaged on the disk" in card.error and sha256(UPPER) in card.error
+    assert card.last("alert")["result"] == "EBADMSG"
+    # The card itself has what it had, and verify does not blame it.
+    assert card.state == "configured" and card.sha == sha256(UPPER)
+    assert card.exchange(b"as before") == b"AS BEFORE"
+    assert card.ctl("verify") == errno.EBADMSG
+    assert "damaged on the disk" in card.error
+    done = run(["cp", str(card.image), str(fabric.folder / "copy")])
+    assert done.returncode == 1 and "Bad message" in done.stderr
+    card.load(UPPER)
+    assert card.image.read_bytes() == other and card.ctl("verify") == 0
+
+
+def test_a_kept_image_that_is_gone_is_told_of_too(fpga):
+    fabric = fpga()
+    card = fabric.card()
+    card.load(UPPER)
+    blob_of(fabric, UPPER).unlink()
+    next_worker(fabric)
+    assert read_errno(card.image) == errno.ENODATA
+    assert "no copy of the loaded image" in card.error
+    assert card.state == "configured" and card.exchange(b"runs") == b"RUNS"
+
+
+def test_many_who_read_a_kept_image_at_once_all_get_it(fpga):
+    fabric = fpga(sim=3)
+    for n in range(3):
+        fabric.card(n).load(UPPER)
+    next_worker(fabric)
+    with concurrent.futures.ThreadPoolExecutor(24) as many:
+        got = list(many.map(lambda i: fabric.card(i % 3).image.read_bytes(), range(72)))
+    assert got == [UPPER.read_bytes()] * 72
 
 
 def test_a_full_disk_refuses_uploads_before_the_card_is_touched(fpga):
