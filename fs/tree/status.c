@@ -93,7 +93,12 @@ static void table_slot(struct table *t, const struct card_view *view, const stru
 	}
 	cell(t, text);
 	cell_sensor(t, slot < 0 ? view : NULL, "temp_celsius", "C");
-	cell_sensor(t, slot < 0 ? view : NULL, "power_watts", "W");
+	/* A slot has its share, where that is known. */
+	if (slot < 0)
+		text_copy(text, sizeof(text), "power_watts");
+	else
+		snprintf(text, sizeof(text), "slot%d_power_watts", slot);
+	cell_sensor(t, view, text, "W");
 	cell(t, "");
 }
 

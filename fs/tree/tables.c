@@ -388,6 +388,9 @@ bool row_exists(const struct row *row, const struct place *dir)
 	if (row->dir == FILE_IO_DIR) {
 		unsigned endpoint = row->file == FILE_IO_DOT_RX ? CARD_RX : row->file - FILE_IO_FIRST;
 
+		/* A card with slots has no design of its own. */
+		if (dir->slot < 0 && dir->view->slots_len)
+			return false;
 		/* What it could offer: an open of what it does not offer now is ENODEV. */
 		return dir->view->facts.endpoints & CARD_ENDPOINT_BIT(endpoint);
 	}

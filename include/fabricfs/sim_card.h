@@ -12,8 +12,9 @@
 /*
  * Serve one simulated card until it is told to quit or nobody wanted it for a
  * minute. Called before any thread exists. argv: the name, the name of the
- * listening socket; descriptor 3 is that socket, 4 the folder it is in (both
- * given by the backend that started it). Returns the exit status.
+ * listening socket, and of a card with slots their number; descriptor 3 is that
+ * socket, 4 the folder it is in, those from 5 on listen for the slots (all given
+ * by the backend that started it). Returns the exit status.
  */
 int sim_card_main(int argc, char **argv);
 

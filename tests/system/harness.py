@@ -62,6 +62,14 @@ class Card:
         self.image = self.dir / "image"
         self.check = self.dir / "check"
 
+    def slot(self, number):
+        """One of its slots: a directory with the same files, as far as they are about programming."""
+        slot = Card(self.fabric, int(self.name[3:]))
+        slot.name = f"{self.name}/slots/{number}"
+        slot.dir = self.dir / "slots" / str(number)
+        slot.image, slot.check = slot.dir / "image", slot.dir / "check"
+        return slot
+
     def read(self, name):
         return (self.dir / name).read_text()
 
@@ -217,8 +225,9 @@ class Fabric:
             wait_mounted(self.mount, self.process)
             assert (self.mount / "version").read_text().startswith("fabricfs ")
             # In the foreground nobody waits until each card was asked once.
-            until(lambda: not any(c["state"] == "unknown" and c["backend"] == "sim"
-                                  for c in self.status()["cards"]), "simulated cards know their state")
+            until(lambda: not any(s["state"] == "unknown" and c["backend"] == "sim"
+                                  for c in self.status()["cards"] for s in [c, *c["slots"]]),
+                  "simulated cards know their state")
         except BaseException:
             print(self.log())
             self.kill_all()

@@ -624,6 +624,7 @@ static int check(const char *part, unsigned slots, struct card_value value, char
 static void what_is_not_simulated_is_refused_with_a_sentence(void **state)
 {
 	static const char *const unknown[] = { "gremlins", "true", NULL };
+	static const char *const stuck[] = { "stuck-pin", "112=1", NULL };
 	const struct card_value nothing = { 0 };
 	char text[REASON_MAX];
 
@@ -635,7 +636,14 @@ static void what_is_not_simulated_is_refused_with_a_sentence(void **state)
 	assert_int_equal(check("xc7a35t", 0, nothing, text), -EINVAL);
 	assert_non_null(strstr(text, "iCE40-HX1K"));
 	assert_non_null(strstr(text, "iCE40-HX8K"));
-	assert_int_equal(check("", 2, nothing, text), -EINVAL);
+	assert_int_equal(check("", 4, nothing, text), 0);
+	assert_int_equal(check("", 9, nothing, text), -EINVAL);
+	assert_non_null(strstr(text, "at most 8"));
+	assert_int_equal(check("", 0, (struct card_value){ .key = "faults", .list = stuck, .list_len = 2 },
+			       text), 0);
+	assert_int_equal(check("", 4, (struct card_value){ .key = "faults", .list = stuck, .list_len = 2 },
+			       text), -EINVAL);
+	assert_non_null(strstr(text, "of a slot"));
 	assert_int_equal(check("", 0, (struct card_value){ .key = "clock", .text = "sundial" }, text),
 			 -EINVAL);
 	assert_non_null(strstr(text, "demand"));

@@ -105,6 +105,15 @@ uint64_t clock_cycles_until(struct board *b, uint64_t n, unsigned wire, bool lev
 	return ran;
 }
 
+uint64_t clock_cycles_busy(struct board *b, uint64_t n, unsigned wire, bool level)
+{
+	if (b->wire[b->clk].stuck >= 0 || b->wire[wire].stuck >= 0) {
+		clock_cycles(b, n);
+		return n;
+	}
+	return fabric_cycles_busy(b->f, b->wire[b->clk].pin, n, b->wire[wire].pin, level);
+}
+
 int board_stick(struct board *b, const struct stuck_pin *pins, unsigned n, struct reason *why)
 {
 	signed char stuck[BOARD_WIRES];

@@ -77,6 +77,8 @@ bool wire_drive(struct board *b, unsigned wire, bool level);
 void clock_cycles(struct board *b, uint64_t n);
 /* The same, up to the one after which the wire is high or low; returns the cycles, at least one. */
 uint64_t clock_cycles_until(struct board *b, uint64_t n, unsigned wire, bool level);
+/* The same, and no further than to where further cycles would change nothing. */
+uint64_t clock_cycles_busy(struct board *b, uint64_t n, unsigned wire, bool level);
 
 /* A byte from the design. False: the queue is full. */
 bool board_queue(struct board *b, uint8_t byte);

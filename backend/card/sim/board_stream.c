@@ -217,7 +217,7 @@ static uint64_t stream_stride(struct board *b, uint64_t n)
 	if (n > BOARD_STRIDE)
 		n = BOARD_STRIDE;
 	if (b->endpoints & CARD_ENDPOINT_BIT(CARD_RX) && b->wire[PIN_TX_READY].level)
-		return clock_cycles_until(b, n, PIN_TX_VALID, true);
+		return clock_cycles_busy(b, n, PIN_TX_VALID, true);
 	clock_cycles(b, n);
 	return n;
 }

@@ -39,6 +39,7 @@ struct pending {
 
 struct client {
 	struct client_setup setup;
+	struct faults told; /* to the process, on this connection */
 	int sock;       /* -1: lost */
 	int epoll;      /* what the actor polls: sock and event */
 	int event;      /* something is to be finished that no message announces */
@@ -284,7 +285,22 @@ static int client_tell_faults(struct client *c, const struct faults *f, struct r
 	faults_list(f, &list);
 	msg.data = (const uint8_t *)list.text;
 	msg.len = list.len;
-	return client_exchange(c, &msg, -1, NULL, &reply, why);
+
+	int err = client_exchange(c, &msg, -1, NULL, &reply, why);
+
+	if (!err)
+		c->told = *f;
+	return err;
+}
+
+/* What is wrong with this card or slot now. A slot has it from the run folder, where the
+ * threads of other slots and of the card leave it. */
+static int client_faults_now(const struct client *c, struct faults *f, struct reason *why)
+{
+	if (c->setup.host->slot >= 0)
+		return faults_hold(&c->setup.faults, c->setup.host, NULL, f, why);
+	*f = c->setup.faults;
+	return 0;
 }
 
 /* End the process and see that it did. */
@@ -318,10 +334,11 @@ static int client_connect(struct client *c, bool *same, struct reason *why)
 			.arg = { c->setup.hz, c->setup.manual, c->setup.rate_hz },
 		};
 		struct epoll_event ev = { .events = EPOLLIN };
+		struct faults f;
 		pid_t child = 0;
 		int sock;
 
-		err = spawn_connect(c->setup.host, &sock, &child, why);
+		err = spawn_connect(c->setup.host, c->setup.slots, &sock, &child, why);
 		if (err)
 			return err;
 		c->sock = sock;
@@ -337,7 +354,8 @@ static int client_connect(struct client *c, bool *same, struct reason *why)
 			*same = reply.arg[0] == c->instance;
 			c->instance = reply.arg[0];
 			c->pid = child ? child : client_peer(c, reply.arg[1]);
-			err = client_tell_faults(c, &c->setup.faults, why);
+			err = client_faults_now(c, &f, why);
+			err = err ? err : client_tell_faults(c, &f, why);
 		} else if (child) {
 			char how[32];
 
@@ -495,9 +513,12 @@ static unsigned client_revive(struct client *c, struct reason *why)
 {
 	char how[32] = "";
 	bool same = false;
+	struct faults f;
 	int err;
 
-	if (c->setup.faults.unplug) {
+	if (client_faults_now(c, &f, why))
+		return CARD_NEWS_GONE;
+	if (f.unplug) {
 		reason_set(why, ENODEV, "the card is unplugged (fault unplug)");
 		return CARD_NEWS_GONE;
 	}
@@ -541,6 +562,16 @@ int client_call(struct client *c, struct proto_msg *msg, int fd, struct card_run
 		log_warn("%s", c->news_why.text);
 		c->news &= ~(unsigned)CARD_NEWS_LOST;
 	}
+	if (msg->type == PROTO_PROGRAM && c->setup.host->slot >= 0) {
+		struct faults f;
+		int err = client_faults_now(c, &f, why);
+
+		/* The card's may have changed since. */
+		if (!err && !faults_equal(&f, &c->told))
+			err = client_tell_faults(c, &f, why);
+		if (err)
+			return err;
+	}
 	return client_exchange(c, msg, fd, run, reply, why);
 }
 
@@ -577,7 +608,8 @@ int client_faults(struct client *c, const struct faults *f, struct reason *why)
 
 	if (err)
 		return err;
-	c->setup.faults = *f;
+	if (c->setup.host->slot < 0)
+		c->setup.faults = *f;
 	if (f->unplug) {
 		client_quit(c, how, sizeof(how));
 		client_lose(c);

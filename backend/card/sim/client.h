@@ -24,7 +24,8 @@ struct client_setup {
 	uint64_t baud;   /* of its serial port */
 	bool manual;     /* clock: manual */
 	uint64_t rate_hz; /* clock: a number; 0 = demand */
-	struct faults faults;
+	unsigned slots;  /* of the card; host->slot says which one this is about */
+	struct faults faults; /* of a slot: as configured; what else holds is in the run folder */
 };
 
 /* Reach the process, starting one if there is none. -ENODEV and the like with why. */
@@ -44,7 +45,8 @@ int client_call(struct client *c, struct proto_msg *msg, int fd, struct card_run
 		struct proto_msg *reply, struct reason *why);
 
 /* From now on the card has these faults; without power it goes offline, which client_pump() tells.
- * 0, or -errno and what was before. */
+ * 0, or -errno and what was before. Of a slot: until what the run folder says changes, which is
+ * looked at whenever the slot is connected to or programmed. */
 int client_faults(struct client *c, const struct faults *f, struct reason *why);
 
 /* card_backend.io_submit, .io_cancel. */

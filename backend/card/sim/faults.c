@@ -115,6 +115,15 @@ int faults_set(struct faults *f, const char *name, const char *value, struct rea
 			  "an attribute", name);
 }
 
+bool faults_equal(const struct faults *a, const struct faults *b)
+{
+	struct card_attrs x, y;
+
+	faults_list(a, &x);
+	faults_list(b, &y);
+	return x.len == y.len && !memcmp(x.text, y.text, x.len);
+}
+
 static void list_add(struct card_attrs *out, const char *name, const char *value)
 {
 	size_t n = strlen(name) + 1, v = strlen(value) + 1;
@@ -198,14 +207,17 @@ int upset_parse(struct upset *u, const char *value, struct reason *why)
 
 /* --- in the run folder -------------------------------------------------------------- */
 
-static void file_name(const struct card_host *host, const char *end, char name[32])
+static void file_name(const struct card_host *host, const char *end, char name[48])
 {
-	snprintf(name, 32, "card-%u.faults%s", host->dev, end);
+	if (host->slot < 0)
+		snprintf(name, 48, "card-%u.faults%s", host->dev, end);
+	else
+		snprintf(name, 48, "card-%u.%d.faults%s", host->dev, host->slot, end);
 }
 
 int faults_load(struct faults *f, const struct card_host *host, struct reason *why)
 {
-	char name[32], text[CARD_ATTRS_BYTES];
+	char name[48], text[CARD_ATTRS_BYTES];
 	ssize_t n;
 
 	file_name(host, "", name);
@@ -223,7 +235,7 @@ int faults_load(struct faults *f, const struct card_host *host, struct reason *w
 int faults_save(const struct faults *f, const struct card_host *host, struct reason *why)
 {
 	struct card_attrs list;
-	char name[32], made[32];
+	char name[48], made[48];
 
 	faults_list(f, &list);
 	file_name(host, "", name);
@@ -241,8 +253,37 @@ int faults_save(const struct faults *f, const struct card_host *host, struct rea
 
 void faults_forget(const struct card_host *host)
 {
-	char name[32];
+	char name[48];
 
 	file_name(host, "", name);
 	unlinkat(host->run_dir, name, 0);
+}
+
+int faults_hold(const struct faults *configured, const struct card_host *host, const struct faults *own,
+		struct faults *f, struct reason *why)
+{
+	struct card_host card = *host;
+	struct faults kept = { 0 };
+	int err;
+
+	card.slot = -1;
+	err = faults_load(f, &card, why);
+	if (err == -ENOENT)
+		*f = *configured;
+	else if (err)
+		return err;
+	err = own ? 0 : faults_load(&kept, host, why);
+	if (err && err != -ENOENT)
+		return err;
+	own = own ? own : &kept;
+	/* What is wrong with the card is wrong with each slot; only numbers can contradict. */
+	f->link_lies |= own->link_lies;
+	f->done_stuck |= own->done_stuck;
+	if (own->bit_errors)
+		f->bit_errors = own->bit_errors;
+	if (own->slow_hz)
+		f->slow_hz = own->slow_hz;
+	memcpy(f->pins, own->pins, sizeof(f->pins));
+	f->pins_len = own->pins_len;
+	return 0;
 }

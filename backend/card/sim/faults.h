@@ -13,6 +13,9 @@
  *	upset B:R:C       not a state but an event: this configuration bit (bank, row,
  *	                  column; or "random") flips now
  *
+ * A card with slots has those of its links for all slots, unless a slot has its
+ * own; unplug and over-temperature are the card's only, stuck-pin and upset a slot's.
+ *
  * A set of faults is the worker's; it is told to the card's process at every
  * connection and kept in a file of the run folder, so that neither the end of a
  * worker nor that of the card's process heals a card.
@@ -57,9 +60,15 @@ int faults_parse(struct faults *f, const char *text, size_t len, struct reason *
 /* The value of an upset. 0 or -EINVAL. */
 int upset_parse(struct upset *u, const char *value, struct reason *why);
 
-/* The set in the run folder. -ENOENT: there is none. */
+bool faults_equal(const struct faults *a, const struct faults *b);
+
+/* The set in the run folder, of the card or of host->slot. -ENOENT: there is none. */
 int faults_load(struct faults *f, const struct card_host *host, struct reason *why);
 int faults_save(const struct faults *f, const struct card_host *host, struct reason *why);
 void faults_forget(const struct card_host *host);
+/* What holds for slot host->slot: what the run folder has of the card, else `configured`, and over
+ * it the slot's own (NULL: what the folder has of that). */
+int faults_hold(const struct faults *configured, const struct card_host *host, const struct faults *own,
+		struct faults *f, struct reason *why);
 
 #endif

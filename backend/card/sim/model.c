@@ -19,24 +19,33 @@ void model_surround(struct model *m, double degc)
 	m->extra_degc = extra;
 }
 
-void model_step(struct model *m, int64_t now_ns, uint64_t toggles, uint64_t ram_accesses)
+void model_heat(struct model *m, int64_t now_ns, double power_w)
 {
-	if (!m->last_ns) {
-		*m = (struct model){ now_ns, toggles, ram_accesses, STATIC_W, AMBIENT + m->extra_degc,
-				     m->extra_degc };
-		return;
-	}
-
 	double dt = (double)(now_ns - m->last_ns) * 1e-9;
 
-	if (now_ns - m->last_ns < INTERVAL_NS)
+	if (!m->last_ns) {
+		m->temp_degc = AMBIENT + m->extra_degc;
+	} else if (now_ns - m->last_ns < INTERVAL_NS) {
 		return;
-	m->power_w = STATIC_W + ((double)(toggles - m->last_toggles) * TOGGLE_J +
-				 (double)(ram_accesses - m->last_ram) * RAM_J) / dt;
-	/* One implicit step of dT/dt = (P * Rth - (T - Ta)) / tau: stable for any dt. */
-	m->temp_degc = (m->temp_degc + dt / TAU_S * (AMBIENT + m->extra_degc + m->power_w * K_PER_W)) /
-		       (1 + dt / TAU_S);
+	} else {
+		/* One implicit step of dT/dt = (P * Rth - (T - Ta)) / tau: stable for any dt. */
+		m->temp_degc = (m->temp_degc + dt / TAU_S * (AMBIENT + m->extra_degc + power_w * K_PER_W)) /
+			       (1 + dt / TAU_S);
+	}
+	m->power_w = power_w;
 	m->last_ns = now_ns;
+}
+
+void model_step(struct model *m, int64_t now_ns, uint64_t toggles, uint64_t ram_accesses)
+{
+	double power_w = STATIC_W, dt = (double)(now_ns - m->last_ns) * 1e-9;
+
+	if (m->last_ns && now_ns - m->last_ns < INTERVAL_NS)
+		return;
+	if (m->last_ns)
+		power_w += ((double)(toggles - m->last_toggles) * TOGGLE_J +
+			    (double)(ram_accesses - m->last_ram) * RAM_J) / dt;
+	model_heat(m, now_ns, power_w);
 	m->last_toggles = toggles;
 	m->last_ram = ram_accesses;
 }

@@ -26,5 +26,7 @@ struct model {
 void model_surround(struct model *m, double degc);
 /* The state at `now`, given what was counted so far. */
 void model_step(struct model *m, int64_t now_ns, uint64_t toggles, uint64_t ram_accesses);
+/* The same of what draws power_w, whoever has counted that. */
+void model_heat(struct model *m, int64_t now_ns, double power_w);
 
 #endif

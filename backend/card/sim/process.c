@@ -87,6 +87,9 @@ void process_send(struct process *p, const struct proto_msg *msg)
 {
 	if (p->conn < 0)
 		return;
+	/* Whoever hears of an operation may look at the counters next. */
+	if (p->carrier)
+		carrier_note(p);
 	if (!p->out) {
 		int err = proto_send(p->conn, msg, -1);
 
@@ -171,7 +174,7 @@ static int64_t wait_min(int64_t a, int64_t b)
 	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
-static void process_loop(struct process *p)
+void process_loop(struct process *p)
 {
 	while (!p->ending) {
 		int64_t wait = p->fabric ? ops_run(p) : -1;
@@ -179,7 +182,9 @@ static void process_loop(struct process *p)
 		if (p->fabric)
 			process_news(p);
 		wait = wait_min(wait, load_wait_ns(p));
-		if (p->conn < 0) {
+		if (p->carrier)
+			carrier_note(p);
+		if (p->conn < 0 && p->end_fd < 0) {
 			int64_t left = p->alone_ns + PROCESS_LINGER_NS - clock_mono_ns();
 
 			if (left <= 0)
@@ -188,15 +193,18 @@ static void process_loop(struct process *p)
 		}
 
 		struct timespec timeout = { wait / 1000000000, wait % 1000000000 };
-		struct pollfd fds[2] = {
+		struct pollfd fds[3] = {
 			{ .fd = p->listen_fd, .events = POLLIN },
 			{ .fd = p->conn, .events = p->out ? POLLOUT : POLLIN },
+			{ .fd = p->end_fd, .events = POLLIN },
 		};
 
-		if (ppoll(fds, 2, wait < 0 ? NULL : &timeout, NULL) < 0 && errno != EINTR) {
+		if (ppoll(fds, p->end_fd < 0 ? 2 : 3, wait < 0 ? NULL : &timeout, NULL) < 0 && errno != EINTR) {
 			log_error("waiting for messages: %m");
 			break;
 		}
+		if (fds[2].revents)
+			break;
 		if (fds[1].revents & POLLOUT)
 			conn_flush(p);
 		if (fds[1].revents & (POLLIN | POLLHUP | POLLERR))
@@ -227,56 +235,73 @@ static bool stderr_is_null(void)
 	return fstat(STDERR_FILENO, &st) < 0 || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
 }
 
-int sim_card_main(int argc, char **argv)
+int process_init(struct process *p, int listen_fd, const char *socket_name)
 {
-	struct process p = {
-		.listen_fd = LISTEN_FD, .run_fd = FOLDER_FD, .conn = -1, .load.fd = -1,
+	*p = (struct process){
+		.listen_fd = listen_fd, .run_fd = FOLDER_FD, .end_fd = -1, .conn = -1, .load.fd = -1,
 		.condition = CARD_UNCONFIGURED, .slice = 256, .alone_ns = clock_mono_ns(),
 	};
+	p->out_end = &p->out;
+	text_copy(p->socket_name, sizeof(p->socket_name), socket_name);
+	p->packet = malloc(PROTO_MAX);
+	if (!p->packet)
+		return -ENOMEM;
+	fcntl(listen_fd, F_SETFD, FD_CLOEXEC);
+	fcntl(listen_fd, F_SETFL, O_NONBLOCK);
+	/* Once more: from now on the kernel tells those who connect this process as their peer. */
+	return listen(listen_fd, 8) < 0 ? -errno : 0;
+}
+
+void process_fini(struct process *p)
+{
+	close(p->listen_fd);
+	conn_drop(p);
+	if (p->board)
+		ops_fail(p, ENODEV);
+	cleanup_fd(&p->load.fd);
+	ledger_fini(&p->ledger);
+	board_free(p->board);
+	digest_free(p->link.digest);
+	fabric_free(p->fabric);
+	free(p->packet);
+}
+
+int sim_card_main(int argc, char **argv)
+{
+	unsigned slots = 0;
+	struct process p;
+	int err, status = 0;
 
 	prctl(PR_SET_NAME, SIM_CARD_NAME);
 	log_init(SIM_CARD_NAME, stderr_is_null(), false);
 	signal(SIGPIPE, SIG_IGN);
-	p.out_end = &p.out;
 	rights_give_up();
 	/* It keeps no file system busy. */
 	if (chdir("/") < 0)
 		log_warn("chdir: %m");
-	if (argc != 2 || strchr(argv[1], '/') || fcntl(LISTEN_FD, F_GETFL) < 0 ||
-	    fcntl(FOLDER_FD, F_GETFL) < 0) {
+	if (argc == 3)
+		slots = (unsigned)strtoul(argv[2], NULL, 10);
+	if (argc < 2 || argc > 3 || slots > SIM_SLOTS_MAX || strchr(argv[1], '/') ||
+	    fcntl(LISTEN_FD, F_GETFL) < 0 || fcntl(FOLDER_FD, F_GETFL) < 0) {
 		log_error("this is a simulated card, started by fabricfs for itself");
 		return 2;
 	}
-	p.socket_name = argv[1];
-	fcntl(LISTEN_FD, F_SETFD, FD_CLOEXEC);
 	fcntl(FOLDER_FD, F_SETFD, FD_CLOEXEC);
-	fcntl(LISTEN_FD, F_SETFL, O_NONBLOCK);
-	/* Once more: from now on the kernel tells those who connect this process as their peer. */
-	if (listen(LISTEN_FD, 8) < 0) {
-		log_error("listening: %m");
+	err = process_init(&p, LISTEN_FD, argv[1]);
+	if (err) {
+		log_error("beginning: %s", strerror(-err));
 		return 1;
 	}
 	if (getrandom(&p.instance, sizeof(p.instance), 0) != sizeof(p.instance))
 		p.instance = (uint64_t)clock_now_ns() ^ (uint64_t)getpid() << 48;
-	p.packet = malloc(PROTO_MAX);
-	if (!p.packet) {
-		log_error("no memory to begin with");
-		return 1;
+
+	if (slots) {
+		status = carrier_run(&p, slots, FOLDER_FD + 1);
+	} else {
+		process_loop(&p);
+		/* Before it is closed: whoever finds it refusing may make a new one there. */
+		unlinkat(p.run_fd, p.socket_name, 0);
 	}
-
-	process_loop(&p);
-
-	/* Unlinked before it is closed: whoever finds it refusing may make a new one there. */
-	unlinkat(p.run_fd, p.socket_name, 0);
-	close(p.listen_fd);
-	conn_drop(&p);
-	if (p.board)
-		ops_fail(&p, ENODEV);
-	cleanup_fd(&p.load.fd);
-	ledger_fini(&p.ledger);
-	board_free(p.board);
-	digest_free(p.link.digest);
-	fabric_free(p.fabric);
-	free(p.packet);
-	return 0;
+	process_fini(&p);
+	return status;
 }

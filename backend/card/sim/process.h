@@ -3,11 +3,15 @@
  * The process of a simulated card, from the inside.
  *
  *	process.c  its life: socket, connection, the loop
+ *	carrier.c  a card with slots: a thread for each, and what is about all
  *	service.c  what each message asks for
  *	load.c     programming, paced by the link
  *	operate.c  reads and writes of the endpoints, and when the clock runs
  *
- * One thread. Nothing blocks but the poll() of the loop; running the design
+ * One thread, and one more for each slot. A slot is to its thread what a card
+ * without slots is to the process: a `struct process` with a socket, a fabric, a
+ * board and a link of its own, which no other thread touches. What they have in
+ * common is read only (the chip database) or in carrier.c. Nothing blocks but the poll() of the loop; running the design
  * and feeding the configuration port go in slices of a few milliseconds, so
  * that a message is never left waiting for longer.
  */
@@ -59,9 +63,14 @@ struct load {
 	uint64_t last_id; /* what runs is what this run programmed; 0 = none */
 };
 
+struct carrier;
+
 struct process {
 	int listen_fd, run_fd;
-	const char *socket_name;
+	int end_fd;      /* of a slot: readable when its carrier ends; else -1 */
+	struct carrier *carrier; /* that it is or belongs to; NULL: a card without slots */
+	unsigned slot;   /* with end_fd */
+	char socket_name[32];
 	int conn;
 	pid_t peer;      /* of conn */
 	bool told;       /* that another was refused; once a connection */
@@ -99,6 +108,12 @@ struct process {
 
 /* --- process.c --- */
 
+int process_init(struct process *p, int listen_fd, const char *socket_name);
+/* Serve until it is told to end, or nobody wants it. */
+void process_loop(struct process *p);
+/* The socket's name is gone by then. */
+void process_fini(struct process *p);
+
 /* Send or queue. data of msg are copied if need be. */
 void process_send(struct process *p, const struct proto_msg *msg);
 /* Answer a request: err 0 with data, or -errno with the sentence. */
@@ -112,6 +127,20 @@ int64_t process_cpu_ns(void);
 
 /* Serve one message; fd (or -1) is taken over. -EPROTO: drop the connection. */
 int service_message(struct process *p, const struct proto_msg *msg, int fd);
+/* Would a fabric take the image that came with msg? */
+int service_accept(const struct fabric *f, const struct proto_msg *msg, int fd, struct reason *why);
+/* What is counted so far, but power and temperature; RAM accesses beside it. */
+void service_stats(const struct process *p, uint64_t stats[PROTO_STATS], uint64_t *ram_accesses);
+void service_reply_stats(struct process *p, uint32_t seq, const uint64_t *stats, unsigned n);
+
+/* --- carrier.c --- */
+
+/* Serve a card with slots; their sockets are the descriptors from first_fd on. The exit status. */
+int carrier_run(struct process *card, unsigned slots, int first_fd);
+/* A message to the card as a whole; -EPROTO as above. */
+int carrier_message(struct process *card, const struct proto_msg *msg, int fd);
+/* Of a slot's thread: let the card see what it has counted. */
+void carrier_note(struct process *slot);
 
 /* --- load.c --- */
 

@@ -25,7 +25,7 @@ static const struct {
 	[PROTO_CLEAR] = { "clear", .to_card = true, .from_card = true },
 	[PROTO_RESET] = { "reset", .to_card = true, .from_card = true },
 	[PROTO_TELEMETRY] = { "telemetry", .to_card = true, .from_card = true,
-			      .reply_data = 8 * PROTO_STATS },
+			      .reply_data = 8 * PROTO_STATS * (1 + SIM_SLOTS_MAX) },
 	[PROTO_IO] = { "io", .to_card = true, .from_card = true, .data = PROTO_DATA,
 		       .reply_data = PROTO_DATA },
 	[PROTO_CANCEL] = { "cancel", .to_card = true },

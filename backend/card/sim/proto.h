@@ -32,6 +32,7 @@
 #define PROTO_MAX     (PROTO_HEADER + PROTO_DATA)
 #define PROTO_HELLO_DATA 128
 #define PROTO_TX      32768 /* bytes of one piece of a write to io/tx */
+#define SIM_SLOTS_MAX 8     /* of a card */
 
 #define PROTO_REPLY 0x80
 
@@ -50,7 +51,8 @@ enum proto_type {
 	PROTO_VERIFY,  /* the same at any later time */
 	PROTO_CLEAR,
 	PROTO_RESET,
-	/* Reply data: PROTO_STATS numbers of 8 bytes, see enum proto_stat */
+	/* Reply data: PROTO_STATS numbers of 8 bytes, see enum proto_stat. Of a card with slots: first
+	 * what is about all of it (sums, power, temperature), then as many for each slot */
 	PROTO_TELEMETRY,
 	/*
 	 * id: of the operation. arg0: endpoint (enum card_endpoint) and PROTO_IO bits;

@@ -119,12 +119,12 @@ static void status(struct process *p, const struct proto_msg *msg)
 					     .data = data, .len = len + (known ? 64 : 0) });
 }
 
-static int accept_image(struct process *p, const struct proto_msg *msg, int fd, struct reason *why)
+int service_accept(const struct fabric *f, const struct proto_msg *msg, int fd, struct reason *why)
 {
 	uint8_t *bytes CLEANUP_FREE = NULL;
 	int err = image_read(msg, fd, &bytes, why);
 
-	return err ? err : fabric_check(p->fabric, bytes, (size_t)msg->arg[0], why);
+	return err ? err : fabric_check(f, bytes, (size_t)msg->arg[0], why);
 }
 
 /*
@@ -227,19 +227,18 @@ static int upset(struct process *p, const struct proto_msg *msg, struct reason *
 	return 0;
 }
 
-static void telemetry(struct process *p, const struct proto_msg *msg)
+void service_stats(const struct process *p, uint64_t stats[PROTO_STATS], uint64_t *ram_accesses)
 {
 	struct fabric_counters c;
 	struct fabric_resources r;
 	struct board_counters b;
-	uint8_t data[8 * PROTO_STATS];
 
 	fabric_counters(p->fabric, &c);
 	fabric_resources(p->fabric, &r);
 	board_counters(p->board, &b);
-	model_step(&p->model, clock_mono_ns(), c.toggles, c.ram_reads + c.ram_writes);
+	*ram_accesses = c.ram_reads + c.ram_writes;
 
-	const uint64_t stats[PROTO_STATS] = {
+	const uint64_t now[PROTO_STATS] = {
 		[STAT_CYCLES] = c.cycles,
 		[STAT_CLOCK_HZ] = p->busy_ns ? (uint64_t)((double)c.cycles * 1e9 /
 							  (double)p->busy_ns) : 0,
@@ -264,14 +263,30 @@ static void telemetry(struct process *p, const struct proto_msg *msg)
 		[STAT_UNDRIVEN] = r.undriven,
 		[STAT_FRAMING] = b.framing,
 		[STAT_OVERRUNS] = b.overruns,
-		[STAT_POWER_NW] = (uint64_t)(p->model.power_w * 1e9),
-		[STAT_TEMP_UDEGC] = (uint64_t)(p->model.temp_degc * 1e6),
 	};
 
-	for (unsigned i = 0; i < PROTO_STATS; i++)
+	memcpy(stats, now, sizeof(now));
+}
+
+void service_reply_stats(struct process *p, uint32_t seq, const uint64_t *stats, unsigned n)
+{
+	uint8_t data[8 * PROTO_STATS * (1 + SIM_SLOTS_MAX)];
+
+	for (unsigned i = 0; i < n; i++)
 		proto_put(data + 8 * i, 8, stats[i]);
-	process_send(p, &(struct proto_msg){ .type = PROTO_TELEMETRY, .reply = true,
-					     .seq = msg->seq, .data = data, .len = sizeof(data) });
+	process_send(p, &(struct proto_msg){ .type = PROTO_TELEMETRY, .reply = true, .seq = seq,
+					     .data = data, .len = 8 * n });
+}
+
+static void telemetry(struct process *p, const struct proto_msg *msg)
+{
+	uint64_t stats[PROTO_STATS], ram_accesses;
+
+	service_stats(p, stats, &ram_accesses);
+	model_step(&p->model, clock_mono_ns(), stats[STAT_TOGGLES], ram_accesses);
+	stats[STAT_POWER_NW] = (uint64_t)(p->model.power_w * 1e9);
+	stats[STAT_TEMP_UDEGC] = (uint64_t)(p->model.temp_degc * 1e6);
+	service_reply_stats(p, msg->seq, stats, PROTO_STATS);
 }
 
 static int service(struct process *p, const struct proto_msg *msg, int *fd)
@@ -297,7 +312,7 @@ static int service(struct process *p, const struct proto_msg *msg, int *fd)
 		load_begin(p, msg, STEAL_FD(*fd));
 		return 0;
 	case PROTO_ACCEPT:
-		err = accept_image(p, msg, *fd, &why);
+		err = service_accept(p->fabric, msg, *fd, &why);
 		break;
 	case PROTO_CONFIRM:
 	case PROTO_VERIFY:
@@ -327,7 +342,8 @@ static int service(struct process *p, const struct proto_msg *msg, int *fd)
 			load_abort(p, ECANCELED, "programming was ended");
 		return 0;
 	case PROTO_QUIT:
-		p->ending = true;
+		/* A slot ends with its card. */
+		p->ending = !p->carrier;
 		return 0;
 	case PROTO_NEWS:
 	case PROTO_PROGRESS:
@@ -340,7 +356,8 @@ static int service(struct process *p, const struct proto_msg *msg, int *fd)
 
 int service_message(struct process *p, const struct proto_msg *msg, int fd)
 {
-	int err = service(p, msg, &fd);
+	/* The card itself has no fabric, if it has slots. */
+	int err = p->carrier && p->end_fd < 0 ? carrier_message(p, msg, fd) : service(p, msg, &fd);
 
 	cleanup_fd(&fd);
 	return err;

@@ -45,19 +45,35 @@ static const struct card_key sim_keys[] = {
 
 struct sim {
 	struct client *client;
-	const struct card_host *host; /* outlives it */
+	const struct card_host *host; /* outlives it; says which slot, if it is one */
+	unsigned slots;
 	bool serial; /* its board has a serial port */
 };
 
-static int parse_faults(const struct card_value *value, struct faults *f, struct reason *why)
+/* Is this fault one of a card (slot -1), or of a slot? */
+static int fault_fits(const struct card_config *config, int slot, const char *name, struct reason *why)
 {
-	for (size_t i = 0; value && i + 1 < value->list_len; i += 2) {
-		int err = faults_set(f, value->list[i], value->list[i + 1], why);
+	bool pins = !strcmp(name, "stuck-pin") || !strcmp(name, "upset");
+	bool whole = !strcmp(name, "unplug") || !strcmp(name, "over-temperature");
 
-		if (err)
-			return err;
-	}
+	if (config->slots && slot < 0 && pins)
+		return reason_set(why, EINVAL, "faults: of a card with slots, %s is an attribute of a slot",
+				  name);
+	if (slot >= 0 && whole)
+		return reason_set(why, EINVAL, "faults: %s is of the card, and not of a slot", name);
 	return 0;
+}
+
+static int parse_faults(const struct card_config *config, struct faults *f, struct reason *why)
+{
+	const struct card_value *value = card_config_get(config, "faults");
+	int err = 0;
+
+	for (size_t i = 0; !err && value && i + 1 < value->list_len; i += 2) {
+		err = fault_fits(config, -1, value->list[i], why);
+		err = err ? err : faults_set(f, value->list[i], value->list[i + 1], why);
+	}
+	return err;
 }
 
 /* Decimal digits, within what a clock on these boards may have. */
@@ -144,9 +160,10 @@ static int parse(const struct card_config *config, struct client_setup *setup, s
 
 	if (err)
 		return err;
-	if (config->slots)
-		return reason_set(why, EINVAL, "slots: a simulated %s has none in this version",
-				  c->part);
+	if (config->slots > SIM_SLOTS_MAX)
+		return reason_set(why, EINVAL, "slots: a simulated card has at most %d, not %u",
+				  SIM_SLOTS_MAX, config->slots);
+	setup->slots = config->slots;
 	setup->manual = clock && strcmp(clock->text, "manual") == 0;
 	if (clock && !setup->manual && strcmp(clock->text, "demand") != 0 &&
 	    !rate_get(clock->text, &setup->rate_hz))
@@ -158,7 +175,7 @@ static int parse(const struct card_config *config, struct client_setup *setup, s
 	text_copy(setup->part, sizeof(setup->part), c->part);
 	text_copy(setup->board, sizeof(setup->board), c->board);
 	setup->hz = hz ? (uint64_t)hz->number : DEFAULT_HZ;
-	return parse_faults(card_config_get(config, "faults"), &setup->faults, why);
+	return parse_faults(config, &setup->faults, why);
 }
 
 static int sim_check(const struct card_config *config, struct reason *why)
@@ -181,7 +198,8 @@ static int faults_now(const struct card_config *config, const struct card_host *
 	if (err != -ENOENT)
 		return err;
 	*f = (struct faults){ 0 };
-	return parse_faults(card_config_get(config, "faults"), f, why);
+	/* What is configured is the card's. */
+	return host->slot < 0 ? parse_faults(config, f, why) : 0;
 }
 
 static int sim_open(const struct card_config *config, const struct card_host *host, void **card,
@@ -224,15 +242,47 @@ static int sim_open(const struct card_config *config, const struct card_host *ho
 	text_copy(facts->serial, sizeof(facts->serial), config->name);
 	sim->host = host;
 	sim->serial = c.row && c.row->rx && !setup.manual;
+	sim->slots = config->slots;
 	*card = sim;
 	return 0;
+}
+
+static int sim_slot_open(const struct card_config *config, const struct card_host *host, void **slot,
+			 struct reason *why)
+{
+	struct client_setup setup = { .host = host };
+	struct faults f;
+	struct sim *sim;
+	struct choice c;
+	int err = parse(config, &setup, &c, why);
+
+	if (err)
+		return err;
+	if (host->fresh)
+		faults_forget(host);
+	err = faults_hold(&setup.faults, host, NULL, &f, why);
+	if (err)
+		return err;
+	if (f.unplug)
+		return reason_set(why, ENODEV, "the card is unplugged (fault unplug)");
+	sim = calloc(1, sizeof(*sim));
+	if (!sim)
+		return reason_set(why, ENOMEM, "no memory for a slot of a simulated card");
+	sim->host = host;
+	err = client_open(&setup, &sim->client, why);
+	if (err)
+		free(sim);
+	else
+		*slot = sim;
+	return err;
 }
 
 static void sim_close(void *card, bool last)
 {
 	struct sim *sim = card;
 
-	client_close(sim->client, last);
+	/* The process is the card's: a slot does not end it. */
+	client_close(sim->client, last && sim->host->slot < 0);
 	if (last)
 		faults_forget(sim->host);
 	free(sim);
@@ -360,31 +410,59 @@ static const struct {
 	{ "model_temp_celsius", STAT_TEMP_UDEGC, CARD_MODEL, 1e-6, 2, false },
 };
 
+/* Of each slot: `slot0_cycles`, and what the model says as `model_slot0_power_watts`. */
+static const enum proto_stat slot_sensors[] = {
+	STAT_CYCLES, STAT_CLOCK_HZ, STAT_TOGGLES, STAT_BYTES_IN, STAT_BYTES_OUT, STAT_LUTS, STAT_POWER_NW,
+};
+/* Of the card that they are on. */
+static const enum proto_stat carrier_sensors[] = {
+	STAT_CYCLES, STAT_TOGGLES, STAT_BYTES_IN, STAT_BYTES_OUT, STAT_POWER_NW, STAT_TEMP_UDEGC,
+};
+_Static_assert(sizeof(carrier_sensors) / sizeof(carrier_sensors[0]) +
+	       SIM_SLOTS_MAX * sizeof(slot_sensors) / sizeof(slot_sensors[0]) <= CARD_SENSORS_MAX,
+	       "all slots' sensors have room");
+
+static void sensor_fill(struct card_sensor *out, enum proto_stat stat, const uint8_t *stats, int slot)
+{
+	size_t i = 0;
+
+	while (sensors[i].stat != stat)
+		i++;
+	*out = (struct card_sensor){
+		.source = sensors[i].source,
+		.value = (double)proto_get(stats + 8 * stat, 8) * sensors[i].unit,
+		.decimals = sensors[i].decimals,
+	};
+	if (slot < 0)
+		text_copy(out->name, sizeof(out->name), sensors[i].name);
+	else if (sensors[i].source == CARD_MODEL)
+		snprintf(out->name, sizeof(out->name), "model_slot%d_%s", slot,
+			 sensors[i].name + strlen("model_"));
+	else
+		snprintf(out->name, sizeof(out->name), "slot%d_%s", slot, sensors[i].name);
+}
+
 static int sim_telemetry(void *card, struct card_sensor *out, size_t max, struct reason *why)
 {
 	struct sim *sim = card;
 	struct proto_msg reply, msg = { .type = PROTO_TELEMETRY };
-	size_t n = 0;
+	size_t block = 8 * PROTO_STATS, n = 0;
 	int err = client_call(sim->client, &msg, -1, NULL, &reply, why);
 
 	if (err)
 		return err;
-	if (reply.len != 8 * PROTO_STATS)
-		return reason_set(why, EIO, "the simulated card told %zu bytes of telemetry, not %d",
-				  reply.len, 8 * PROTO_STATS);
-	for (size_t i = 0; i < sizeof(sensors) / sizeof(sensors[0]) && n < max; i++) {
-		uint64_t v = proto_get(reply.data + 8 * sensors[i].stat, 8);
-
-		if (sensors[i].serial && !sim->serial)
-			continue;
-		out[n] = (struct card_sensor){
-			.source = sensors[i].source,
-			.value = (double)v * sensors[i].unit,
-			.decimals = sensors[i].decimals,
-		};
-		text_copy(out[n].name, sizeof(out[n].name), sensors[i].name);
-		n++;
-	}
+	if (reply.len != block * (1 + sim->slots))
+		return reason_set(why, EIO, "the simulated card told %zu bytes of telemetry, not %zu",
+				  reply.len, block * (1 + sim->slots));
+	for (size_t i = 0; !sim->slots && i < sizeof(sensors) / sizeof(sensors[0]) && n < max; i++)
+		if (!sensors[i].serial || sim->serial)
+			sensor_fill(&out[n++], sensors[i].stat, reply.data, -1);
+	for (size_t i = 0; sim->slots && i < sizeof(carrier_sensors) / sizeof(carrier_sensors[0]) &&
+			   n < max; i++)
+		sensor_fill(&out[n++], carrier_sensors[i], reply.data, -1);
+	for (unsigned s = 0; s < sim->slots; s++)
+		for (size_t i = 0; i < sizeof(slot_sensors) / sizeof(slot_sensors[0]) && n < max; i++)
+			sensor_fill(&out[n++], slot_sensors[i], reply.data + block * (1 + s), (int)s);
 	return (int)n;
 }
 
@@ -420,13 +498,29 @@ static unsigned sim_pump(void *card, struct reason *why)
 	return client_pump(((struct sim *)card)->client, why);
 }
 
+/* Tell the process; f: the card's set, or what a slot has beside it. */
+static int attr_tell(const struct card_config *config, struct sim *sim, const struct faults *f,
+		     struct reason *why)
+{
+	struct faults configured = { 0 }, all;
+	int err = 0;
+
+	if (sim->host->slot >= 0) {
+		err = parse_faults(config, &configured, why);
+		err = err ? err : faults_hold(&configured, sim->host, f, &all, why);
+	}
+	return err ? err : client_faults(sim->client, sim->host->slot < 0 ? f : &all, why);
+}
+
 static int sim_attr_set(const struct card_config *config, const struct card_host *host, void *card,
 			uint64_t id, const char *name, const char *value, struct reason *why)
 {
 	struct sim *sim = card;
 	struct faults f;
-	int err;
+	int err = fault_fits(config, host->slot, name, why);
 
+	if (err)
+		return err;
 	if (!strcmp(name, "upset")) {
 		struct proto_msg reply, msg = { .type = PROTO_UPSET, .id = id };
 		struct upset u;
@@ -447,9 +541,14 @@ static int sim_attr_set(const struct card_config *config, const struct card_host
 	err = faults_now(config, host, &f, why);
 	if (!err)
 		err = faults_set(&f, name, value, why);
+	if (err)
+		return err;
+	/* Without power nothing can be told any more; and the slots' threads look into the folder. */
+	if (f.unplug)
+		err = faults_save(&f, host, why);
 	if (!err && sim)
-		err = client_faults(sim->client, &f, why);
-	return err ? err : faults_save(&f, host, why);
+		err = attr_tell(config, sim, &f, why);
+	return err || f.unplug ? err : faults_save(&f, host, why);
 }
 
 static int sim_attr_list(const struct card_config *config, const struct card_host *host,
@@ -474,6 +573,7 @@ const struct card_backend sim_backend = {
 	.keys = sim_keys,
 	.check = sim_check,
 	.open = sim_open,
+	.slot_open = sim_slot_open,
 	.close = sim_close,
 	.status = sim_status,
 	.accept = sim_accept,

@@ -20,27 +20,41 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "proto.h"
 #include "spawn.h"
 
 #include <fabricfs/buf.h>
 #include <fabricfs/sim_card.h>
 
-#define LISTEN_FD 3 /* as sim_card_main() expects them */
+#define LISTEN_FD 3 /* as sim_card_main() expects them: that of the card, */
 #define FOLDER_FD 4
+#define SLOTS_FD  5 /* and those of its slots */
 
-static int address(const struct card_host *host, struct sockaddr_un *to)
+/* slot -1: the card's own. */
+static void socket_name(unsigned dev, int slot, char name[32])
 {
+	if (slot < 0)
+		snprintf(name, 32, "card-%u.sock", dev);
+	else
+		snprintf(name, 32, "card-%u.%d.sock", dev, slot);
+}
+
+static int address(const struct card_host *host, int slot, struct sockaddr_un *to)
+{
+	char name[32];
+
+	socket_name(host->dev, slot, name);
 	*to = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	/* By way of the folder's descriptor: its path may be longer than an address. */
-	return snprintf(to->sun_path, sizeof(to->sun_path), "/proc/self/fd/%d/card-%u.sock",
-			host->run_dir, host->dev) < (int)sizeof(to->sun_path) ? 0 : -ENAMETOOLONG;
+	return snprintf(to->sun_path, sizeof(to->sun_path), "/proc/self/fd/%d/%s", host->run_dir,
+			name) < (int)sizeof(to->sun_path) ? 0 : -ENAMETOOLONG;
 }
 
 static int try_connect(const struct card_host *host, int *sock)
 {
 	struct sockaddr_un to;
 	int fd CLEANUP_FD = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	int err = address(host, &to);
+	int err = address(host, host->slot, &to);
 
 	if (fd < 0)
 		return -errno;
@@ -67,11 +81,30 @@ static void environment(char *out[], size_t max)
 	out[n] = NULL;
 }
 
-static int start(const struct card_host *host, int listen_fd, pid_t *child)
+/* A socket that listens under the name of the card or slot; -errno. */
+static int listener(const struct card_host *host, int slot)
 {
-	char socket_name[32];
+	struct sockaddr_un to;
+	char name[32];
+	int fd CLEANUP_FD = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int err = address(host, slot, &to);
+
+	if (err)
+		return err;
+	socket_name(host->dev, slot, name);
+	if (unlinkat(host->run_dir, name, 0) < 0 && errno != ENOENT)
+		return -errno;
+	if (fd < 0 || bind(fd, (struct sockaddr *)&to, sizeof(to)) < 0 || listen(fd, 8) < 0)
+		return -errno;
+	return STEAL_FD(fd);
+}
+
+/* listen_fds: of the card, then of its slots. */
+static int start(const struct card_host *host, const int *listen_fds, unsigned slots, pid_t *child)
+{
+	char socket[32], count[16];
 	char name[] = SIM_CARD_NAME;
-	char *argv[] = { name, socket_name, NULL };
+	char *argv[] = { name, socket, slots ? count : NULL, NULL };
 	char *envp[16];
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
@@ -79,12 +112,13 @@ static int start(const struct card_host *host, int listen_fd, pid_t *child)
 	int err;
 
 	/* Out of the way of the numbers they will get. */
-	int high_listen CLEANUP_FD = fcntl(listen_fd, F_DUPFD_CLOEXEC, 16);
+	int high_listen CLEANUP_FD = fcntl(listen_fds[0], F_DUPFD_CLOEXEC, 16);
 	int high_folder CLEANUP_FD = fcntl(host->run_dir, F_DUPFD_CLOEXEC, 16);
 
 	if (high_listen < 0 || high_folder < 0)
 		return -errno;
-	snprintf(socket_name, sizeof(socket_name), "card-%u.sock", host->dev);
+	socket_name(host->dev, -1, socket);
+	snprintf(count, sizeof(count), "%u", slots);
 	if (posix_spawn_file_actions_init(&files))
 		return -ENOMEM;
 	if (posix_spawnattr_init(&attr)) {
@@ -103,17 +137,48 @@ static int start(const struct card_host *host, int listen_fd, pid_t *child)
 	err = err ? err : posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
 	err = err ? err : posix_spawn_file_actions_adddup2(&files, high_listen, LISTEN_FD);
 	err = err ? err : posix_spawn_file_actions_adddup2(&files, high_folder, FOLDER_FD);
-	err = err ? err : posix_spawn_file_actions_addclosefrom_np(&files, FOLDER_FD + 1);
+	for (unsigned i = 0; !err && i < slots; i++)
+		err = posix_spawn_file_actions_adddup2(&files, listen_fds[1 + i], SLOTS_FD + (int)i);
+	err = err ? err : posix_spawn_file_actions_addclosefrom_np(&files, SLOTS_FD + (int)slots);
 	err = err ? err : posix_spawn(child, host->self_exe, &files, &attr, argv, envp);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&files);
 	return -err;
 }
 
-int spawn_connect(const struct card_host *host, int *sock, pid_t *child, struct reason *why)
+/* All sockets and the process behind them. */
+static int start_listening(const struct card_host *host, unsigned slots, pid_t *child)
+{
+	int fds[1 + SIM_SLOTS_MAX], high, err = 0;
+	unsigned n = 0;
+
+	if (slots > SIM_SLOTS_MAX)
+		return -EINVAL;
+	for (; !err && n < 1 + slots; n++) {
+		fds[n] = listener(host, (int)n - 1);
+		if (fds[n] < 0) {
+			err = fds[n];
+			break;
+		}
+		/* Out of the way of the numbers that they will get. */
+		high = slots ? fcntl(fds[n], F_DUPFD_CLOEXEC, SLOTS_FD + SIM_SLOTS_MAX) : fds[n];
+		if (high < 0)
+			err = -errno;
+		if (high != fds[n])
+			close(fds[n]);
+		fds[n] = high;
+	}
+	if (!err)
+		err = start(host, fds, slots, child);
+	while (n--)
+		cleanup_fd(&fds[n]);
+	return err;
+}
+
+int spawn_connect(const struct card_host *host, unsigned slots, int *sock, pid_t *child,
+		  struct reason *why)
 {
 	char name[32];
-	struct sockaddr_un to;
 	int err = try_connect(host, sock);
 
 	if (!err)
@@ -133,19 +198,7 @@ int spawn_connect(const struct card_host *host, int *sock, pid_t *child, struct 
 	if (err != -ENOENT && err != -ECONNREFUSED)
 		return reason_set(why, -err, "connecting to the simulated card's process: %s",
 				  strerror(-err));
-
-	int listen_fd CLEANUP_FD = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	snprintf(name, sizeof(name), "card-%u.sock", host->dev);
-	if (unlinkat(host->run_dir, name, 0) < 0 && errno != ENOENT)
-		return reason_set(why, errno, "removing the old socket of the simulated card: %s",
-				  strerror(errno));
-	err = address(host, &to);
-	if (!err && (listen_fd < 0 || bind(listen_fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
-		     listen(listen_fd, 8) < 0))
-		err = -errno;
-	if (!err)
-		err = start(host, listen_fd, child);
+	err = start_listening(host, slots, child);
 	if (err)
 		return reason_set(why, -err, "starting the simulated card's process (%s): %s",
 				  host->self_exe, strerror(-err));

@@ -547,6 +547,17 @@ uint64_t fabric_cycles_until(struct fabric *f, int clk_pin, uint64_t n, int pin,
 	return done;
 }
 
+uint64_t fabric_cycles_busy(struct fabric *f, int clk_pin, uint64_t n, int pin, bool level)
+{
+	uint64_t done = 0;
+
+	do {
+		fabric_cycle(f, clk_pin);
+		done++;
+	} while (done < n && !(pin_ok(f, pin) && fabric_pin_level(f, pin) == level) && !fabric_quiet(f));
+	return done;
+}
+
 void fabric_cycles(struct fabric *f, int clk_pin, uint64_t n)
 {
 	fabric_cycles_until(f, clk_pin, n, -1, false);

@@ -180,6 +180,10 @@ void fabric_cycles(struct fabric *f, int clk_pin, uint64_t n);
  * it never had it (ask fabric_pin_level() to tell). */
 uint64_t fabric_cycles_until(struct fabric *f, int clk_pin, uint64_t n, int pin, bool level);
 
+/* The same, and no further than to where fabric_quiet() holds: so the cycles that a design takes
+ * for its work are counted exactly, whatever n is. At least one. */
+uint64_t fabric_cycles_busy(struct fabric *f, int clk_pin, uint64_t n, int pin, bool level);
+
 /* The last cycle changed nothing at all and nothing is staged: further cycles of
  * the same clock without a change from outside would change nothing, ever. */
 bool fabric_quiet(const struct fabric *f);
