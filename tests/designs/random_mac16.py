@@ -27,6 +27,15 @@ def parameters(rng):
     return values
 
 
+def halves(rng):
+    """Two products of 8 bits, and what their sum as 16 bits is then: with every sign."""
+    values = parameters(rng)
+    values.update({"MODE_8x8": 1, "TOPOUTPUT_SELECT": rng.choice((2, 3)),
+                   "BOTOUTPUT_SELECT": rng.choice((2, 3)), "PIPELINE_16x16_MULT_REG1": 0,
+                   "PIPELINE_16x16_MULT_REG2": 0})
+    return values
+
+
 def usual(rng):
     """What synthesis makes of a multiplier with an accumulator behind it."""
     values = {name: 0 for name in REGISTERS}
@@ -56,7 +65,7 @@ def random_mac16(rng, count=2):
              "always @(posedge clk) clear <= {&e[3:0], &e[7:4], &e[11:8], &e[15:12]};"]
     used, results = [], ["16'b0"]
     for k in range(count):
-        values = usual(rng) if rng.random() < 0.4 else parameters(rng)
+        values = rng.choice((usual, usual, halves, parameters, parameters))(rng)
         values["NEG_TRIGGER"] = falling
         used.append(values)
         operands = {port: f"{source} ^ {results[-1]}" if rng.random() < 0.3 else source

@@ -167,7 +167,8 @@ static uint32_t enable(const struct mac_get *g, unsigned which)
 
 /* ---- products of 8 bits ---- */
 
-/* Which half of an operand, and is its highest bit a sign? */
+/* Which half of an operand, and is its highest bit a sign? A lower half has one only
+ * in G, and there only while the halves are apart. */
 struct factor {
 	unsigned which, low;
 	bool is_signed;
@@ -175,14 +176,14 @@ struct factor {
 
 static void factors(const struct mac_get *g, enum product p, struct factor *x, struct factor *y)
 {
-	bool both = field(g, MODE_8x8);
+	bool low_sign = p == PRODUCT_G && field(g, MODE_8x8);
 
 	*x = (struct factor){ A, 8, field(g, A_SIGNED) };
 	*y = (struct factor){ B, 8, field(g, B_SIGNED) };
 	if (p == PRODUCT_J || p == PRODUCT_G)
-		*x = (struct factor){ A, 0, both && field(g, A_SIGNED) };
+		*x = (struct factor){ A, 0, low_sign && field(g, A_SIGNED) };
 	if (p == PRODUCT_K || p == PRODUCT_G)
-		*y = (struct factor){ B, 0, both && field(g, B_SIGNED) };
+		*y = (struct factor){ B, 0, low_sign && field(g, B_SIGNED) };
 }
 
 static uint32_t factor_bit(const struct mac_get *g, const struct factor *f, unsigned bit)
