@@ -67,9 +67,10 @@ static void info(const struct fabric *f)
 
 	fabric_counters(f, &c);
 	fabric_resources(f, &r);
-	fprintf(stderr, "luts %u dffs %u carries %u rams %u dsps %u in %u out %u globals %u domains %u "
+	fprintf(stderr, "luts %u dffs %u carries %u rams %u sprams %u dsps %u in %u out %u globals %u domains %u "
 		"levels %u ops %u loops %u undriven %u unsettled %llu comment %s\n",
-		r.luts, r.dffs, r.carries, r.rams, r.dsps, r.pins_in, r.pins_out, r.globals,
+		r.luts, r.dffs, r.carries, r.rams, r.sprams,
+		r.dsps, r.pins_in, r.pins_out, r.globals,
 		r.clock_domains, r.lut_levels, r.ops, r.loops, r.undriven,
 		(unsigned long long)c.unsettled, fabric_comment(f));
 }

@@ -268,7 +268,7 @@ def ram_clock_edges(asc):
     *(("iCE40-HX8K", n) for n in ("counter", "lfsr", "uart", "fifo", "perceptron", "ram", "io")),
     *(("iCE40-LP384", n) for n in ("counter", "lfsr", "uart", "clocks")),
     *(("iCE40-UP5K", n) for n in ("counter", "lfsr", "uart", "fifo", "perceptron", "clocks", "divided",
-                                  "chains", "latch", "ram", "io"))])
+                                  "chains", "latch", "ram", "io", "spram"))])
 def test_design_for_another_part_runs_as_its_source(part, name, drive, tmp_path):
     print(f"FABRICFS_SEED={SEED}")
     source, pcf = DESIGNS / f"{name}.v", DESIGNS / PARTS[part][1]
@@ -305,9 +305,6 @@ NOT_MODELLED = {
               r"HFOSC \(CLKHF\w+ at tile 0,29\)"),
     "LFOSC": ("SB_LFOSC block (.CLKLFPU(1'b1), .CLKLFEN(in[0]), .CLKLF(o));",
               r"LFOSC \(CLKLF\w+ at tile 25,29\)"),
-    "SPRAM": ("""SB_SPRAM256KA block (.ADDRESS(in[13:0]), .DATAIN(in), .MASKWREN(4'hf), .WREN(in[0]),
-        .CHIPSELECT(1'b1), .CLOCK(clk), .STANDBY(1'b0), .SLEEP(1'b0), .POWEROFF(1'b1),
-        .DATAOUT({x, o}));""", r"SPRAM \(DATAOUT_0 at tile \d+,"),
     "RGBA_DRV": ("""SB_RGBA_DRV #(.RGB0_CURRENT("0b000001")) block (.CURREN(1'b1), .RGBLEDEN(1'b1),
         .RGB0PWM(in[0]), .RGB0(led)); assign o = in[1];""", r"RGBA_DRV \(RGBA_DRV_EN at tile 0,28\)"),
 }
@@ -366,6 +363,45 @@ def test_pad_in_both_directions_has_the_level_of_whoever_drives_it(drive, tmp_pa
         *(pins[n] for n in ("clk", "in[0]", "in[1]", "out[0]", "out[1]",
                             "out[0]", "out[1]", "out[2]", "out[3]")))
     assert run(drive, tmp_path / "pads.bin", input=text + "".join(lines)).split() == want
+
+
+@needs_tools
+def test_single_port_ram_saves_power_as_its_usage_guide_says(drive, tmp_path):
+    (tmp_path / "top.v").write_text("""
+        module top(input clk, input [15:0] in, output [15:0] out);
+        SB_SPRAM256KA ram (.ADDRESS({in[2], 12'b0, in[1]}), .DATAIN({in[7:0], in[15:8]}),
+            .MASKWREN(4'hf), .WREN(in[8]), .CHIPSELECT(in[9]), .CLOCK(clk), .STANDBY(in[10]),
+            .SLEEP(in[11]), .POWEROFF(~in[12]), .DATAOUT(out));
+        endmodule""")
+    pcf = DESIGNS / "designs-sg48.pcf"
+    synthesise(tmp_path / "top.v", pcf, tmp_path / "design.bin", "iCE40-UP5K")
+    rng, words, now, out, lines, want, seen = random.Random(SEED), {}, 0, 0, [], [], set()
+    for _ in range(1000):
+        # the edge sees the inputs before it ...
+        standby, sleep, off = now >> 10 & 1, now >> 11 & 1, now >> 12 & 1
+        if now >> 9 & 1 and not (standby or sleep or off):
+            at = now >> 1 & 3
+            if now >> 8 & 1:
+                words[at] = (now & 0xff) << 8 | now >> 8
+            else:
+                out = words.get(at, 0)
+                seen.add(("read", out != 0))
+        # ... and what takes effect at once comes with the new ones
+        now = rng.getrandbits(16) & ~0x1c00 | 0x200
+        now |= rng.choice((0, 0, 0, 0, 0, 0x400, 0x800, 0x1000 if rng.random() < 0.2 else 0))
+        if now & 0x1800:
+            out = 0
+        if now & 0x1000:
+            words = {}
+        seen.add(now & 0x1c00)
+        lines.append(f"{now:016b}\n")
+        want.append(f"{out:016b}")
+    assert len(seen) == 6, "every state was met"
+    pins = pin_map(pcf)
+    text = "clk {}\nin {}\nout {}\n".format(
+        pins["clk"], *(" ".join(pins[f"{p}[{i}]"] for i in reversed(range(16))) for p in ("in", "out")))
+    print(f"FABRICFS_SEED={SEED}")
+    assert run(drive, tmp_path / "design.bin", "iCE40-UP5K", input=text + "".join(lines)).split() == want
 
 
 NETLISTS = int(os.environ.get("FABRICFS_NETLISTS", "50"))

@@ -253,6 +253,7 @@ void service_stats(const struct process *p, uint64_t stats[PROTO_STATS], uint64_
 		[STAT_DFFS] = r.dffs,
 		[STAT_CARRIES] = r.carries,
 		[STAT_RAMS] = r.rams,
+		[STAT_SPRAMS] = r.sprams,
 		[STAT_DSPS] = r.dsps,
 		[STAT_PINS_IN] = r.pins_in,
 		[STAT_PINS_OUT] = r.pins_out,

@@ -398,6 +398,7 @@ static const struct {
 	{ "dffs", STAT_DFFS, CARD_DECODED, 1, 0, false },
 	{ "carries", STAT_CARRIES, CARD_DECODED, 1, 0, false },
 	{ "rams", STAT_RAMS, CARD_DECODED, 1, 0, false },
+	{ "sprams", STAT_SPRAMS, CARD_DECODED, 1, 0, false },
 	{ "dsps", STAT_DSPS, CARD_DECODED, 1, 0, false },
 	{ "pins_in", STAT_PINS_IN, CARD_DECODED, 1, 0, false },
 	{ "pins_out", STAT_PINS_OUT, CARD_DECODED, 1, 0, false },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The hard blocks at the sides of an UltraPlus: multipliers (mac16.c), single-port RAM,
- * oscillators, LED driver and PWM, I2C, SPI. What is not modelled is refused by
+ * The hard blocks at the sides of an UltraPlus: multipliers (mac16.c), single-port RAM
+ * (spram.c), oscillators, LED driver and PWM, I2C, SPI. What is not modelled is refused by
  * name where the design depends on it: an output that something looks at, or a
  * bit that switches the block on. Routes that lead to a block and come from none
  * do no harm. Names of blocks and of their signals are those of Project IceStorm.
@@ -15,7 +15,6 @@
 static const struct {
 	const char *kind, *prefix;
 } outputs[] = {
-	{ "SPRAM", "DATAOUT_" },
 	{ "LEDDA_IP", "PWMOUT" }, { "LEDDA_IP", "LEDDON" },
 	{ "HFOSC", "CLKHF_FABRIC" }, { "LFOSC", "CLKLF_FABRIC" },
 	{ "I2C", "SBDATO" }, { "I2C", "SBACKO" }, { "I2C", "I2C" }, { "I2C", "SCLO" },
@@ -86,19 +85,26 @@ static int check_switches(const struct netlist *n, const struct chipdb_cell *cel
 
 int blocks_number(struct netlist *n, struct reason *why)
 {
-	for (unsigned i = 0; i < n->db->count[DB_CELLS]; i++)
+	for (unsigned i = 0; i < n->db->count[DB_CELLS]; i++) {
 		n->n_macs += !strcmp(chipdb_cell(n->db, i).kind, "MAC16");
+		n->n_sprams += !strcmp(chipdb_cell(n->db, i).kind, "SPRAM");
+	}
+	if (n->n_sprams > SPRAM_MAX)
+		return reason_set(why, EBADMSG, "fabric database: more than %d single-port RAMs",
+				  SPRAM_MAX);
 	n->macs = calloc(n->n_macs + 1, sizeof(*n->macs));
-	if (!n->macs)
-		return reason_set(why, ENOMEM, "no memory for the multipliers");
+	n->sprams = calloc(n->n_sprams + 1, sizeof(*n->sprams));
+	if (!n->macs || !n->sprams)
+		return reason_set(why, ENOMEM, "no memory for the hard blocks");
 	n->mac_base = n->block_base + n->db->count[DB_ENTRIES];
-	n->signals = n->mac_base + MAC_SIGNALS * n->n_macs;
+	n->spram_base = n->mac_base + MAC_SIGNALS * n->n_macs;
+	n->signals = n->spram_base + 16 * n->n_sprams;
 	return 0;
 }
 
 int blocks_open(struct netlist *n, struct reason *why)
 {
-	unsigned mac = 0;
+	unsigned mac = 0, spram = 0;
 
 	for (unsigned i = 0; i < n->db->count[DB_CELLS]; i++) {
 		struct chipdb_cell cell = chipdb_cell(n->db, i);
@@ -109,6 +115,8 @@ int blocks_open(struct netlist *n, struct reason *why)
 		mark_outputs(n, &cell);
 		if (!strcmp(cell.kind, "MAC16"))
 			mac16_open(n, mac++, &cell);
+		if (!strcmp(cell.kind, "SPRAM"))
+			spram_open(n, spram++, &cell);
 	}
 	return 0;
 }

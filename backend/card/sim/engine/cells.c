@@ -237,6 +237,11 @@ int cell_get(struct netlist *n, uint32_t sig, struct cell *out, struct reason *w
 	if (sig < n->ram_base)
 		return pad_get(n, (sig - n->pad_base) / PAD_SIGNALS,
 			       (sig - n->pad_base) % PAD_SIGNALS, out, why);
+	if (sig >= n->spram_base) {
+		out->kind = CELL_SPRAM;
+		out->unit = (sig - n->spram_base) / 16;
+		return 0;
+	}
 	if (sig >= n->mac_base)
 		return mac16_get(n, (sig - n->mac_base) / MAC_SIGNALS,
 				 (sig - n->mac_base) % MAC_SIGNALS, out, why);

@@ -7,6 +7,7 @@
  *	tiles.c     configuration memory -> 16 rows of bits a tile
  *	netlist.c   switches -> which net drives which, and which cell drives a net
  *	mac16.c     multipliers as look-up tables and registers
+ *	spram.c     single-port RAM
  *	cells.c     what a look-up table, carry, register, pad or RAM computes
  *	blocks.c    RAM, multipliers, oscillators ... beside the fabric
  *	program.c   everything that the pads depend on -> an ordered list of LUT4s
@@ -97,6 +98,7 @@ void ram_extract(const struct config *c, unsigned x, unsigned y, uint16_t words[
  *	SIG_LC + 3 * lc + {0, 1, 2}      look-up table, register, carry of a logic cell
  *	pad_base + PAD_SIGNALS * pad + enum of an IO pad
  *	ram_base + 16 * ram + bit        read data of a block RAM
+ *	spram_base + 16 * spram + bit    read data of a single-port RAM
  *	block_base + entry               output of a block beside the fabric, by its entry
  *	                                 in the database
  *	mac_base + MAC_SIGNALS * mac + signal of a multiplier (mac16.c)
@@ -127,8 +129,9 @@ struct netlist {
 	uint16_t *logic_tiles, *io_tiles, *ram_tiles; /* and back (RAM: the lower tile) */
 	unsigned n_logic, n_io, n_ram;
 	struct mac16 *macs;    /* owned; multipliers */
-	unsigned n_macs;
-	uint32_t pad_base, ram_base, block_base, mac_base, signals;
+	struct spram_ports *sprams; /* owned; single-port RAMs */
+	unsigned n_macs, n_sprams;
+	uint32_t pad_base, ram_base, block_base, mac_base, spram_base, signals;
 	bool tolerant;         /* contention, illegal codes, unmodelled cells read as 0 */
 	unsigned undriven;
 	uint32_t latched;      /* banks whose input latch is driven, see cells.c */
@@ -161,6 +164,7 @@ enum cell_kind {
 	CELL_LUT,  /* combinational: in[], table */
 	CELL_DFF,  /* in[0] = D */
 	CELL_RAM,  /* a bit of RAM number `unit` */
+	CELL_SPRAM, /* a bit of single-port RAM number `unit` */
 	CELL_EXT,  /* a level from outside: pad `unit` */
 };
 
@@ -227,6 +231,59 @@ static inline uint32_t sig_mac(const struct netlist *n, unsigned mac, unsigned w
 	return n->mac_base + MAC_SIGNALS * mac + what;
 }
 
+/* ---- spram.c ---- */
+
+#define SPRAM_MAX 8 /* one bit each in struct domain */
+
+/* Inputs; POWER is low to switch off. The clock is not looked at as data. */
+enum {
+	SPRAM_ADDRESS = 0, SPRAM_DATA = 14, SPRAM_MASK = 30, SPRAM_WRITE = 34, SPRAM_SELECT,
+	SPRAM_STANDBY, SPRAM_SLEEP, SPRAM_POWER,
+	SPRAM_DATA_INPUTS, SPRAM_CLOCK = SPRAM_DATA_INPUTS, SPRAM_PORTS
+};
+
+struct spram_ports {
+	int32_t net[SPRAM_PORTS]; /* -1 = none */
+	bool enabled;
+	unsigned x, y;
+};
+
+/* Fill n->sprams[spram] from this cell of the database and mark its outputs. */
+void spram_open(struct netlist *n, unsigned spram, const struct chipdb_cell *cell);
+/* Its inputs as signals. -EOPNOTSUPP: it is not enabled. */
+int spram_get(struct netlist *n, unsigned spram, uint32_t port[SPRAM_PORTS], struct reason *why);
+
+/* A single-port RAM that runs. port: nodes. */
+struct spram {
+	uint16_t port[SPRAM_PORTS];
+	uint16_t q;      /* 16 nodes of read data */
+	unsigned number; /* of the RAM on the chip */
+	uint16_t *words; /* owned */
+	bool blank;      /* all words are 0 */
+	/* an access that was sampled and waits for its commit */
+	bool writing, reading;
+	uint16_t row, data, keep;
+};
+
+struct spram_done {
+	unsigned toggles, reads, writes;
+};
+
+/* Its memory; free(s->words). -ENOMEM. */
+int spram_new(struct spram *s, struct reason *why);
+/* Contents of the same RAM in another decoding of the design. */
+void spram_copy(const struct spram *from, struct spram *to);
+/* May it be switched off while the design runs? */
+bool spram_is_async(const struct spram *s);
+/* Would a clock edge read or write? */
+bool spram_accessed(const struct spram *s, const uint8_t *val);
+/* A clock edge. */
+void spram_sample(struct spram *s, const uint8_t *val);
+/* What was sampled takes effect; *done, which is 0, is filled. Returns how much changed. */
+unsigned spram_commit(struct spram *s, uint8_t *val, struct spram_done *done);
+/* What SLEEP and POWEROFF do at any time. Returns how much changed. */
+unsigned spram_async(struct spram *s, uint8_t *val);
+
 /* ---- blocks.c ---- */
 
 /* Number the signals of the blocks, from block_base on, and set n->signals. -ENOMEM. */
@@ -270,6 +327,7 @@ struct domain {
 	unsigned first_group, groups;
 	unsigned *ram_reads, *ram_writes; /* owned; numbers of program.rams */
 	unsigned n_reads, n_writes;
+	unsigned sprams; /* a bit for each of program.sprams */
 };
 
 /* A node is one byte of value. 0 and 1 are the constants; then levels from
@@ -288,6 +346,8 @@ struct program {
 	unsigned n_dffs;
 	struct ram *rams;
 	unsigned n_rams;
+	struct spram sprams[SPRAM_MAX];
+	unsigned n_sprams;
 	uint16_t *pad_level, *pad_ext, *pad_oe; /* by pad: nodes; 0 = none */
 	uint8_t *pad_use;
 	unsigned n_pads;

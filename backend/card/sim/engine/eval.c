@@ -36,6 +36,8 @@ int eval_init(struct eval *e, struct program *p, struct reason *why)
 		return reason_set(why, ENOMEM, "no memory to run the design");
 	for (unsigned i = 0; i < p->n_groups; i++)
 		e->any_async |= p->groups[i].async && p->groups[i].sr != 0;
+	for (unsigned i = 0; i < p->n_sprams; i++)
+		e->any_async |= spram_is_async(&p->sprams[i]);
 	return 0;
 }
 
@@ -80,6 +82,8 @@ static bool async_apply(struct eval *e)
 			p->val[g->q + k] = p->dff_set[g->d + k];
 		}
 	}
+	for (unsigned i = 0; i < p->n_sprams; i++)
+		changes += spram_async(&p->sprams[i], p->val);
 	e->toggles += changes;
 	e->state_changes += changes;
 	return changes != 0;
@@ -199,6 +203,9 @@ static void sample(struct eval *e, const struct domain *d)
 		ram_sample_read(e, &p->rams[d->ram_reads[i]]);
 	for (unsigned i = 0; i < d->n_writes; i++)
 		ram_sample_write(e, &p->rams[d->ram_writes[i]]);
+	for (unsigned i = 0, left = d->sprams; left != 0; i++, left >>= 1)
+		if (left & 1)
+			spram_sample(&p->sprams[i], p->val);
 }
 
 static uint64_t ram_commit(struct eval *e, struct ram *r)
@@ -228,6 +235,17 @@ static uint64_t ram_commit(struct eval *e, struct ram *r)
 	return changes;
 }
 
+static uint64_t spram_take_effect(struct eval *e, struct spram *s)
+{
+	struct spram_done done = { 0 };
+	uint64_t changes = spram_commit(s, e->p->val, &done);
+
+	e->toggles += done.toggles;
+	e->ram_reads += done.reads;
+	e->ram_writes += done.writes;
+	return changes;
+}
+
 /* What was sampled takes effect; true when anything changed. */
 static bool commit(struct eval *e)
 {
@@ -251,6 +269,9 @@ static bool commit(struct eval *e)
 	for (unsigned i = 0; i < p->n_rams; i++)
 		if (p->rams[i].reading || p->rams[i].writing)
 			changes += ram_commit(e, &p->rams[i]);
+	for (unsigned i = 0; i < p->n_sprams; i++)
+		if (p->sprams[i].reading || p->sprams[i].writing)
+			changes += spram_take_effect(e, &p->sprams[i]);
 	e->state_changes += changes;
 	return changes != 0;
 }
@@ -348,6 +369,9 @@ static bool node_is_data(const struct program *p, uint16_t node)
 		    r->rclke == node || r->re == node || r->wclke == node || r->we == node)
 			return true;
 	}
+	for (unsigned i = 0; i < p->n_sprams; i++)
+		if (node_in(p->sprams[i].port, SPRAM_DATA_INPUTS, node))
+			return true;
 	return false;
 }
 

@@ -369,6 +369,13 @@ static void state_copy(const struct program *from, struct program *to)
 			memcpy(to->rams[i].words, from->rams[k].words, sizeof(to->rams[i].words));
 			memcpy(to->val + to->rams[i].q, from->val + from->rams[k].q, 16);
 		}
+	for (unsigned i = 0; i < to->n_sprams; i++)
+		for (unsigned k = 0; k < from->n_sprams; k++) {
+			if (to->sprams[i].number != from->sprams[k].number)
+				continue;
+			spram_copy(&from->sprams[k], &to->sprams[i]);
+			memcpy(to->val + to->sprams[i].q, from->val + from->sprams[k].q, 16);
+		}
 }
 
 int fabric_upset(struct fabric *f, unsigned bank, unsigned row, unsigned column,
@@ -584,6 +591,8 @@ void fabric_resources(const struct fabric *f, struct fabric_resources *out)
 		out->total_rams += f->db.sec[DB_TILES][t] == TILE_RAMB;
 		out->total_dsps += f->db.sec[DB_TILES][t] == TILE_DSP0;
 	}
+	for (unsigned i = 0; i < f->db.count[DB_CELLS]; i++)
+		out->total_sprams += !strcmp(chipdb_cell(&f->db, i).kind, "SPRAM");
 	out->total_pins = f->n_pins;
 	if (!p)
 		return;
@@ -591,6 +600,7 @@ void fabric_resources(const struct fabric *f, struct fabric_resources *out)
 	out->dffs = p->logic_dffs;
 	out->carries = p->carries;
 	out->rams = p->n_rams;
+	out->sprams = p->n_sprams;
 	out->dsps = p->macs;
 	for (unsigned pad = 0; pad < p->n_pads; pad++) {
 		out->pins_in += (p->pad_use[pad] & PAD_USE_IN) != 0;

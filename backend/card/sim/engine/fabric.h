@@ -194,7 +194,7 @@ struct fabric_counters {
 	uint64_t cycles;      /* full cycles run by fabric_cycle*() since fabric_new() */
 	uint64_t toggles;     /* changes of any look-up table, carry, register or RAM output;
 			       * zero-delay: glitches are not seen */
-	uint64_t ram_reads;   /* block RAM words read, written */
+	uint64_t ram_reads;   /* words of block RAM and single-port RAM read, written */
 	uint64_t ram_writes;
 	uint64_t unsettled;   /* times that a combinational loop did not come to rest */
 };
@@ -206,6 +206,7 @@ struct fabric_resources {
 	unsigned dffs;          /* registers, likewise (with those in IO cells) */
 	unsigned carries;       /* carry cells, likewise */
 	unsigned rams;          /* block RAMs of 4 kbit, likewise */
+	unsigned sprams;        /* single-port RAMs of 256 kbit, likewise */
 	unsigned dsps;          /* multipliers (SB_MAC16), likewise; their registers are theirs */
 	unsigned pins_in;       /* pads read */
 	unsigned pins_out;      /* pads driven (inout: in both) */
@@ -215,7 +216,8 @@ struct fabric_resources {
 	unsigned ops;           /* steps of one evaluation after folding */
 	unsigned loops;         /* combinational loops */
 	unsigned undriven;      /* routed inputs whose net nothing drives (they read 0) */
-	unsigned total_luts, total_rams, total_dsps, total_pins; /* what part and package have */
+	/* what part and package have */
+	unsigned total_luts, total_rams, total_sprams, total_dsps, total_pins;
 };
 void fabric_resources(const struct fabric *f, struct fabric_resources *out);
 

@@ -271,6 +271,7 @@ void netlist_fini(struct netlist *n)
 	free(n->io_tiles);
 	free(n->ram_tiles);
 	free(n->macs);
+	free(n->sprams);
 	memset(n, 0, sizeof(*n));
 }
 

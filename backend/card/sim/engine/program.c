@@ -41,6 +41,12 @@ struct new_ram {
 	uint32_t q; /* the first of 16 */
 };
 
+struct new_spram {
+	uint32_t port[SPRAM_PORTS];
+	unsigned number;
+	uint32_t q; /* the first of 16 */
+};
+
 struct frame {
 	uint32_t sig;
 	struct cell cell;
@@ -56,13 +62,14 @@ struct build {
 	struct new_op *ops;
 	struct new_dff *dffs;
 	struct new_ram *rams;
+	struct new_spram sprams[SPRAM_MAX];
 	int32_t *ram_index; /* RAM of the chip -> index in rams, or -1 */
 	uint32_t *ext_pad;  /* pads whose outside level is read */
 	uint32_t *ext_node;
 	uint16_t *level, *lut_level; /* by node */
 	int32_t *inverse;   /* node -> node that it is the inverse of, or NODE_NONE */
 	uint8_t *use;       /* by pad */
-	unsigned depth, n_ops, n_dffs, n_rams, n_ext, nodes, loops, max_nodes;
+	unsigned depth, n_ops, n_dffs, n_rams, n_sprams, n_ext, nodes, loops, max_nodes;
 };
 
 static void build_fini(struct build *b)
@@ -249,6 +256,24 @@ static void note_use(struct build *b, uint32_t sig, uint32_t consumer)
 		b->use[(sig - n->pad_base) / PAD_SIGNALS] |= PAD_USE_IN;
 }
 
+/* All outputs of a single-port RAM are nodes. */
+static int enter_spram(struct build *b, uint32_t sig, unsigned number, struct reason *why)
+{
+	struct new_spram *s = &b->sprams[b->n_sprams];
+	int err = spram_get(b->n, number, s->port, why);
+
+	if (err != 0) {
+		b->node[sig] = 0;
+		return b->n->tolerant ? 0 : err;
+	}
+	s->number = number;
+	s->q = b->nodes;
+	b->n_sprams++;
+	for (unsigned i = 0; i < 16; i++)
+		b->node[b->n->spram_base + 16 * number + i] = (int32_t)b->nodes++;
+	return 0;
+}
+
 /* Registers, RAM outputs and outside levels are nodes at once; the inputs of
  * the first two are walked later. */
 static int enter_leaf(struct build *b, uint32_t sig, const struct cell *c, struct reason *why)
@@ -277,6 +302,8 @@ static int enter_leaf(struct build *b, uint32_t sig, const struct cell *c, struc
 		for (unsigned i = 0; i < 16; i++)
 			b->node[first + i] = (int32_t)b->nodes++;
 		return 0;
+	} else if (c->kind == CELL_SPRAM) {
+		return enter_spram(b, sig, c->unit, why);
 	} else {
 		b->ext_pad[b->n_ext] = c->unit;
 		b->ext_node[b->n_ext++] = b->nodes;
@@ -398,7 +425,7 @@ static int walk_ram(struct build *b, struct ram_cell *r, struct reason *why)
 /* Walk from the pads until nothing new is found. level and oe: by pad. */
 static int walk(struct build *b, uint32_t *level, uint32_t *oe, struct reason *why)
 {
-	unsigned dff = 0, ram = 0;
+	unsigned dff = 0, ram = 0, spram = 0;
 	int err;
 
 	for (unsigned pad = 0; pad < 2 * b->n->n_io; pad++) {
@@ -414,7 +441,7 @@ static int walk(struct build *b, uint32_t *level, uint32_t *oe, struct reason *w
 		if (err != 0)
 			return err;
 	}
-	while (dff < b->n_dffs || ram < b->n_rams) {
+	while (dff < b->n_dffs || ram < b->n_rams || spram < b->n_sprams) {
 		if (dff < b->n_dffs) {
 			struct new_dff *d = &b->dffs[dff++];
 
@@ -425,6 +452,8 @@ static int walk(struct build *b, uint32_t *level, uint32_t *oe, struct reason *w
 				err = resolve_in_place(b, &d->cen, 1, 0, why);
 			if (err == 0)
 				err = resolve_in_place(b, &d->sr, 1, 0, why);
+		} else if (spram < b->n_sprams) {
+			err = resolve_in_place(b, b->sprams[spram++].port, SPRAM_PORTS, 0, why);
 		} else {
 			err = walk_ram(b, &b->rams[ram++].cell, why);
 		}
@@ -461,6 +490,9 @@ static void drop_dead(struct build *b, const uint32_t *level, const uint32_t *oe
 		live[r->rclk] = live[r->rclke] = live[r->re] = 1;
 		live[r->wclk] = live[r->wclke] = live[r->we] = 1;
 	}
+	for (unsigned i = 0; i < b->n_sprams; i++)
+		for (unsigned k = 0; k < SPRAM_PORTS; k++)
+			live[b->sprams[i].port[k]] = 1;
 	for (unsigned i = b->n_ops; i-- > 0;) {
 		struct new_op *op = &b->ops[i];
 
@@ -575,6 +607,23 @@ static int place_rams(struct program *p, const struct build *b, const uint16_t *
 	return 0;
 }
 
+static int place_sprams(struct program *p, const struct build *b, const uint16_t *map,
+			struct reason *why)
+{
+	for (unsigned i = 0; i < b->n_sprams; i++) {
+		struct spram *s = &p->sprams[p->n_sprams++];
+		int err = spram_new(s, why);
+
+		if (err != 0)
+			return err;
+		map_ports(s->port, b->sprams[i].port, SPRAM_PORTS, map);
+		s->q = map[b->sprams[i].q];
+		s->number = b->sprams[i].number;
+		domain_get(p, s->port[SPRAM_CLOCK], false)->sprams |= 1u << i;
+	}
+	return 0;
+}
+
 static struct program *program_alloc(const struct build *b)
 {
 	struct program *p = calloc(1, sizeof(*p));
@@ -582,12 +631,12 @@ static struct program *program_alloc(const struct build *b)
 
 	if (!p)
 		return NULL;
-	p->nodes = 2 + b->n_ext + b->n_dffs + 16 * b->n_rams + b->n_ops;
+	p->nodes = 2 + b->n_ext + b->n_dffs + 16 * (b->n_rams + b->n_sprams) + b->n_ops;
 	p->n_pads = pads;
 	p->val = calloc(p->nodes, 1);
 	p->next = calloc(p->nodes, 1);
 	p->ops = calloc(b->n_ops + 1, sizeof(*p->ops));
-	p->domains = calloc(b->n_dffs + 2 * b->n_rams + 1, sizeof(*p->domains));
+	p->domains = calloc(b->n_dffs + 2 * b->n_rams + b->n_sprams + 1, sizeof(*p->domains));
 	p->groups = calloc(b->n_dffs + 1, sizeof(*p->groups));
 	p->dff_d = calloc(b->n_dffs + 1, sizeof(*p->dff_d));
 	p->dff_set = calloc(b->n_dffs + 1, 1);
@@ -655,6 +704,9 @@ static int layout(struct build *b, const uint32_t *level, const uint32_t *oe, ui
 	for (unsigned i = 0; i < b->n_rams; i++)
 		for (unsigned k = 0; k < 16; k++)
 			map[b->rams[i].q + k] = (uint16_t)next++;
+	for (unsigned i = 0; i < b->n_sprams; i++)
+		for (unsigned k = 0; k < 16; k++)
+			map[b->sprams[i].q + k] = (uint16_t)next++;
 	p->first_op = next;
 	p->n_ops = b->n_ops;
 	qsort(b->ops, b->n_ops, sizeof(*b->ops), compare_ops);
@@ -669,6 +721,8 @@ static int layout(struct build *b, const uint32_t *level, const uint32_t *oe, ui
 	p->n_rams = b->n_rams;
 	place_dffs(p, b, map, 2 + b->n_ext);
 	err = place_rams(p, b, map, why);
+	if (err == 0)
+		err = place_sprams(p, b, map, why);
 	if (err != 0) {
 		program_free(p);
 		return err;
@@ -722,6 +776,8 @@ void program_free(struct program *p)
 		return;
 	for (unsigned i = 0; p->domains && i < p->n_domains; i++)
 		free(p->domains[i].ram_reads); /* ram_writes is in the same memory */
+	for (unsigned i = 0; i < p->n_sprams; i++)
+		free(p->sprams[i].words);
 	free(p->val);
 	free(p->next);
 	free(p->ops);
