@@ -37,7 +37,7 @@ WARN       := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototy
               -Wwrite-strings -Wformat=2 -Wundef -fno-common $(WERROR)
 
 # Targets that need no libraries must work on a machine that has none yet.
-NO_LIBS := deps deps-check deps-lint clean help format man uninstall demo check asan tsan tsan-build fuzz fuzz-build
+NO_LIBS := deps deps-check deps-lint clean help format man uninstall demo check check-long asan tsan tsan-build fuzz fuzz-build
 ifneq ($(filter-out $(NO_LIBS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(shell for p in $(PKGS); do $(PKG_CONFIG) --exists $$p 2>/dev/null || echo $$p; done)
 ifneq ($(MISSING),)
@@ -158,6 +158,7 @@ help:
 	@echo "make             build/fabricfs (SANITIZE=address,undefined or thread: into build/asan, build/tsan)"
 	@echo "make demo        mount a simulated card, program it, talk to it (as root: on /fpga if that is free)"
 	@echo "make check       every test, also with the sanitizers (as root)"
+	@echo "make check-long  500 random netlists on all parts, kills and orders of steps by lot (an hour)"
 	@echo "make unit        the unit tests alone"
 	@echo "make bench       what fabricfs costs beside what the same costs without it (as root)"
 	@echo "make asan        unit and system tests with AddressSanitizer and UBSan"

@@ -7,13 +7,15 @@ usage: check.py [--build DIR] [--add FILE] [--fuzz-seconds N] STAGE...
 Stages: unit (every cmocka program of DIR), system (pytest through a real
 mount), source (what the sources promise about themselves), examples (rebuilt
 and compared), races (a short selection of unit and system), fuzz (every fuzz
-target of DIR for a few seconds). Each skip and each failure is a line; the last line is
+target of DIR for a few seconds), long (random netlists, orders of steps and
+kills, many times those of the other stages; FABRICFS_SEED repeats it). Each skip and each failure is a line; the last line is
 `N passed, N failed, N skipped`, and the exit status 1 when something failed.
 --add FILE adds to the counts of an earlier run kept in FILE, and keeps them.
 """
 import argparse
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -26,6 +28,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 UNIT_LIMIT_S = 300
 SYSTEM_LIMIT_S = 1500
+# What `make check-long` does more of than `make check`: files, what of them, and how much.
+LONG_LIMIT_S = 3 * 3600
+LONG = [
+    (["test_designs.py"], "netlists or multipliers", {"FABRICFS_NETLISTS": "320", "FABRICFS_MULTIPLIERS": "50"}),
+    (["test_restart.py", "test_large.py"], "", {"FABRICFS_KILL_COPIES": "2000"}),
+]
+LONG_MODEL_RUNS, LONG_MODEL_SECONDS = 20, "30"
 # Slow, and about the engine, the documents and the bench, not about memory: once is enough.
 ONCE = ["test_bench.py", "test_designs.py", "test_digits.py", "test_docs.py"]
 # Where threads meet most: what `make check` runs with ThreadSanitizer.
@@ -116,16 +125,17 @@ def unit(build, count, only=None):
             print(out[-6000:], flush=True)
 
 
-def pytest(build, count, folder, ignore=(), only=()):
+def pytest(build, count, folder, ignore=(), only=(), words="", extra=(), limit=SYSTEM_LIMIT_S):
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         argv = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rf",
                 f"--junitxml={report.name}", "--durations=8", *(str(ROOT / folder / name) for name in only or [""])]
         argv += [f"--ignore={ROOT / folder / name}" for name in ignore]
+        argv += ["-k", words] if words else []
         try:
-            status = subprocess.run(argv, cwd=ROOT, env=environment(build), check=False,
-                                    timeout=SYSTEM_LIMIT_S).returncode
+            status = subprocess.run(argv, cwd=ROOT, env={**environment(build), **dict(extra)}, check=False,
+                                    timeout=limit).returncode
         except subprocess.TimeoutExpired:
-            count.failed.append(f"{folder}: no end within {SYSTEM_LIMIT_S} s")
+            count.failed.append(f"{folder}: no end within {limit} s")
             return
         try:
             cases = list(ET.parse(report.name).iter("testcase"))
@@ -154,6 +164,19 @@ def examples(_build, count):
         count.failed.append("examples: the images differ from what their sources give")
     else:
         count.passed += 1
+
+
+def long(build, count):
+    """More of what is drawn by lot; every seed is told."""
+    seed = int(os.environ.get("FABRICFS_SEED", random.SystemRandom().randrange(1 << 32)))
+    for only, words, extra in LONG:
+        told = {**extra, "FABRICFS_SEED": str(seed)}
+        print("  " + " ".join(f"{k}={v}" for k, v in told.items()), *only, flush=True)
+        pytest(build, count, "tests/system", only=only, words=words, extra=told, limit=LONG_LIMIT_S)
+    for n in range(LONG_MODEL_RUNS):
+        told = {"FABRICFS_SEED": str(seed + n), "FABRICFS_MODEL_SECONDS": LONG_MODEL_SECONDS}
+        print("  " + " ".join(f"{k}={v}" for k, v in told.items()), "test_model.py", flush=True)
+        pytest(build, count, "tests/system", only=["test_model.py"], extra=told, limit=LONG_LIMIT_S)
 
 
 def fuzz(build, count, seconds):
@@ -193,7 +216,7 @@ def main():
     parser.add_argument("--build", default="build")
     parser.add_argument("--add")
     parser.add_argument("--fuzz-seconds", type=int, default=2)
-    parser.add_argument("stages", nargs="+", choices=["unit", "system", "source", "examples", "races", "fuzz"])
+    parser.add_argument("stages", nargs="+", choices=["unit", "system", "source", "examples", "races", "fuzz", "long"])
     args = parser.parse_args()
     sanitized = args.build != "build"
     count = Count()
@@ -205,6 +228,7 @@ def main():
                           pytest(args.build, count, "tests/system", only=RACES_SYSTEM)),
         "examples": lambda: examples(args.build, count),
         "fuzz": lambda: fuzz(args.build, count, args.fuzz_seconds),
+        "long": lambda: long(args.build, count),
     }
     for stage in args.stages:
         start = time.monotonic()

@@ -35,7 +35,7 @@ SUM  := build/check.json
 # Both cores, unless make already hands out jobs.
 JOBS  = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: check asan tsan tsan-build
+.PHONY: check check-long asan tsan tsan-build
 check:
 	@$(DEPS) --missing build check >/dev/null || $(MAKE) --no-print-directory deps-check
 	@rm -f $(SUM)
@@ -50,6 +50,11 @@ asan:
 	@$(DEPS) --missing build check >/dev/null || $(MAKE) --no-print-directory deps-check
 	@$(MAKE) --no-print-directory $(JOBS) SANITIZE=address,undefined all unit-programs fabric_drive
 	@tests/check.py --build build/asan $(ADD) unit system
+# What is drawn by lot, many times: about an hour of both cores.
+check-long:
+	@$(DEPS) --missing build check >/dev/null || $(MAKE) --no-print-directory deps-check
+	@$(MAKE) --no-print-directory $(JOBS) all fabric_drive
+	@tests/check.py long
 tsan-build:
 	@$(MAKE) --no-print-directory $(JOBS) SANITIZE=thread all unit-programs
 tsan: tsan-build

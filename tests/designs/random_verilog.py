@@ -71,7 +71,7 @@ class Design:
         rng, width = self.rng, self.rng.choice([2, 4, 8, 16])
         size = min(4096 // width, 1 << rng.randint(6, 9))
         bits = size.bit_length() - 1
-        edge = rng.choice(["posedge", "negedge"])
+        edge = rng.choice(["posedge", "negedge"] if self.falling else ["posedge"])
         self.lines += [
             f"reg [{width - 1}:0] {name}_m [0:{size - 1}]; integer {name}_i;",
             f"initial for ({name}_i = 0; {name}_i < {size}; {name}_i = {name}_i + 1) "
@@ -85,9 +85,11 @@ class Design:
         return width
 
 
-def random_verilog(rng):
+def random_verilog(rng, memories=True, falling=True, most=9):
+    """A module top. memories: with block RAMs; falling: also on the falling edge; most: registers."""
     d = Design(rng)
-    registers = [(f"r{i}", rng.randint(1, 12)) for i in range(rng.randint(4, 9))]
+    d.falling = falling
+    registers = [(f"r{i}", rng.randint(1, 12)) for i in range(rng.randint(4, most))]
     declare = [f"reg [{w - 1}:0] {n} = {w}'d{rng.getrandbits(w)};" for n, w in registers]
     divided = rng.random() < 0.4
     if divided:
@@ -103,7 +105,7 @@ def random_verilog(rng):
                 d.signals.append(wire)
         own = divided and i < len(registers) // 2 and rng.random() < 0.5
         d.register(name, width, "divide[1]" if own else "clk")
-    if rng.random() < 0.4:
+    if memories and rng.random() < 0.4:
         width = d.memory("m")
         declare.append(f"reg [{width - 1}:0] m = 0;")
         d.signals.append(("m", width))
