@@ -114,6 +114,8 @@ struct card {
 	pthread_mutex_t lock;
 	struct telemetry_wait *waits;
 	bool telemetry_queued;
+	bool hot;         /* above max-temp-celsius, and told so (actor only) */
+	int64_t watch_ns; /* when the temperature is looked at next (main thread only) */
 
 	pthread_mutex_t edit_lock, view_lock;
 	struct card_view *view;
@@ -247,6 +249,8 @@ void slot_io_stale(struct slot *slot);
 
 /* Reach what the actor drives, compare what it has with the store, restore. */
 void actor_take_up(struct actor *actor);
+/* The event alert of the card as a whole; err 0: of something good (the card's actor). */
+void card_alert(struct card *card, int err, const char *reason);
 /* After a power cut or replug. */
 void actor_lost(struct actor *actor, const struct reason *why);
 void actor_gone(struct actor *actor, const struct reason *why);
@@ -255,8 +259,20 @@ void actor_resolve(struct actor *actor);
 /* --- telemetry.c ------------------------------------------------------------------------------ */
 /* Ask the card now (actor): positive errno or 0. */
 int telemetry_read(struct card *card);
+/* Let the actor read them, though nobody waits for it. Any thread. */
+void telemetry_post(struct card *card);
 /* Expire waits; returns ns until the next deadline or -1. Main thread. */
 int64_t telemetry_expire(struct card *card, int64_t now);
+
+/* --- temperature.c ------------------------------------------------------------------------ */
+
+/* The policy max-temp-celsius: 0, -EPERM (too hot, or no temperature is told), or -errno of
+ * asking (the slot's actor). */
+int temperature_check(struct slot *slot, struct reason *why);
+/* After each reading: tell an alert when it crossed the limit (the card's actor). */
+void temperature_watch(struct card *card);
+/* Have it read now and then. Nanoseconds until the next time, or -1 (main thread). */
+int64_t temperature_due(struct card *card, int64_t now);
 
 /* --- attribute.c ------------------------------------------------------------------------------ */
 /* Take over what the backend says (actor). */

@@ -521,8 +521,10 @@ int cards_tick(void)
 		log_error("timer: %m");
 	for (unsigned i = 0; i < cards_len; i++) {
 		/* Opens of a forgotten card end without us (tree_release). */
-		const int64_t dues[3] = { slot_waits_end(cards[i], now, false), telemetry_expire(cards[i], now),
-				    atomic_load(&cards[i]->forgotten) ? -1 : uploads_expire(cards[i], now) };
+		bool forgotten = atomic_load(&cards[i]->forgotten);
+		const int64_t dues[] = { slot_waits_end(cards[i], now, false), telemetry_expire(cards[i], now),
+					 forgotten ? -1 : uploads_expire(cards[i], now),
+					 forgotten ? -1 : temperature_due(cards[i], now) };
 		struct actor *actor;
 
 		for (size_t k = 0; k < sizeof(dues) / sizeof(dues[0]); k++)

@@ -171,7 +171,8 @@ static int policy_check(struct slot *slot, const struct attempt *a, struct reaso
 	if (policy->require_signature > 0)
 		return reason_set(why, ENOKEY, "the policy of %s wants a signed image, this one "
 				  "has no signature that can be checked", slot->name);
-	return rate_check(slot, policy->max_per_minute, why);
+	err = rate_check(slot, policy->max_per_minute, why);
+	return err ? err : temperature_check(slot, why);
 }
 
 /* --- results ------------------------------------------------------------------------- */

@@ -178,8 +178,7 @@ static void compare_all(struct actor *actor, const char *note)
 	}
 }
 
-/* Of the card as a whole: it went, or came back. */
-static void card_alert(struct card *card, int err, const char *reason)
+void card_alert(struct card *card, int err, const char *reason)
 {
 	struct record r = { .event = "alert", .err = err, .reason = reason, .duration_ms = -1 };
 	struct reason why = { 0 };

@@ -53,6 +53,7 @@ int telemetry_read(struct card *card)
 	view->sensors_len = (unsigned)n;
 	view->sensors_ns = clock_now_ns();
 	view_publish(card, view, -1, CHANGE_TELEMETRY);
+	temperature_watch(card);
 	return 0;
 }
 
@@ -60,6 +61,25 @@ static void telemetry_run(struct card *card, struct job *job, bool end)
 {
 	free(job);
 	waits_answer(card, end ? ENODEV : telemetry_read(card));
+}
+
+void telemetry_post(struct card *card)
+{
+	struct job *job = malloc(sizeof(*job));
+	bool post;
+
+	if (!job)
+		return;
+	*job = (struct job){ .run = telemetry_run };
+	pthread_mutex_lock(&card->lock);
+	post = !card->telemetry_queued;
+	card->telemetry_queued = true;
+	pthread_mutex_unlock(&card->lock);
+	if (post && actor_post(&card->actor, job))
+		return;
+	free(job);
+	if (post)
+		waits_answer(card, ENODEV);
 }
 
 void card_telemetry_refresh(struct card *card, void (*done)(void *arg, int err), void *arg)

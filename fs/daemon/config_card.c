@@ -78,6 +78,9 @@ static int policy_formats(const struct conf *c, const struct conf_node *n, struc
 	return err;
 }
 
+/* Silicon is not meant to run hotter. */
+#define TEMP_MAX 150
+
 static int policy_key(const struct conf *c, const struct conf_node *n, struct config_policy *p)
 {
 	const char *key = n->key;
@@ -109,6 +112,16 @@ static int policy_key(const struct conf *c, const struct conf_node *n, struct co
 
 		if (!err)
 			p->max_per_minute = number;
+		return err;
+	}
+	if (!strcmp(key, "max-temp-celsius")) {
+		int err = conf_integer(c, n, TEMP_MAX, &number);
+
+		if (!err && !number)
+			err = CONF_FAULT(c, n->line, "max-temp-celsius: 0 would refuse everything; leave it out "
+					 "for no limit");
+		if (!err)
+			p->max_temp_celsius = (double)number;
 		return err;
 	}
 	/* A limit that nobody keeps is worse than none. */

@@ -131,7 +131,7 @@ static void every_documented_key_is_read(void **state)
 		"    verify: none\n"
 		"    access: {group: lab}\n"
 		"    policy: {formats: [xilinx-bit], on-failure: rollback, skip-identical: yes,\n"
-		"             max-per-minute: 3, restore: false, require-signature: true}\n"
+		"             max-per-minute: 3, max-temp-celsius: 85, restore: false, require-signature: true}\n"
 		"cache: {quota: 20GiB, connect-timeout: 5s, offline-timeout: 500ms}\n"
 		"telemetry: {max-age: 2s}\n"
 		"upload-timeout: 10m\n"
@@ -167,6 +167,7 @@ static void every_documented_key_is_read(void **state)
 	assert_int_equal(odd->policy.on_failure_rollback, 1);
 	assert_int_equal(odd->policy.skip_identical, 1);
 	assert_int_equal(odd->policy.max_per_minute, 3);
+	assert_true(odd->policy.max_temp_celsius == 85);
 	assert_int_equal(odd->policy.restore, 0);
 	assert_int_equal(odd->policy.require_signature, 1);
 	assert_int_equal(odd->policy.accept_unsized, -1);
@@ -357,7 +358,9 @@ static void what_does_nothing_yet_is_refused_not_ignored(void **state)
 	bad_in("repositories:\n  web: {kind: htpp}\n", 2, "known are: glance http");
 	bad_in("repositories:\n  web: {knd: http}\n", 2, "the nearest known one is 'kind'");
 	bad_in("cards: [{name: a, backend: sim, match: {serial: 1}}]\n", 1, "discovers none");
-	bad_in("cards: [{name: a, backend: sim, policy: {max-temp-celsius: 80}}]\n", 1, "not enforced");
+	bad_in("cards: [{name: a, backend: sim, policy: {max-temp-celsius: 0}}]\n", 1, "0 would refuse everything");
+	bad_in("cards: [{name: a, backend: sim, policy: {max-temp-celsius: 151}}]\n", 1, "at most 150");
+	bad_in("cards: [{name: a, backend: sim, policy: {max-temp-celsius: warm}}]\n", 1, "max-temp-celsius");
 	bad_in("cards: [{name: a, backend: sim, policy: {signers: [x]}}]\n", 1, "not enforced");
 }
 
