@@ -23,7 +23,13 @@ static const struct mistaken table[] = {
 	{ { 'B', 'Z', 'h' }, 3, "as a bzip2 file does; unpack it on the way: bzip2 -dc FILE > image" },
 	{ { 0x28, 0xb5, 0x2f, 0xfd }, 4,
 	  "as a zstd file does; unpack it on the way: zstd -dc FILE > image" },
-	{ { 'P', 'K', 3, 4 }, 4, "as a zip archive does (.zip, .xsa); unpack it and copy the image in it" },
+	{ { 'P', 'K', 3, 4 }, 4,
+	  "as a zip archive does (an .xsa, the hardware archive of Vivado, is one); copy the .bit in it: "
+	  "unzip -p FILE '*.bit' > image" },
+	{ { 'P', 'K', 5, 6 }, 4, "as an empty zip archive does; build it again" },
+	{ { 'R', 'a', 'r', '!' }, 4, "as a rar archive does; unpack it and copy the image in it" },
+	{ { 0x04, 0x22, 0x4d, 0x18 }, 4, "as an lz4 file does; unpack it on the way: lz4 -dc FILE > image" },
+	{ { 0x5d, 0x00, 0x00 }, 3, "as an lzma file does; unpack it on the way: xz -dc FILE > image" },
 	{ { '7', 'z', 0xbc, 0xaf }, 4, "as a 7z archive does; unpack it and copy the image in it" },
 	{ { 0x7f, 'E', 'L', 'F' }, 4, "as a program, library or .aocx (ELF) does; copy the image instead" },
 	{ { 'I', 'C', 'E', 'C' }, 4, "as icecompr's output does; unpack it with icecompr's decoder first" },
@@ -42,7 +48,17 @@ static const struct mistaken table[] = {
 	{ { '.', 'c', 'o', 'm' }, 4, "as an icestorm .asc does; make the image of it: icepack FILE.asc FILE.bin" },
 	{ { '.', 'd', 'e', 'v' }, 4, "as an icestorm .asc does; make the image of it: icepack FILE.asc FILE.bin" },
 	{ { 'v', 'e', 'r', 's' }, 4, "as a git-lfs pointer does; fetch the file itself: git lfs pull" },
-	{ { '<' }, 1, "as a web page or XML does; did the server answer with an error page?" },
+	{ { '<' }, 1,
+	  "as a web page or XML does; was the link one to a page, or did the server answer with an error?" },
+	{ { ':', '0' }, 2,
+	  "as an Intel HEX file (.mcs, .hex) for a flash memory does; copy the .bit that it was made of" },
+	{ { ':', '1' }, 2,
+	  "as an Intel HEX file (.mcs, .hex) for a flash memory does; copy the .bit that it was made of" },
+	{ { 'S', '0' }, 2, "as Motorola S-records for a flash memory do; copy the image that they were made of" },
+	{ { '#', '!' }, 2, "as a script does; copy the image that it loads" },
+	{ { 0x89, 'H', 'D', 'F' }, 4, "as an HDF5 file does; copy the image instead" },
+	{ { 'X', 'l', 'x', 'V' }, 4, "as sources or reports of Vivado do; copy the .bit that it wrote" },
+	{ { 0x02, '*' }, 2, "as a JEDEC file (.jed), a programming script, does; copy the .bit instead" },
 	{ { '{' }, 1, "as JSON does; copy the image, not its description" },
 	{ { '%', 'P', 'D', 'F' }, 4, "as a PDF does; copy the image instead" },
 	{ { 0, 0, 0, 0 }, 4, "as an empty disk block does; is the file damaged or the download unfinished?" },
@@ -79,5 +95,6 @@ const char *image_mistaken_for(const uint8_t *head, size_t n)
 	for (size_t i = 0; i < n; i++)
 		if (!printable(head[i]))
 			return "which is no format that this version knows; see README for those it does";
-	return "as text does; an image is binary (commands go to ctl)";
+	return "as text does, or a tar archive (tar -xOf FILE NAME > image); no known image begins so, "
+	       "and commands go to ctl";
 }

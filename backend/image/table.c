@@ -14,5 +14,6 @@ const struct image_format *const image_formats[] = {
 	&image_ecp5,
 	&image_nexus,
 	&image_machxo,
+	&image_gowin,
 	NULL,
 };
