@@ -83,6 +83,9 @@ void card_program_stats(struct card *card, int slot, struct program_stats *stats
  */
 void card_telemetry_refresh(struct card *card, void (*done)(void *arg, int err), void *arg);
 
+/* Have all values read that are too old, soon; nobody waits. For files that show the last ones. */
+void cards_telemetry_want(void);
+
 /* Value of a card's or slot's own attribute (without its prefix) in a view, NULL: not set. */
 const char *slot_attribute(const struct slot_view *view, const char *name);
 /* Set it, or remove it (value NULL), on the thread that drives it, which then calls done with 0 or a

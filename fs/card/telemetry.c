@@ -82,49 +82,53 @@ void telemetry_post(struct card *card)
 		waits_answer(card, ENODEV);
 }
 
-void card_telemetry_refresh(struct card *card, void (*done)(void *arg, int err), void *arg)
+/* 0: they are too old; ENODEV: nobody can be asked; EEXIST: they are as young as they should be. */
+static int telemetry_state(struct card *card)
 {
 	const struct card_view *view = card_view_get(card);
 	int64_t age_ns = clock_now_ns() - view->sensors_ns;
 	bool young = age_ns >= 0 && age_ns < card->config->telemetry_max_age_ms * 1000000;
 	bool offline = view->self.state == STATE_OFFLINE;
-	struct telemetry_wait *w;
-	struct job *job = NULL;
-	bool post;
 
 	/* What was measured before a load changed tells of another design, however young it is. */
 	for (int i = -1; i < (int)view->slots_len; i++)
 		young &= view->sensors_ns > slot_view(view, i)->loaded_ns;
 	card_view_put(view);
-	if (young || offline) {
-		done(arg, offline ? ENODEV : 0);
+	return offline ? ENODEV : young ? EEXIST : 0;
+}
+
+void card_telemetry_refresh(struct card *card, void (*done)(void *arg, int err), void *arg)
+{
+	int state = telemetry_state(card);
+	struct telemetry_wait *w;
+
+	if (state) {
+		done(arg, state == EEXIST ? 0 : state);
 		return;
 	}
 	w = malloc(sizeof(*w));
-	job = malloc(sizeof(*job));
-	if (!w || !job) {
-		free(w);
-		free(job);
+	if (!w) {
 		done(arg, ENOMEM);
 		return;
 	}
 	*w = (struct telemetry_wait){ .done = done, .arg = arg,
 				      .deadline_ns = clock_mono_ns() + WAIT_MAX_NS };
-	*job = (struct job){ .run = telemetry_run };
 	pthread_mutex_lock(&card->lock);
 	w->next = card->waits;
 	card->waits = w;
-	post = !card->telemetry_queued;
-	card->telemetry_queued = true;
 	pthread_mutex_unlock(&card->lock);
-	if (!post) {
-		free(job);
-	} else if (!actor_post(&card->actor, job)) {
-		free(job);
-		waits_answer(card, ENODEV);
-		return;
-	}
+	telemetry_post(card);
 	cards_kick();
+}
+
+void cards_telemetry_want(void)
+{
+	for (unsigned i = 0; i < cards_count(); i++) {
+		struct card *card = cards_nth(i);
+
+		if (card && card->backend->telemetry && !telemetry_state(card))
+			telemetry_post(card);
+	}
 }
 
 int64_t telemetry_expire(struct card *card, int64_t now)

@@ -127,6 +127,14 @@ static void metric_telemetry(struct buf *out, struct card *card, const struct ca
 	}
 }
 
+static void metric_telemetry_time(struct buf *out, struct card *card, const struct card_view *view, int slot)
+{
+	(void)card;
+	if (slot < 0 && view->sensors_ns)
+		buf_addf(out, "fabricfs_telemetry_time_seconds{dev=\"dev%u\"} %.3f\n", view->dev,
+			 (double)view->sensors_ns / 1e9);
+}
+
 static void metric_info(struct buf *out, struct card *card, const struct card_view *view, int slot)
 {
 	(void)card;
@@ -164,6 +172,9 @@ void format_metrics(const struct place *p, struct buf *out)
 	each_slot(out, metric_seconds);
 	family(out, "fabricfs_telemetry", "gauge", "Last value of each sensor; the unit is in its name.");
 	each_slot(out, metric_telemetry);
+	family(out, "fabricfs_telemetry_time_seconds", "gauge",
+	       "When the sensors of a card were last read, in seconds since 1970.");
+	each_slot(out, metric_telemetry_time);
 	family(out, "fabricfs_cache_bytes", "gauge", "Bytes of images of repositories that are kept here.");
 	buf_adds(out, "fabricfs_cache_bytes 0\n");
 	family(out, "fabricfs_resent_requests_total", "counter",

@@ -40,6 +40,7 @@ enum row_flags {
 	ROW_CARD = 4,     /* the card itself has it */
 	ROW_POLL = 8,     /* readiness follows `version` */
 	ROW_OWNED = 16,   /* owner, group and mode are those of the slot */
+	ROW_MEASURED = 32, /* shows the last telemetry: opening it has the next one read */
 };
 
 struct place;

@@ -305,6 +305,44 @@ def test_metrics_are_prometheus_text(fabric, card):
     assert "fabricfs_cache_bytes" in {k.split("{")[0] for k in values}
 
 
+def test_metrics_and_status_have_telemetry_read_behind_them(fpga):
+    fabric = fpga(sim=None, config="cards:\n  - {name: a, backend: sim}\ntelemetry: {max-age: 1ms}\n")
+    card = fabric.card()
+    card.load(UPPER)
+
+    def metrics():
+        values = fabric.metrics()
+        return (values['fabricfs_telemetry{dev="dev0",name="bytes_in"}'],
+                values['fabricfs_telemetry_time_seconds{dev="dev0"}'])
+
+    def status():
+        one = fabric.status()["cards"][0]["telemetry"]["bytes_in"]
+        return one["value"], one["time"]
+
+    for ask, sent in (metrics, b"four"), (status, b"and four more"):
+        value, when = ask()
+        assert card.exchange(sent) == sent.upper()
+        # Nobody has opened anything of telemetry/.
+        until(lambda: ask()[0] == value + len(sent), "the next values are those of afterwards")
+        assert ask()[1] > when
+
+
+def test_a_sick_card_is_asked_once_and_delays_no_metrics(fpga, tmp_path):
+    asked = tmp_path / "asked"
+    script = tmp_path / "ask"
+    script.write_text(f"#!/bin/sh\necho x >> {asked}\nsleep 600\n")
+    script.chmod(0o755)
+    config = ("cards:\n  - {name: sick, backend: command, program: [/bin/true], verify: none,"
+              f" telemetry: [{script}]}}\ntelemetry: {{max-age: 1ms}}\n")
+    fabric = fpga(sim=None, config=config)
+    until(asked.exists, "it was asked at the start")
+    for _ in range(200):
+        assert "fabricfs_build_info" in fabric.read("metrics")
+        assert "dev0" in fabric.read("status")
+    # Each answer of none takes two seconds.
+    assert len(asked.read_text().split()) < 100
+
+
 def test_events_are_json_lines_with_the_known_keys(fabric, card):
     card.load(UPPER)
     known = set("time dev slot event result reason sha256 size format part design source uid user pid command "
