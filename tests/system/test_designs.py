@@ -309,8 +309,6 @@ NOT_MODELLED = {
               r"HFOSC \(CLKHF\w+ at tile 0,29\)"),
     "LFOSC": ("SB_LFOSC block (.CLKLFPU(1'b1), .CLKLFEN(in[0]), .CLKLF(o));",
               r"LFOSC \(CLKLF\w+ at tile 25,29\)"),
-    "RGBA_DRV": ("""SB_RGBA_DRV #(.RGB0_CURRENT("0b000001")) block (.CURREN(1'b1), .RGBLEDEN(1'b1),
-        .RGB0PWM(in[0]), .RGB0(led)); assign o = in[1];""", r"RGBA_DRV \(RGBA_DRV_EN at tile 0,28\)"),
 }
 
 
@@ -318,16 +316,15 @@ NOT_MODELLED = {
 @pytest.mark.parametrize("name", NOT_MODELLED)
 def test_block_without_a_model_is_refused_by_name_and_tile(name, drive, tmp_path):
     instance, named = NOT_MODELLED[name]
-    led = ", output led" if "(led)" in instance else ""
     (tmp_path / "top.v").write_text(f"""
-        module top(input clk, input [15:0] in, output out{led});
+        module top(input clk, input [15:0] in, output out);
         wire o; wire [30:0] x;
         {instance}
         reg q = 0; always @(posedge {'o' if 'OSC' in name else 'clk'}) q <= q ^ o ^ in[9];
         assign out = q;
         endmodule""")
     pcf = tmp_path / "top.pcf"
-    pcf.write_text((DESIGNS / "designs-sg48.pcf").read_text() + "set_io led 39\nset_io out 47\n")
+    pcf.write_text((DESIGNS / "designs-sg48.pcf").read_text() + "set_io out 47\n")
     synthesise(tmp_path / "top.v", pcf, tmp_path / "design.bin", "iCE40-UP5K")
     done = subprocess.run([drive, tmp_path / "design.bin", "iCE40-UP5K"], input="",
                           capture_output=True, text=True)
@@ -405,6 +402,47 @@ def test_single_port_ram_saves_power_as_its_usage_guide_says(drive, tmp_path):
     text = "clk {}\nin {}\nout {}\n".format(
         pins["clk"], *(" ".join(pins[f"{p}[{i}]"] for i in reversed(range(16))) for p in ("in", "out")))
     print(f"FABRICFS_SEED={SEED}")
+    assert run(drive, tmp_path / "design.bin", "iCE40-UP5K", input=text + "".join(lines)).split() == want
+
+
+def lights_pcf(path):
+    """Pins of a design with inputs only, beside the three that can light something."""
+    inputs = re.findall(r"^set_io (?:clk|in).*\n", (DESIGNS / "designs-sg48.pcf").read_text(), re.M)
+    path.write_text("".join(inputs) + "set_io led[0] 39\nset_io led[1] 40\nset_io led[2] 41\n")
+    return path
+
+
+# what is low, of the inputs of a cycle; the design that makes it so
+LIGHTS = {
+    "driver": (lambda bit: [bit(0) & bit(1) & bit(2), bit(0) & bit(1) & bit(3), 0],
+               """SB_RGBA_DRV #(.RGB0_CURRENT("0b000001"), .RGB1_CURRENT("0b111111"),
+                   .RGB2_CURRENT("0b000000")) driver (.CURREN(in[0]), .RGBLEDEN(in[1]), .RGB0PWM(in[2]),
+                   .RGB1PWM(in[3]), .RGB2PWM(in[4]), .RGB0(led[0]), .RGB1(led[1]), .RGB2(led[2]));"""),
+    "output": (lambda bit: [1 - bit(0), 1 - bit(1), bit(4) & (1 - bit(2))],
+               """assign led[1:0] = in[1:0];
+                  SB_IO #(.PIN_TYPE(6'b101001)) pad (.PACKAGE_PIN(led[2]), .D_OUT_0(in[2]),
+                                                     .OUTPUT_ENABLE(in[4]));"""),
+}
+
+
+@needs_tools
+@pytest.mark.parametrize("name", LIGHTS)
+def test_pads_of_the_led_driver_only_sink(name, drive, tmp_path):
+    low, body = LIGHTS[name]
+    (tmp_path / "top.v").write_text(
+        f"module top(input clk, input [15:0] in, inout [2:0] led);\n{body}\nendmodule\n")
+    pcf = lights_pcf(tmp_path / "top.pcf")
+    synthesise(tmp_path / "top.v", pcf, tmp_path / "design.bin", "iCE40-UP5K")
+    rng, lines, want = random.Random(SEED), [], []
+    for _ in range(300):
+        now, outside = rng.getrandbits(16) | rng.choice((0, 3)), rng.getrandbits(3)
+        lines.append(f"{now:016b}{outside:03b}\n")
+        want.append("".join(str(0 if on else outside >> k & 1) for k, on in
+                            reversed(list(enumerate(low(lambda i: now >> i & 1))))))
+    pins = pin_map(pcf)
+    leds = " ".join(pins[f"led[{k}]"] for k in (2, 1, 0))
+    text = "clk {}\nin {} {leds}\nout {leds}\n".format(
+        pins["clk"], " ".join(pins[f"in[{i}]"] for i in reversed(range(16))), leds=leds)
     assert run(drive, tmp_path / "design.bin", "iCE40-UP5K", input=text + "".join(lines)).split() == want
 
 

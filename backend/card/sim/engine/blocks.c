@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The hard blocks at the sides of an UltraPlus: multipliers (mac16.c), single-port RAM
- * (spram.c), oscillators, LED driver and PWM, I2C, SPI. What is not modelled is refused by
+ * (spram.c), LED driver (rgb.c) and its PWM, oscillators, I2C, SPI. What is not modelled is refused by
  * name where the design depends on it: an output that something looks at, or a
  * bit that switches the block on. Routes that lead to a block and come from none
  * do no harm. Names of blocks and of their signals are those of Project IceStorm.
@@ -31,7 +31,6 @@ static const struct {
 } switches[] = {
 	{ "HFOSC", "CLKHFPU", ENTRY_NET }, { "HFOSC", "CLKHFEN", ENTRY_NET },
 	{ "LFOSC", "CLKLFPU", ENTRY_NET }, { "LFOSC", "CLKLFEN", ENTRY_NET },
-	{ "RGBA_DRV", "RGBA_DRV_EN", ENTRY_BIT },
 	{ "I2C", "I2C_ENABLE_", ENTRY_BIT }, { "SPI", "SPI_ENABLE_", ENTRY_BIT },
 	{ "IO_I3C", "PU_ENB", ENTRY_NET }, { "IO_I3C", "WEAK_PU_ENB", ENTRY_NET },
 };
@@ -98,7 +97,10 @@ int blocks_number(struct netlist *n, struct reason *why)
 		return reason_set(why, ENOMEM, "no memory for the hard blocks");
 	n->mac_base = n->block_base + n->db->count[DB_ENTRIES];
 	n->spram_base = n->mac_base + MAC_SIGNALS * n->n_macs;
-	n->signals = n->spram_base + 16 * n->n_sprams;
+	n->rgb_base = n->spram_base + 16 * n->n_sprams;
+	n->signals = n->rgb_base + RGB_PADS;
+	for (unsigned k = 0; k < RGB_PADS; k++)
+		n->rgb[k].pad = -1;
 	return 0;
 }
 
@@ -117,6 +119,10 @@ int blocks_open(struct netlist *n, struct reason *why)
 			mac16_open(n, mac++, &cell);
 		if (!strcmp(cell.kind, "SPRAM"))
 			spram_open(n, spram++, &cell);
+		if (!strcmp(cell.kind, "RGBA_DRV"))
+			err = rgb_open(n, &cell, why);
+		if (err != 0)
+			return err;
 	}
 	return 0;
 }

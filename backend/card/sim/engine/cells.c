@@ -101,12 +101,26 @@ static bool pad_latched(const struct netlist *n, unsigned pad)
 	return n->latched >> (x == 0 ? 0 : x == n->db->width - 1 ? 1 : y == 0 ? 2 : 3) & 1;
 }
 
-bool pad_is_output(const struct netlist *n, unsigned pad)
+bool pad_has_output(const struct netlist *n, unsigned pad)
 {
 	return (pin_type(n, pad) >> 4 & 3) != 0;
 }
 
+bool pad_is_output(const struct netlist *n, unsigned pad)
+{
+	int k = rgb_of_pad(n, pad);
+
+	return pad_has_output(n, pad) || (k >= 0 && n->rgb[k].driver);
+}
+
 uint32_t pad_enable(struct netlist *n, unsigned pad)
+{
+	int k = rgb_of_pad(n, pad);
+
+	return k < 0 ? pad_output_enable(n, pad) : n->rgb_base + (unsigned)k;
+}
+
+uint32_t pad_output_enable(struct netlist *n, unsigned pad)
 {
 	switch (pin_type(n, pad) >> 4 & 3) {
 	case 0:
@@ -148,6 +162,12 @@ static void io_dff(struct netlist *n, unsigned pad, bool input, bool negedge, ui
 static void pad_out(struct netlist *n, unsigned pad, struct cell *out)
 {
 	unsigned tile = n->io_tiles[pad / 2];
+	int k = rgb_of_pad(n, pad);
+
+	if (k >= 0 && n->rgb[k].driver) {
+		lut1(out, 0, 0);
+		return;
+	}
 
 	switch (pin_type(n, pad) >> 2 & 3) {
 	case 2:
@@ -237,6 +257,10 @@ int cell_get(struct netlist *n, uint32_t sig, struct cell *out, struct reason *w
 	if (sig < n->ram_base)
 		return pad_get(n, (sig - n->pad_base) / PAD_SIGNALS,
 			       (sig - n->pad_base) % PAD_SIGNALS, out, why);
+	if (sig >= n->rgb_base) {
+		rgb_get(n, sig - n->rgb_base, out);
+		return 0;
+	}
 	if (sig >= n->spram_base) {
 		out->kind = CELL_SPRAM;
 		out->unit = (sig - n->spram_base) / 16;

@@ -8,6 +8,7 @@
  *	netlist.c   switches -> which net drives which, and which cell drives a net
  *	mac16.c     multipliers as look-up tables and registers
  *	spram.c     single-port RAM
+ *	rgb.c       pads of the LED driver
  *	cells.c     what a look-up table, carry, register, pad or RAM computes
  *	blocks.c    RAM, multipliers, oscillators ... beside the fabric
  *	program.c   everything that the pads depend on -> an ordered list of LUT4s
@@ -99,6 +100,7 @@ void ram_extract(const struct config *c, unsigned x, unsigned y, uint16_t words[
  *	pad_base + PAD_SIGNALS * pad + enum of an IO pad
  *	ram_base + 16 * ram + bit        read data of a block RAM
  *	spram_base + 16 * spram + bit    read data of a single-port RAM
+ *	rgb_base + k                     is pad k of the LED driver low?
  *	block_base + entry               output of a block beside the fabric, by its entry
  *	                                 in the database
  *	mac_base + MAC_SIGNALS * mac + signal of a multiplier (mac16.c)
@@ -119,6 +121,15 @@ enum pad_signal {
 	PAD_SIGNALS
 };
 
+#define RGB_PADS 3
+
+/* A pad of the LED driver (rgb.c). */
+struct rgb_pad {
+	int pad;       /* -1 = none */
+	bool driver;   /* the LED driver has it, else the fabric */
+	int32_t on[3]; /* nets that must all be 1 then, -1 = none */
+};
+
 struct netlist {
 	const struct chipdb *db;
 	const struct config *config;
@@ -131,7 +142,8 @@ struct netlist {
 	struct mac16 *macs;    /* owned; multipliers */
 	struct spram_ports *sprams; /* owned; single-port RAMs */
 	unsigned n_macs, n_sprams;
-	uint32_t pad_base, ram_base, block_base, mac_base, spram_base, signals;
+	struct rgb_pad rgb[RGB_PADS];
+	uint32_t pad_base, ram_base, block_base, mac_base, spram_base, rgb_base, signals;
 	bool tolerant;         /* contention, illegal codes, unmodelled cells read as 0 */
 	unsigned undriven;
 	uint32_t latched;      /* banks whose input latch is driven, see cells.c */
@@ -195,10 +207,13 @@ enum { PAD_USE_IN = 1, PAD_USE_OUT = 2 };
 /* Describe signal sig (2 or more). 0, or -EOPNOTSUPP naming cell and tile. */
 int cell_get(struct netlist *n, uint32_t sig, struct cell *out, struct reason *why);
 int ram_get(struct netlist *n, unsigned ram, struct ram_cell *out, struct reason *why);
-/* Has the pad an output driver that may be on? */
+/* Has the pad an output driver that may be on? has_output: one that the fabric drives. */
 bool pad_is_output(const struct netlist *n, unsigned pad);
-/* The signal that enables the driver (constant 1 = always). */
+bool pad_has_output(const struct netlist *n, unsigned pad);
+/* The signal that says whether the pad is driven (constant 1 = always). output_enable: as the
+ * fabric has it, whatever kind of driver it is. */
 uint32_t pad_enable(struct netlist *n, unsigned pad);
+uint32_t pad_output_enable(struct netlist *n, unsigned pad);
 
 /* ---- mac16.c ---- */
 
@@ -283,6 +298,15 @@ void spram_sample(struct spram *s, const uint8_t *val);
 unsigned spram_commit(struct spram *s, uint8_t *val, struct spram_done *done);
 /* What SLEEP and POWEROFF do at any time. Returns how much changed. */
 unsigned spram_async(struct spram *s, uint8_t *val);
+
+/* ---- rgb.c ---- */
+
+/* Fill n->rgb from this cell of the database. -EIO: a pad has two drivers. */
+int rgb_open(struct netlist *n, const struct chipdb_cell *cell, struct reason *why);
+/* Which of n->rgb the pad is, or -1. */
+int rgb_of_pad(const struct netlist *n, unsigned pad);
+/* Describe signal rgb_base + k. */
+void rgb_get(struct netlist *n, unsigned k, struct cell *out);
 
 /* ---- blocks.c ---- */
 
