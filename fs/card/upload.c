@@ -131,6 +131,43 @@ static int temp_may_be_made(struct slot *slot, const char *name)
 	return temps < TEMPS_MAX ? 0 : -EDQUOT;
 }
 
+/* --- an open that can never be ------------------------------------------------------ */
+
+struct refused {
+	struct job job;
+	struct slot *slot;
+	struct who who;
+	struct reason why;
+};
+
+static void refused_run(struct card *card, struct job *job, bool end)
+{
+	struct refused *r = (struct refused *)job;
+	struct record record = { .event = "image-refused", .err = r->why.err, .reason = r->why.text,
+				 .who = &r->who, .duration_ms = -1 };
+	struct reason store_why = { 0 };
+
+	(void)card;
+	if (!end) {
+		/* Shown and told; there is nothing of it to be kept. */
+		slot_show(r->slot, slot_state(r->slot), r->why.text);
+		if (slot_record(r->slot, NULL, &record, &store_why))
+			log_error("%s: history: %s", r->slot->name, store_why.text);
+	}
+	free(r);
+}
+
+static void refused_post(struct slot *slot, const struct who *who, const struct reason *why)
+{
+	struct refused *r = malloc(sizeof(*r));
+
+	if (!r)
+		return;
+	*r = (struct refused){ .job.run = refused_run, .slot = slot, .who = *who, .why = *why };
+	if (!actor_post(slot->actor, &r->job))
+		free(r);
+}
+
 int upload_open(struct slot *slot, bool check, int open_flags, uint64_t ino, const struct who *who,
 		const char *name, struct upload **out, struct reason *why)
 {
@@ -145,9 +182,12 @@ int upload_open(struct slot *slot, bool check, int open_flags, uint64_t ino, con
 	card_view_put(view);
 	if (offline)
 		return reason_set(why, ENODEV, "%s is offline", slot->name);
-	if (card->slots_len && slot->index < 0 && !check)
-		return reason_set(why, EOPNOTSUPP, "dev%u is programmed by its slots: copy to one of slots/0 "
-				  "to slots/%u", card->dev, card->slots_len - 1);
+	if (card->slots_len && slot->index < 0 && !check) {
+		reason_set(why, EOPNOTSUPP, "%s is programmed by its slots: copy to the image of one of "
+			   "slots/0 to slots/%u", slot->name, card->slots_len - 1);
+		refused_post(slot, who, why);
+		return -EOPNOTSUPP;
+	}
 	saved = saved_new(SAVED_UPLOAD, &fh);
 	if (!saved)
 		return reason_set(why, ENFILE, "too many files are open");

@@ -27,7 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "system"), str(ROOT / "tests" / "designs")]
 from harness import Fabric, mounted, until  # noqa: E402
-from images import HX8K, REGS, UPPER, large_hx1k, sha256  # noqa: E402
+from images import HX8K, LP384, REGS, UPPER, large_hx1k, sha256  # noqa: E402
 
 BUILD = Path(os.environ.get("FABRICFS_BUILD", ROOT / "build"))
 OPS = BUILD / "tests" / "bench" / "ops"
@@ -251,6 +251,30 @@ def programming(b):
             b.row(f"{part} image, last byte to running, config_clock_hz 0", took, None, budget, len(took), "ms")
 
 
+def slots(b):
+    """A slot of a carrier, while the other three run."""
+    config = "cards: [{name: four, backend: sim, part: iCE40-LP384, slots: 4, config_clock_hz: 0}]\n"
+    images = [b.folder / "slot-0.bin", b.folder / "slot-1.bin"]
+    plain, comment = LP384.read_bytes(), b"\xff\x00"
+    assert plain.startswith(comment)
+    # The same design twice, with another comment: each copy is another image.
+    images[0].write_bytes(plain)
+    images[1].write_bytes(comment + b"slot" + plain[len(comment):])
+    empty, took = b.shm / "empty", []
+    empty.write_bytes(b"")
+    with b.fabric(sim=None, config=config) as fabric:
+        card = fabric.card()
+        for i in range(4):
+            card.slot(i).load(images[0])
+        slot = card.slot(2)
+        for i in range(b.n(101, 2)):
+            image = images[(i + 1) % 2]
+            ours, against = ops("run", "cp", image, slot.image, "--", "cp", empty, slot.image)[0]
+            took.append(max(0.001, (ours - against) / 1e6))
+            loaded(slot, sha256(image))
+    b.row("a slot (LP384), config_clock_hz 0, cp less cp of an empty file", took, None, 2, len(took), "ms")
+
+
 # --- the fabric ----------------------------------------------------------------------------
 
 DRIVER = """
@@ -430,7 +454,7 @@ def inspecting(b):
     b.pair_row(f"inspect of {size // 1000} kB", got, 1.2, len(got), "sha256sum")
 
 
-PARTS = {"values": values, "copies": copies, "programming": programming, "classifier": classifier,
+PARTS = {"values": values, "copies": copies, "programming": programming, "slots": slots, "classifier": classifier,
          "stream": stream, "memory": memory, "many": many, "restart": restart, "inspect": inspecting}
 
 

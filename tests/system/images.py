@@ -13,6 +13,7 @@ BLINK = EXAMPLES / "blink" / "blink.bin"
 UPPER = EXAMPLES / "upper" / "upper.bin"
 REGS = EXAMPLES / "regs" / "regs.bin"
 HX8K = EXAMPLES / "upper-hx8k" / "upper-hx8k.bin"
+LP384 = EXAMPLES / "upper-lp384" / "upper-lp384.bin"
 
 PREAMBLE = bytes.fromhex("7eaa997e")
 CRC_RESET = bytes.fromhex("0105")

@@ -326,6 +326,8 @@ def test_nothing_of_a_design_leaks_through_the_latch(card, slots):
 def test_card_and_slots_do_not_take_each_others_work(card, slots):
     done = run(["cp", str(UPPER), str(card.image)])
     assert done.returncode == 1 and done.stderr.endswith("Operation not supported\n")
+    until(lambda: "one of slots/0 to slots/3" in card.error, "the card says what to do instead")
+    assert card.last("image-refused")["result"] == "EOPNOTSUPP"
     assert put(card.dir / "temporary", UPPER.read_bytes()) == errno.EOPNOTSUPP
     for word in ("clear", "reset", "reload", "rollback", "verify"):
         assert card.ctl(word) == errno.EOPNOTSUPP
@@ -345,6 +347,23 @@ def test_card_and_slots_do_not_take_each_others_work(card, slots):
         with pytest.raises(OSError):
             os.close(fd)
     assert slots[1].sha == sha256(FOUR[1])
+    # A success of any of them is one of the card.
+    assert card.error == ""
+
+
+def test_boards_are_the_slots_own(fpga):
+    fabric = fpga(sim=None, config="cards: [{name: two, backend: sim, board: icestick, slots: 2}]")
+    card = fabric.card()
+    hello = EXAMPLES / "icestick-hello" / "hello.bin"
+    slots = [card.slot(i) for i in range(2)]
+    all_at_once(*[lambda s=slot: s.load(hello) for slot in slots])
+    assert "leds" in os.listdir(slots[0].dir / "io") and os.listdir(card.dir / "io") == []
+    # Each says hello; one is spoken to.
+    assert [slot.read("io/rx").strip() for slot in slots] == ["hello from a real design"] * 2
+    put(slots[1].dir / "io/tx", b"\x15", must=True)
+    assert (slots[1].dir / "io/rx").read_bytes() == b"\x15"
+    lights = [slot.read("io/leds") for slot in slots]
+    assert lights[0] != lights[1] and lights[1].split()[1::2] == list("10101")
 
 
 def test_every_slot_has_its_own_commands_and_past(slots):
