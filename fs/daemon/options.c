@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/daemon/config_value.h"
 #include "fs/daemon/options.h"
 
 #include <fabricfs/buf.h>
@@ -239,6 +241,33 @@ static int state_default(char out[PATH_MAX], struct reason *why)
 	return 0;
 }
 
+/* --- commands that were not understood as such -------------------------------------------- */
+
+static const char *const commands[] = { "inspect", "check-config", NULL };
+
+/* 0: it looks like none of them. */
+static int command_meant(const char *word, struct reason *why)
+{
+	const char *near = strchr(word, '/') ? NULL : conf_nearest(word, commands);
+
+	if (!strcmp(word, "help") || !strcmp(word, "version"))
+		return reason_set(why, EINVAL, "there is no command %s; --%s is an option", word, word);
+	if (near && !strcmp(near, word))
+		return reason_set(why, EINVAL, "%s has to be the first word: fabricfs %s ...", word, word);
+	if (near)
+		return reason_set(why, EINVAL, "there is no command '%s', the nearest is '%s'; nor is the last "
+				  "word a directory to mount on", word, near);
+	return 0;
+}
+
+/* Whoever names no directory to mount on may have meant something else. */
+static bool is_mountpoint(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) ? errno != ENOENT && errno != ENOTDIR : S_ISDIR(st.st_mode);
+}
+
 int options_parse(int argc, char **argv, struct options *o, struct reason *why)
 {
 	enum { OPT_SIM = 256 };
@@ -288,6 +317,10 @@ int options_parse(int argc, char **argv, struct options *o, struct reason *why)
 		default:
 			if (optopt && optopt < 256)
 				return reason_set(why, EINVAL, "there is no option -%c", optopt);
+			/* An option of inspect in front of it. */
+			for (int i = optind; i < argc; i++)
+				if (!strcmp(argv[i], commands[0]) && command_meant(argv[i], why))
+					return -EINVAL;
 			return reason_set(why, EINVAL, "there is no option %s, or it takes no value",
 					  argv[optind - 1]);
 		}
@@ -299,6 +332,8 @@ int options_parse(int argc, char **argv, struct options *o, struct reason *why)
 
 	if (words < 1)
 		return reason_set(why, EINVAL, "a mount point is wanted");
+	if ((words > 2 || !is_mountpoint(argv[argc - 1])) && (err = command_meant(argv[optind], why)))
+		return err;
 	if (words > 2)
 		return reason_set(why, EINVAL, "[SOURCE] MOUNTPOINT are wanted, found %d words", words);
 	if (words == 2 && !*o->source &&

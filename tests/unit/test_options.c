@@ -125,6 +125,26 @@ static void wrong_command_lines_are_refused_with_what_was_wanted(void **state)
 	refused(parse("--sim", "99999999999999999999", dir, NULL), "99999999999999999999");
 }
 
+static void a_misspelt_command_is_no_source(void **state)
+{
+	(void)state;
+	refused(parse("inspec", "x.bin", NULL), "no command 'inspec', the nearest is 'inspect'");
+	refused(parse("isnpect", "Makefile", NULL), "the nearest is 'inspect'");
+	refused(parse("inspekt", "a", "b", "c", NULL), "the nearest is 'inspect'");
+	refused(parse("check-confg", NULL), "the nearest is 'check-config'");
+	refused(parse("checkconfig", "x.yaml", NULL), "the nearest is 'check-config'");
+	refused(parse("-d", "inspect", "x.bin", NULL), "inspect has to be the first word");
+	refused(parse("--json", "inspect", "x.bin", NULL), "inspect has to be the first word");
+	refused(parse("help", NULL), "--help is an option");
+	/* Whatever it is called, where there is a directory to mount on it is a source. */
+	assert_int_equal(parse("inspec", dir, NULL), 0);
+	assert_string_equal(o.source, "inspec");
+	/* And what looks like none is told what it was told before. */
+	assert_int_equal(parse("bench", "/nowhere/at/all", NULL), -ENOENT);
+	assert_non_null(strstr(why.text, "no such directory"));
+	assert_int_equal(parse("/inspec", NULL), -ENOENT);
+}
+
 static void path_that_is_too_long_is_refused_and_not_cut(void **state)
 {
 	char path[PATH_MAX + 10];
@@ -230,6 +250,7 @@ int main(void)
 		cmocka_unit_test(flags_of_mount_add_up_and_the_last_one_wins),
 		cmocka_unit_test(unknown_mount_option_is_named),
 		cmocka_unit_test(wrong_command_lines_are_refused_with_what_was_wanted),
+		cmocka_unit_test(a_misspelt_command_is_no_source),
 		cmocka_unit_test(path_that_is_too_long_is_refused_and_not_cut),
 		cmocka_unit_test(relative_paths_are_of_the_working_directory),
 		cmocka_unit_test(missing_mount_point_is_not_a_usage_fault),
