@@ -161,6 +161,8 @@ enum state state_parse(const char *word);
 int64_t mtime_after(int64_t before);
 /* Set state and error; publishes. error NULL: leave. */
 void slot_show(struct slot *slot, enum state state, const char *error);
+/* Of a card with slots, on any actor: what was wrong with the card itself is over. */
+void card_error_over(struct card *card);
 /* Take over what row and backend say: loaded/, endpoints, words. */
 void slot_show_loaded(struct slot *slot, enum state state, const char *error,
 		      const struct loaded *loaded);

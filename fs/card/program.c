@@ -312,7 +312,7 @@ static int run_succeeded(struct slot *slot, const struct attempt *a, const struc
 	slot_show_loaded(slot, STATE_CONFIGURED, row->error, &loaded);
 	/* What was wrong with the card, if it has slots, ends with the success of any of them. */
 	if (slot->index >= 0)
-		slot_show(&slot->card->self, slot_state(&slot->card->self), "");
+		card_error_over(slot->card);
 	log_info("%s: %s %s (%s, %llu bytes) in %lld ms, confirmed by %s", slot->name, a->event,
 		 a->sha256, a->facts.format, (unsigned long long)a->size,
 		 (long long)loaded.duration_ms, loaded.confirmed_by);

@@ -215,6 +215,19 @@ void slot_show(struct slot *slot, enum state state, const char *error)
 	view_publish(slot->card, view, slot->index, what);
 }
 
+void card_error_over(struct card *card)
+{
+	struct card_view *view = view_edit(card);
+	unsigned what = 0;
+
+	if (!view)
+		return;
+	/* Why it is offline stays true whatever a slot has still brought to an end. */
+	if (view->self.state != STATE_OFFLINE)
+		what = slot_view_state(&view->self, view->self.state, "");
+	view_publish(card, view, -1, what);
+}
+
 /* The words that ctl accepts now. */
 static void slot_words(struct slot *slot, struct slot_view *v, const struct card_facts *facts)
 {

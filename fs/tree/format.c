@@ -59,6 +59,7 @@ void format_readme(const struct place *p, struct buf *out)
 		 "  cp design.bin dev0/image       program dev0 with it, and see that it runs\n"
 		 "  cat dev0/error                 why the last copy failed, in one sentence\n"
 		 "  cp design.bin dev0/check       check it only; then: cat dev0/check\n"
+		 "  cp design.bin dev0/slots/1/image    one slot of a card that has them\n"
 		 "  cp dev0/image old.bin          the bytes that are loaded now\n"
 		 "  cat dev0/loaded/sha256         what is loaded: name size format part ...\n"
 		 "  echo rollback > dev0/ctl       the last good image again (cat dev0/ctl: words)\n"
