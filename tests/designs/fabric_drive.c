@@ -7,8 +7,14 @@
  * Stimulus: a line "clk PIN", a line "in PIN...", a line "out PIN...", then a
  * line of 0s and 1s a cycle, one for each input in that order. These appear with
  * the commit of the rising edge; the line of outputs is what can be seen just
- * before the next one. With "bench N" instead of cycles it runs N cycles with
- * random inputs and says how long that took, on stderr; "info" prints resources.
+ * before the next one. Instead of a cycle:
+ *
+ *	bench N             N cycles with random inputs; how long that took, on stderr
+ *	info                resources, on stderr
+ *	cycles N            N cycles at once, then the outputs
+ *	hand 0101...        the same cycle by levels of the clock pin, as a host writes them
+ *	upset BANK ROW COL  a configuration bit flips
+ *	counters            cycles, words of block RAM read and written, and whether it rests
  */
 #include "backend/card/sim/engine/fabric.h"
 
@@ -108,6 +114,47 @@ static void bench(struct fabric *f, int clk, const int *in, unsigned n_in, uint6
 		(double)c.toggles / (double)c.cycles);
 }
 
+static void inputs(struct fabric *f, const char *levels, const int *in, unsigned n_in)
+{
+	for (unsigned i = 0; i < n_in && levels[i] && levels[i] != '\n'; i++)
+		fabric_pin_set(f, in[i], levels[i] == '1');
+}
+
+static void outputs(const struct fabric *f, const int *out, unsigned n_out)
+{
+	for (unsigned i = 0; i < n_out; i++)
+		putchar(fabric_pin_level(f, out[i]) ? '1' : '0');
+	putchar('\n');
+}
+
+static void hand(struct fabric *f, int clk)
+{
+	for (int level = 1; level >= 0; level--) {
+		fabric_pin_set(f, clk, level);
+		fabric_settle(f);
+	}
+}
+
+static int upset(struct fabric *f, char *words)
+{
+	struct reason why = { 0 };
+	unsigned at[3] = { 0, 0, 0 };
+	char *end = words;
+
+	for (unsigned i = 0; i < 3; i++)
+		at[i] = (unsigned)strtoul(end, &end, 10);
+	return fabric_upset(f, at[0], at[1], at[2], &why) ? die("upset", why.text) : 0;
+}
+
+static void counters(const struct fabric *f)
+{
+	struct fabric_counters c;
+
+	fabric_counters(f, &c);
+	printf("%llu %llu %llu %s\n", (unsigned long long)c.cycles, (unsigned long long)c.ram_reads,
+	       (unsigned long long)c.ram_writes, fabric_quiet(f) ? "quiet" : "busy");
+}
+
 int main(int argc, char **argv)
 {
 	static int in[MAX_PINS], out[MAX_PINS], clk[MAX_PINS];
@@ -136,13 +183,21 @@ int main(int argc, char **argv)
 			bench(f, clk[0], in, n_in, strtoull(line + 6, NULL, 10));
 		} else if (!strcmp(line, "info\n")) {
 			info(f);
+		} else if (!strcmp(line, "counters\n")) {
+			counters(f);
+		} else if (!strncmp(line, "upset ", 6)) {
+			err = upset(f, line + 6);
+		} else if (!strncmp(line, "cycles ", 7)) {
+			fabric_cycles(f, clk[0], strtoull(line + 7, NULL, 10));
+			outputs(f, out, n_out);
+		} else if (!strncmp(line, "hand ", 5)) {
+			inputs(f, line + 5, in, n_in);
+			hand(f, clk[0]);
+			outputs(f, out, n_out);
 		} else {
-			for (unsigned i = 0; i < n_in && line[i] != '\n'; i++)
-				fabric_pin_set(f, in[i], line[i] == '1');
+			inputs(f, line, in, n_in);
 			fabric_cycle(f, clk[0]);
-			for (unsigned i = 0; i < n_out; i++)
-				putchar(fabric_pin_level(f, out[i]) ? '1' : '0');
-			putchar('\n');
+			outputs(f, out, n_out);
 		}
 	}
 	fabric_free(f);

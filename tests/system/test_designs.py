@@ -142,10 +142,10 @@ module bench;
 	initial begin
 		$readmemb("{stimulus}", lines);
 		for (k = 0; k <= {last}; k = k + 1) begin
-			#5 clk = 1;
+			#{lead} clk = 1;
 			in <= lines[k];
-			#5 clk = 0;
-			#4 $display("%b", out);
+			#{high} clk = 0;
+			#{look} $display("%b", out);
 			#1;
 		end
 		$finish;
@@ -166,14 +166,18 @@ def connections(declared, direction, bus, but=()):
 
 def reference(source, declared, lines, folder):
     """The outputs of the source, one line a cycle, by iverilog."""
+    text = source.read_text()
+    pll = "SB_PLL40" in text  # which the model of the cells has not; ours wants to know the period
+    times = {"lead": 1, "high": 10 ** 9, "look": 10 ** 9 - 2} if pll else \
+        {"lead": 5, "high": 5, "look": 4}
     stim = folder / "stimulus.txt"
     stim.write_text("\n".join(lines) + "\n")
     ins, n_in = connections(declared, "input", "in", ("clk",))
     outs, n_out = connections(declared, "output", "out")
     (folder / "bench.v").write_text(BENCH.format(
         in_high=n_in - 1, out_high=n_out - 1, last=len(lines) - 1, stimulus=stim,
-        connect=", ".join(filter(None, (ins, outs)))))
-    cells = [CELLS] if "SB_" in source.read_text() else []
+        connect=", ".join(filter(None, (ins, outs))), **times))
+    cells = [DESIGNS / "pll_model.v"] if pll else [CELLS] if "SB_" in text else []
     run("iverilog", "-g2012", "-DNO_ICE40_DEFAULT_ASSIGNMENTS", "-s", "bench", "-o", folder / "ref",
         folder / "bench.v", source, *cells)
     out = run("vvp", folder / "ref").split("\n")
@@ -250,6 +254,116 @@ def test_design_runs_as_its_source_for_thousands_of_cycles(name, drive, tmp_path
     assert changes > 1000
 
 
+@needs_tools
+@pytest.mark.parametrize("name, pin", [("pll_core", "21"), ("pll_2f_core", "21"), ("pll_pad", "49"),
+                                       ("pll_2f_pad", "49"), ("pll_2_pad", "49")])
+def test_clocks_of_a_pll_have_their_exact_ratio(name, pin, drive, tmp_path):
+    """Types PAD have the clock on the pad of their output A, pin 49."""
+    print(f"FABRICFS_SEED={SEED}")
+    pcf = tmp_path / "design.pcf"
+    pcf.write_text((DESIGNS / "designs.pcf").read_text().replace("clk 21", f"clk {pin}")
+                   .replace("out[6] 49", "out[6] 134").replace("out[7] 50", "out[7] 135"))
+    synthesise(DESIGNS / f"{name}.v", pcf, tmp_path / "design.bin")
+    changes = compare(drive, DESIGNS / f"{name}.v", tmp_path / "design.bin", pcf, tmp_path,
+                      random.Random(f"{SEED} {name}"), 10000)
+    assert changes > 1000
+
+
+@needs_tools
+def test_plls_in_a_row_multiply_and_never_drift(drive, tmp_path):
+    synthesise(DESIGNS / "pll_chain.v", DESIGNS / "designs-ct256.pcf", tmp_path / "design.bin",
+               "iCE40-HX8K")
+    pins, cycles = pin_map(DESIGNS / "designs-ct256.pcf"), 40000
+    text = "clk {}\nin {}\nout {}\n{}".format(
+        pins["clk"], pins["rst"], " ".join(pins[f"out[{i}]"] for i in reversed(range(16))),
+        "0\n" * cycles)
+    got = run(drive, tmp_path / "design.bin", "iCE40-HX8K", input=text).split()
+    # the n-th rising edge is n * 16/15 cycles after the first, which is the board's first
+    assert [int(line, 2) for line in got] == [-(-(k + 1) * 15 // 16) for k in range(cycles)]
+
+
+@pytest.fixture(scope="module")
+def pll_rest(tmp_path_factory):
+    if shutil.which("nextpnr-ice40") is None:
+        pytest.skip("needs iverilog, yosys, nextpnr-ice40 and icepack (make deps-check)")
+    folder = tmp_path_factory.mktemp("pll_rest")
+    pcf = folder / "design.pcf"
+    pcf.write_text((DESIGNS / "designs.pcf").read_text()
+                   .replace("out[6] 49", "out[6] 134").replace("out[7] 50", "out[7] 135"))
+    synthesise(DESIGNS / "pll_rest.v", pcf, folder / "design.bin")
+    pins = pin_map(pcf)
+    return folder / "design.bin", "clk {}\nin {}\nout {}\n".format(
+        pins["clk"], " ".join(pins[f"in[{i}]"] for i in (8, 1, 0)),
+        " ".join(pins[f"out[{i}]"] for i in reversed(range(16))))
+
+
+def test_clocks_of_a_pll_go_on_through_cycles_that_are_not_run(pll_rest, drive):
+    """At rest nothing is evaluated, and yet everything is as if it were."""
+    image, head = pll_rest
+    rng, stepped, skipped, marks = random.Random(SEED), "", "", []
+    print(f"FABRICFS_SEED={SEED}")
+    for _ in range(30):
+        rest = rng.randint(200, 700)
+        active = "".join(f"{rng.getrandbits(2):02b}1\n" for _ in range(rng.randint(1, 40)))
+        stepped += active + "010\n" * rest + "counters\n"
+        # it is quiet after some, so most of the rest is skipped
+        skipped += active + "010\n" * 120 + f"cycles {rest - 120}\ncounters\n"
+        marks.append(active.count("\n"))
+    for text in ("010\n" * 100, "cycles 1000000007\ncounters\n", "001\n" * 100):
+        skipped += text
+    one, two = (run(drive, image, input=head + text).split("\n") for text in (stepped, skipped))
+    at = [0, 0]
+    for active in marks:
+        for which, lines in enumerate((one, two)):
+            end = next(i for i in range(at[which], len(lines)) if " " in lines[i])
+            at[which] = end + 1
+        assert one[at[0] - 1] == two[at[1] - 1]
+        assert one[at[0] - 2] == two[at[1] - 2]
+        assert one[at[0] - 1].endswith("quiet")
+    # and 5/24 of a billion cycles later both still have their phase: the falling edges of b
+    # (5/48) are where a count from the very first edge has them
+    total = int(two[at[1] + 101].split()[0])
+    nb = [int(line[12:], 2) for line in two[at[1] + 102:at[1] + 202]]
+    falls = [-(-(k * 10 - 48) // 96) for k in range(total, total + 101)]
+    assert [(n - nb[0]) % 16 for n in nb] == [(f - falls[1]) % 16 for f in falls[1:]]
+
+
+def test_pll_follows_a_clock_pin_that_a_host_writes(pll_rest, drive):
+    """Each edge lets half a period pass, so by hand comes to the same as by clock."""
+    image, head = pll_rest
+    # by hand a level is there before the edge that comes with it, by clock after it: no edge
+    # of the PLL lies between 0 and 2.4
+    lines = ["000", "000"] + ["011"] * 498
+    run_by = [run(drive, image, input=head + "".join(f"{how}{line}\n" for line in lines) + "counters\n")
+              for how in ("", "hand ")]
+    clocked, by_hand = (text.split("\n") for text in run_by)
+    assert [line[8:] for line in clocked[:500]] == [line[8:] for line in by_hand[:500]]
+    assert len(set(by_hand[:500])) > 20
+    assert clocked[500].split()[1:3] == by_hand[500].split()[1:3]
+
+
+def test_upset_leaves_the_clocks_of_a_pll_where_they_were(pll_rest, drive):
+    image, head = pll_rest
+    plain = "001\n" * 300
+    hit = "001\n" * 99 + "upset 0 0 0\n" + "001\n" * 101 + "upset 0 0 0\n" + "001\n" * 100
+    assert run(drive, image, input=head + plain) == run(drive, image, input=head + hit)
+
+
+@needs_tools
+@pytest.mark.parametrize("name, package, sentence", [
+    ("pll_divided", "tq144", "the PLL of tile 6,0 with a reference that is made by logic"),
+    ("pll_2f_core", "vq100", "the PLL of tile 6,0, which is not connected in package vq100")])
+def test_pll_that_could_not_run_is_refused_by_name(name, package, sentence, drive, tmp_path):
+    pcf = tmp_path / "design.pcf"
+    pcf.write_text((DESIGNS / "designs.pcf").read_text()
+                   .replace("out[6] 49", "out[6] 134").replace("out[7] 50", "out[7] 135"))
+    synthesise(DESIGNS / f"{name}.v", pcf, tmp_path / "design.bin")
+    done = subprocess.run([drive, tmp_path / "design.bin", "iCE40-HX1K", package], input="",
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+
+
 def ram_clock_edges(asc):
     """{WRITE_MODE: port} of the block RAMs of an 8k or 5k image with a falling clock, by
     silicon's rule: NegClk of the lower tile is the read port's, of the upper the write
@@ -305,10 +419,6 @@ NOT_MODELLED = {
         .MI(in[4]), .SI(in[5]), .SCKI(in[6]), .SCSNI(in[7]));""", r"SPI \(\w+ at tile \d+,"),
     "LEDDA_IP": ("""SB_LEDDA_IP block (.LEDDCS(in[0]), .LEDDCLK(clk), .LEDDDAT0(in[1]),
         .LEDDDEN(in[2]), .LEDDEXE(in[3]), .PWMOUT0(o));""", r"LEDDA_IP \(PWMOUT0 at tile 0,28\)"),
-    "HFOSC": ("SB_HFOSC block (.CLKHFPU(1'b1), .CLKHFEN(in[0]), .CLKHF(o));",
-              r"HFOSC \(CLKHF\w+ at tile 0,29\)"),
-    "LFOSC": ("SB_LFOSC block (.CLKLFPU(1'b1), .CLKLFEN(in[0]), .CLKLF(o));",
-              r"LFOSC \(CLKLF\w+ at tile 25,29\)"),
 }
 
 
@@ -330,6 +440,27 @@ def test_block_without_a_model_is_refused_by_name_and_tile(name, drive, tmp_path
                           capture_output=True, text=True)
     assert done.returncode == 1
     assert re.search(named, done.stderr) and "does not have" in done.stderr
+
+
+@needs_tools
+@pytest.mark.parametrize("divider, mhz", [("0b00", 48), ("0b11", 6)])
+def test_oscillators_run_at_their_ratio_to_a_board_clock_that_nobody_uses(divider, mhz, drive,
+                                                                         tmp_path):
+    """The board's is 12 MHz; the slow one has 10 kHz, and begins half a cycle after the first
+    edge because its enable comes with that."""
+    source, pcf = tmp_path / "oscillators.v", DESIGNS / "designs-sg48.pcf"
+    source.write_text((DESIGNS / "oscillators.v").read_text().replace("`CLKHF_DIV", f'"{divider}"'))
+    synthesise(source, pcf, tmp_path / "design.bin", "iCE40-UP5K")
+    pins, cycles = pin_map(pcf), 10000
+    text = "clk {}\nin {}\nout {}\n{}".format(
+        pins["clk"], pins["in[0]"], " ".join(pins[f"out[{i}]"] for i in reversed(range(16))),
+        "1\n" * cycles)
+    got = run(drive, tmp_path / "design.bin", "iCE40-UP5K", input=text).split()
+    for k, line in enumerate(got):
+        # edges before the end of cycle k: the first at its beginning, 12/mhz cycles apart
+        fast, pll = (-(-(k + 1) * num // den) for num, den in ((mhz, 12), (mhz * 5, 48)))
+        slow = (2 * k + 1) // 2400 + 1
+        assert line == f"{pll % 16:04b}{slow % 16:04b}{fast % 256:08b}", f"cycle {k}"
 
 
 @needs_tools

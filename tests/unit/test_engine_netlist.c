@@ -241,8 +241,6 @@ static void what_is_not_modelled_is_refused_by_name_and_tile(void **state)
 	unsigned ram = 0;
 
 	(void)state;
-	refused_with(0, 3, 2, 3, "PLL", "tile 0,3");
-	refused_with(0, 5, 0, 2, "PLL", "tile 0,5");
 	/* the clock pin of the board, 21, is pad 1 of tile 0,8 */
 	refused_with(0, 8, 8, 2, "LVDS", "tile 0,8");
 	refused_with(0, 8, 11, 3, "iCEGate", "tile 0,8");
@@ -262,6 +260,96 @@ static void what_is_not_modelled_is_refused_by_name_and_tile(void **state)
 	}
 	assert_true(ram < n.n_ram);
 	netlist_fini(&n);
+}
+
+static struct chipdb_cell pll_cell(void)
+{
+	for (unsigned i = 0; i < db.count[DB_CELLS]; i++) {
+		struct chipdb_cell cell = chipdb_cell(&db, i);
+
+		if (!strcmp(cell.kind, "PLL"))
+			return cell;
+	}
+	fail_msg("the HX1K has a PLL");
+	return (struct chipdb_cell){ 0 };
+}
+
+/* Set these bits of the PLL, or back: "NAME_i" for a number of several, else "NAME". */
+static void pll_flip(const char *name, unsigned value, bool single)
+{
+	struct chipdb_cell cell = pll_cell();
+
+	for (unsigned i = 0; value >> i; i++) {
+		struct chipdb_entry e;
+		char one[32];
+
+		snprintf(one, sizeof(one), single ? "%s" : "%s_%u", name, i);
+		if (!(value >> i & 1))
+			continue;
+		assert_true(chipdb_entry_find(&db, &cell, one, ENTRY_BIT, &e));
+		flip(chipdb_tile(&db, e.x, e.y), e.value >> 8, e.value & 255);
+	}
+}
+
+/* What is flipped is the difference to a PLL of type CORE, 67/32, that is accepted. */
+static void setting_of_a_pll_that_is_not_modelled_is_refused_by_name(void **state)
+{
+	static const struct {
+		const char *name;
+		unsigned differ;
+		bool single;
+		const char *sentence; /* NULL: accepted */
+	} rows[] = {
+		{ "PLLTYPE", 3 ^ 1, false, "with PLLTYPE 1," },
+		{ "PLLTYPE", 3 ^ 5, false, "with PLLTYPE 5," },
+		{ "PLLTYPE", 3 ^ 2, false, "with a reference from a pad that the image drives," },
+		{ "PLLTYPE", 3 ^ 4, false, "with a reference from a pad that the image drives," },
+		{ "PLLTYPE", 3 ^ 6, false, "with a reference from a pad that the image drives," },
+		{ "PLLTYPE", 3 ^ 7, false, NULL },
+		{ "FEEDBACK_PATH", 1 ^ 0, false, "with FEEDBACK_PATH DELAY," },
+		{ "FEEDBACK_PATH", 1 ^ 2, false, "with FEEDBACK_PATH PHASE_AND_DELAY," },
+		{ "FEEDBACK_PATH", 1 ^ 6, false, "with FEEDBACK_PATH EXTERNAL," },
+		{ "FEEDBACK_PATH", 1 ^ 5, false, "with an unknown FEEDBACK_PATH," },
+		{ "PLLOUT_SELECT_A", 1, false, NULL },
+		{ "PLLOUT_SELECT_A", 2, false, "with PLLOUT_SELECT SHIFTREG_90deg," },
+		{ "PLLOUT_SELECT_A", 3, false, "with PLLOUT_SELECT SHIFTREG_0deg," },
+		{ "PLLOUT_SELECT_B", 2, false, NULL }, /* a CORE has no output B */
+		{ "DIVQ", 5 ^ 0, false, "with DIVQ 0 (1 to 6)," },
+		{ "DIVQ", 5 ^ 7, false, "with DIVQ 7 (1 to 6)," },
+		{ "TEST_MODE", 1, true, "with TEST_MODE," },
+		{ "ENABLE_ICEGATE_PORTA", 1, true, "with ENABLE_ICEGATE," },
+		{ "ENABLE_ICEGATE_PORTB", 1, true, "with ENABLE_ICEGATE," },
+	};
+	struct reason why = { 0 };
+
+	(void)state;
+	pll_flip("PLLTYPE", 3, false);
+	pll_flip("FEEDBACK_PATH", 1, false);
+	pll_flip("DIVF", 66, false);
+	pll_flip("DIVQ", 5, false);
+	assert_int_equal(decode(&why), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		pll_flip(rows[i].name, rows[i].differ, rows[i].single);
+		memset(&why, 0, sizeof(why));
+		assert_int_equal(decode(&why), rows[i].sentence ? -EOPNOTSUPP : 0);
+		if (rows[i].sentence && (!strstr(why.text, rows[i].sentence) ||
+					 !strstr(why.text, "the PLL of tile 6,0 ")))
+			fail_msg("%s", why.text);
+		pll_flip(rows[i].name, rows[i].differ, rows[i].single);
+	}
+	/* types PAD: the pad of output A, 6,0/1, is the reference; PIN_TYPE_4 drives it here */
+	flip(chipdb_tile(&db, 6, 0), 14, 16);
+	for (unsigned type = 2; type <= 6; type += 2) {
+		pll_flip("PLLTYPE", 3 ^ type, false);
+		assert_int_equal(decode(&why), 0);
+		pll_flip("PLLTYPE", 3 ^ type, false);
+	}
+	flip(chipdb_tile(&db, 6, 0), 14, 16);
+	pll_flip("PLLTYPE", 3, false);
+	pll_flip("FEEDBACK_PATH", 1, false);
+	pll_flip("DIVF", 66, false);
+	pll_flip("DIVQ", 5, false);
+	assert_int_equal(decode(&why), 0);
 }
 
 static void warm_boot_is_refused(void **state)
@@ -298,6 +386,7 @@ int main(void)
 		cmocka_unit_test(second_driver_of_a_net_is_refused_naming_the_net),
 		cmocka_unit_test(code_that_selects_nothing_is_refused_naming_tile_and_net),
 		cmocka_unit_test(what_is_not_modelled_is_refused_by_name_and_tile),
+		cmocka_unit_test(setting_of_a_pll_that_is_not_modelled_is_refused_by_name),
 		cmocka_unit_test(warm_boot_is_refused),
 	};
 

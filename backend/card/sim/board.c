@@ -29,6 +29,8 @@ int board_new(struct fabric *f, const struct board_setup *setup, struct board **
 		return err;
 	}
 	b->manual = setup->manual;
+	/* By hand too it is this pin's edges that time passes with. */
+	fabric_clock(f, b->wire[b->clk].pin, row ? (unsigned)row->hz : FABRIC_CLOCK_HZ);
 	*out = b;
 	return 0;
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The hard blocks at the sides of an UltraPlus: multipliers (mac16.c), single-port RAM
- * (spram.c), LED driver (rgb.c) and its PWM, oscillators, I2C, SPI. What is not modelled is refused by
- * name where the design depends on it: an output that something looks at, or a
- * bit that switches the block on. Routes that lead to a block and come from none
- * do no harm. Names of blocks and of their signals are those of Project IceStorm.
+ * (spram.c), LED driver (rgb.c) and its PWM, I2C, SPI; for its oscillators see clocks.c.
+ * What is not modelled is refused by name where the design depends on it: an output that
+ * something looks at, or a bit that switches the block on. Routes that lead to a block and
+ * come from none do no harm. Names of blocks and of their signals are those of Project
+ * IceStorm.
  */
 #include "engine.h"
 
@@ -16,7 +17,6 @@ static const struct {
 	const char *kind, *prefix;
 } outputs[] = {
 	{ "LEDDA_IP", "PWMOUT" }, { "LEDDA_IP", "LEDDON" },
-	{ "HFOSC", "CLKHF_FABRIC" }, { "LFOSC", "CLKLF_FABRIC" },
 	{ "I2C", "SBDATO" }, { "I2C", "SBACKO" }, { "I2C", "I2C" }, { "I2C", "SCLO" },
 	{ "I2C", "SDAO" },
 	{ "SPI", "SBDATO" }, { "SPI", "SBACKO" }, { "SPI", "SPI" }, { "SPI", "MO" },
@@ -29,8 +29,6 @@ static const struct {
 	const char *kind, *prefix;
 	enum chipdb_entry_kind entry;
 } switches[] = {
-	{ "HFOSC", "CLKHFPU", ENTRY_NET }, { "HFOSC", "CLKHFEN", ENTRY_NET },
-	{ "LFOSC", "CLKLFPU", ENTRY_NET }, { "LFOSC", "CLKLFEN", ENTRY_NET },
 	{ "I2C", "I2C_ENABLE_", ENTRY_BIT }, { "SPI", "SPI_ENABLE_", ENTRY_BIT },
 	{ "IO_I3C", "PU_ENB", ENTRY_NET }, { "IO_I3C", "WEAK_PU_ENB", ENTRY_NET },
 };

@@ -113,6 +113,13 @@ bool pad_is_output(const struct netlist *n, unsigned pad)
 	return pad_has_output(n, pad) || (k >= 0 && n->rgb[k].driver);
 }
 
+bool pad_is_plain(const struct netlist *n, unsigned pad)
+{
+	unsigned type = pin_type(n, pad);
+
+	return type & 1 && !(type & 2 && pad_latched(n, pad));
+}
+
 uint32_t pad_enable(struct netlist *n, unsigned pad)
 {
 	int k = rgb_of_pad(n, pad);
@@ -271,6 +278,11 @@ int cell_get(struct netlist *n, uint32_t sig, struct cell *out, struct reason *w
 				 (sig - n->mac_base) % MAC_SIGNALS, out, why);
 	if (sig >= n->block_base)
 		return block_refuse(n, sig - n->block_base, why);
+	if (sig >= n->clock_base) {
+		out->kind = CELL_CLOCK;
+		out->unit = sig - n->clock_base;
+		return 0;
+	}
 	out->kind = CELL_RAM;
 	out->unit = (sig - n->ram_base) / 16;
 	return 0;

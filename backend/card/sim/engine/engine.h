@@ -9,10 +9,12 @@
  *	mac16.c     multipliers as look-up tables and registers
  *	spram.c     single-port RAM
  *	rgb.c       pads of the LED driver
+ *	clocks.c    PLLs and oscillators -> ratios of their clocks
  *	cells.c     what a look-up table, carry, register, pad or RAM computes
- *	blocks.c    RAM, multipliers, oscillators ... beside the fabric
+ *	blocks.c    RAM, multipliers ... beside the fabric
  *	program.c   everything that the pads depend on -> an ordered list of LUT4s
  *	eval.c      runs that list, clock domains, registers and RAM
+ *	sources.c   those clocks in time, beside the one that the board drives
  *	fabric.c    the outside of it all (fabric.h)
  */
 #ifndef SIM_ENGINE_H
@@ -104,6 +106,7 @@ void ram_extract(const struct config *c, unsigned x, unsigned y, uint16_t words[
  *	block_base + entry               output of a block beside the fabric, by its entry
  *	                                 in the database
  *	mac_base + MAC_SIGNALS * mac + signal of a multiplier (mac16.c)
+ *	clock_base + CLOCK_SIGNALS * n + {0, 1, 2}   outputs and LOCK of a PLL or oscillator
  */
 #define SIG_LC 2u
 enum { LC_LUT, LC_DFF, LC_CARRY };
@@ -130,6 +133,25 @@ struct rgb_pad {
 	int32_t on[3]; /* nets that must all be 1 then, -1 = none */
 };
 
+/* An HX8K has two PLLs, an UP5K one and two oscillators. */
+#define CLOCK_CELLS 4
+enum { CLOCK_LOCK = 2, CLOCK_SIGNALS };
+
+/* A cell that makes clocks and is in use. */
+struct clock_cell {
+	unsigned cell;         /* of the database */
+	unsigned hz;           /* an oscillator's own frequency; 0: a PLL */
+	unsigned num, den;     /* PLL: cycles of num/den for one of the reference ... */
+	unsigned divide[2];    /* ... which an output divides again */
+	bool out[2];           /* outputs A and B that are clocks of it */
+	int pad[2];            /* whose place they take, -1 = none */
+	bool pad_ref;          /* the reference is the pad of output A */
+	int ref_pad, up;       /* what the reference is: pad, or cell of netlist.clocks, or none (-1) */
+	unsigned up_output;
+	uint32_t enable[2], bypass; /* signals; runs while both are 1 */
+	int32_t lock_net;
+};
+
 struct netlist {
 	const struct chipdb *db;
 	const struct config *config;
@@ -143,7 +165,9 @@ struct netlist {
 	struct spram_ports *sprams; /* owned; single-port RAMs */
 	unsigned n_macs, n_sprams;
 	struct rgb_pad rgb[RGB_PADS];
-	uint32_t pad_base, ram_base, block_base, mac_base, spram_base, rgb_base, signals;
+	uint32_t pad_base, ram_base, clock_base, block_base, mac_base, spram_base, rgb_base, signals;
+	struct clock_cell clocks[CLOCK_CELLS];
+	unsigned n_clocks;
 	bool tolerant;         /* contention, illegal codes, unmodelled cells read as 0 */
 	unsigned undriven;
 	uint32_t latched;      /* banks whose input latch is driven, see cells.c */
@@ -170,6 +194,24 @@ static inline uint32_t sig_pad(const struct netlist *n, unsigned pad, enum pad_s
 	return n->pad_base + PAD_SIGNALS * pad + what;
 }
 
+static inline uint32_t sig_clock(const struct netlist *n, unsigned clock, unsigned what)
+{
+	return n->clock_base + CLOCK_SIGNALS * clock + what;
+}
+
+/* ---- clocks.c ---- */
+
+/* Fill netlist.clocks from the bits. 0, or -EOPNOTSUPP naming cell, tile and setting. */
+int clocks_read(struct netlist *n, struct reason *why);
+/* The signal that comes in at this pad's place: a clock's, or otherwise. */
+uint32_t clock_on_pad(const struct netlist *n, unsigned pad, uint32_t otherwise);
+/* Nets that they drive by themselves; after those of all other cells. */
+void clocks_drive(struct netlist *n);
+/* What drives their inputs. */
+int clocks_connect(struct netlist *n, struct reason *why);
+/* 0, or -EOPNOTSUPP: one of them is not connected in this package. */
+int clocks_check_package(const struct netlist *n, const char *package, struct reason *why);
+
 /* ---- cells.c ---- */
 
 enum cell_kind {
@@ -178,6 +220,7 @@ enum cell_kind {
 	CELL_RAM,  /* a bit of RAM number `unit` */
 	CELL_SPRAM, /* a bit of single-port RAM number `unit` */
 	CELL_EXT,  /* a level from outside: pad `unit` */
+	CELL_CLOCK, /* output or LOCK of a cell that makes clocks: signal clock_base + `unit` */
 };
 
 #define LUT_CARRY 0xe8e8 /* majority of in 0..2 */
@@ -210,6 +253,8 @@ int ram_get(struct netlist *n, unsigned ram, struct ram_cell *out, struct reason
 /* Has the pad an output driver that may be on? has_output: one that the fabric drives. */
 bool pad_is_output(const struct netlist *n, unsigned pad);
 bool pad_has_output(const struct netlist *n, unsigned pad);
+/* Does D_IN_0 just follow the pad? */
+bool pad_is_plain(const struct netlist *n, unsigned pad);
 /* The signal that says whether the pad is driven (constant 1 = always). output_enable: as the
  * fabric has it, whatever kind of driver it is. */
 uint32_t pad_enable(struct netlist *n, unsigned pad);
@@ -345,6 +390,28 @@ struct ram {
 	uint16_t row, data, keep, read;
 };
 
+struct source_output {
+	uint16_t node;         /* 0: nobody looks */
+	bool level, edge;      /* of its own; shown an edge since sources_seen() */
+	uint8_t still;         /* edges since anything changed */
+	uint64_t num, den;     /* cycles of num/den in one of the reference that passes time */
+	uint64_t due;          /* to its next edge, in 1/num of half a period of that */
+};
+
+/* A PLL or oscillator (sources.c). */
+struct source {
+	unsigned cell, hz, num, den, divide[2]; /* as struct clock_cell */
+	bool used[2];          /* outputs that somebody looks at */
+	int pad;               /* the reference, -1 = none */
+	bool of_time;          /* it is the board's clock, whatever pin that is */
+	int up;                /* or output up_output of this one before it, -1 = none */
+	unsigned up_output;
+	uint16_t enable[2], bypass, lock; /* nodes */
+	bool moving, running, bypassed;
+	unsigned edges;        /* rising ones of the reference since it runs */
+	struct source_output out[2];
+};
+
 struct domain {
 	uint16_t clk;
 	bool negedge, last;
@@ -372,6 +439,8 @@ struct program {
 	unsigned n_rams;
 	struct spram sprams[SPRAM_MAX];
 	unsigned n_sprams;
+	struct source sources[CLOCK_CELLS]; /* a reference before what has it */
+	unsigned n_sources;
 	uint16_t *pad_level, *pad_ext, *pad_oe; /* by pad: nodes; 0 = none */
 	uint8_t *pad_use;
 	unsigned n_pads;
@@ -394,6 +463,8 @@ struct eval {
 	/* what is known of the clock node that was used last */
 	uint16_t fast_clk;
 	bool fast_known, fast_ok, fast_others;
+	bool source_data;  /* a clock from inside is looked at by more than clock inputs */
+	uint64_t source_changes; /* state_changes, when an edge of theirs was last looked at */
 };
 
 int eval_init(struct eval *e, struct program *p, struct reason *why);
@@ -407,5 +478,39 @@ void eval_settle(struct eval *e);
 /* One cycle of the clock at this node (0 = none): `inputs` is called once, with
  * the commit, to apply what the board drives. It returns whether any changed. */
 void eval_cycle(struct eval *e, uint16_t clk, bool (*inputs)(void *), void *arg);
+/* For sources.c, which has changed the levels of clock nodes: all their edges are one event.
+ * fast: nothing but clock inputs looks at them (eval_clock_only()). inputs as above, or NULL. */
+void eval_clocks(struct eval *e, bool fast, bool (*inputs)(void *), void *arg);
+bool eval_clock_only(struct eval *e, uint16_t clk);
+bool eval_node_is_data(const struct program *p, uint16_t node);
+/* So many edges of this clock change nothing: count what they read and write. */
+void eval_skip(struct eval *e, uint16_t clk, uint64_t rising, uint64_t falling);
+
+/* ---- sources.c ---- */
+
+#define SOURCE_LOCK_EDGES 16
+
+/* Ratios to a board's clock of so many Hz. -EOPNOTSUPP: one is too high. */
+int sources_init(struct eval *e, unsigned hz, struct reason *why);
+/* The pad gets this level: half a period begins for the clocks that have it as reference; time:
+ * and for the oscillators. */
+void sources_move(struct eval *e, int pad, bool level, bool time);
+/* The next edges in what has moved, all that are at one time; only_now: only those at its very
+ * beginning. False when there is none. sources_seen() when they were evaluated, sources_end()
+ * after the last. */
+bool sources_next(struct eval *e, bool only_now);
+void sources_seen(struct eval *e);
+void sources_end(struct eval *e);
+/* Bring the level of LOCK up to date; true when it changed. */
+bool sources_lock(struct eval *e);
+/* eval_cycle() and eval_settle() for a design with such clocks; pad: of the clock, or -1. */
+void sources_cycle(struct eval *e, uint16_t clk, int pad, bool (*inputs)(void *), void *arg);
+void sources_settle(struct eval *e);
+/* Nothing changed at any edge of those that a cycle of this pad moves: nothing will. */
+bool sources_still(const struct eval *e, int pad);
+/* Then n cycles pass without running them. */
+void sources_skip(struct eval *e, int pad, uint16_t clk, uint64_t n);
+/* Where they were in time, for the same design decoded again. */
+void sources_copy(const struct program *from, struct program *to);
 
 #endif

@@ -351,7 +351,7 @@ static bool node_in(const uint16_t *nodes, unsigned count, uint16_t node)
 }
 
 /* Is this node looked at by anything but the clock inputs? */
-static bool node_is_data(const struct program *p, uint16_t node)
+bool eval_node_is_data(const struct program *p, uint16_t node)
 {
 	for (unsigned i = 0; i < p->n_ops; i++)
 		if (node_in(p->ops[i].in, 4, node))
@@ -375,15 +375,31 @@ static bool node_is_data(const struct program *p, uint16_t node)
 	return false;
 }
 
+static bool node_is_source(const struct program *p, uint16_t node)
+{
+	for (unsigned i = 0; i < p->n_sources; i++)
+		if (p->sources[i].out[0].node == node || p->sources[i].out[1].node == node)
+			return true;
+	return false;
+}
+
 static void learn_clock(struct eval *e, uint16_t clk)
 {
 	e->fast_clk = clk;
 	e->fast_known = true;
-	e->fast_ok = clk < 2 || !node_is_data(e->p, clk);
+	e->fast_ok = clk < 2 || !eval_node_is_data(e->p, clk);
 	e->fast_others = false;
 	for (unsigned i = 0; i < e->p->n_domains; i++)
-		if (e->p->domains[i].clk != clk && e->p->domains[i].clk >= 2)
+		if (e->p->domains[i].clk != clk && e->p->domains[i].clk >= 2 &&
+		    !node_is_source(e->p, e->p->domains[i].clk))
 			e->fast_others = true;
+}
+
+bool eval_clock_only(struct eval *e, uint16_t clk)
+{
+	if (!e->fast_known || e->fast_clk != clk)
+		learn_clock(e, clk);
+	return e->fast_ok;
 }
 
 /* One edge of a clock that only clocks; inputs as in eval_cycle(), or NULL. */
@@ -430,13 +446,62 @@ static void slow_edge(struct eval *e, uint16_t clk, bool level, bool (*inputs)(v
 	follow_edges(e);
 }
 
+void eval_clocks(struct eval *e, bool fast, bool (*inputs)(void *), void *arg)
+{
+	bool changed;
+
+	e->passes = 0;
+	if (!fast)
+		evaluate(e);
+	sample_edges(e);
+	changed = commit(e);
+	if (!fast && e->any_async)
+		async_apply(e);
+	if (inputs && inputs(arg))
+		changed = true;
+	if (fast && !changed)
+		return;
+	evaluate(e);
+	if (!fast || e->fast_others || e->any_async)
+		follow_edges(e);
+}
+
+void eval_skip(struct eval *e, uint16_t clk, uint64_t rising, uint64_t falling)
+{
+	const struct program *p = e->p;
+
+	for (unsigned i = 0; i < p->n_domains && clk >= 2; i++) {
+		struct domain *d = &p->domains[i];
+		uint64_t n = d->negedge ? falling : rising;
+
+		if (d->clk != clk)
+			continue;
+		d->last = p->val[clk];
+		for (unsigned k = 0; k < d->n_reads; k++) {
+			const struct ram *r = &p->rams[d->ram_reads[k]];
+
+			e->ram_reads += p->val[r->rclke] && p->val[r->re] ? n : 0;
+		}
+		for (unsigned k = 0; k < d->n_writes; k++) {
+			const struct ram *r = &p->rams[d->ram_writes[k]];
+
+			e->ram_writes += p->val[r->wclke] && p->val[r->we] ? n : 0;
+		}
+		for (unsigned k = 0; k < p->n_sprams; k++) {
+			const struct spram *r = &p->sprams[k];
+
+			if (!(d->sprams >> k & 1) || !spram_accessed(r, p->val))
+				continue;
+			*(p->val[r->port[SPRAM_WRITE]] ? &e->ram_writes : &e->ram_reads) += n;
+		}
+	}
+}
+
 void eval_cycle(struct eval *e, uint16_t clk, bool (*inputs)(void *), void *arg)
 {
-	void (*edge)(struct eval *, uint16_t, bool, bool (*)(void *), void *);
+	void (*edge)(struct eval *, uint16_t, bool, bool (*)(void *), void *) =
+		eval_clock_only(e, clk) ? fast_edge : slow_edge;
 
-	if (!e->fast_known || e->fast_clk != clk)
-		learn_clock(e, clk);
-	edge = e->fast_ok ? fast_edge : slow_edge;
 	edge(e, clk, true, inputs, arg);
 	edge(e, clk, false, NULL, NULL);
 }

@@ -53,6 +53,8 @@ struct fabric {
 	struct fabric_counters cycle;    /* what the last cycle added */
 	bool quiet;
 	int quiet_clk;
+	int clock_pad;               /* of the board's clock, -1 = not told */
+	unsigned clock_hz;
 };
 
 static const struct part *part_find(const char *name, struct reason *why)
@@ -124,7 +126,8 @@ static int fabric_new_part(const struct part *part, const char *package, const s
 	if (!f)
 		return reason_set(why, ENOMEM, "no memory for a fabric");
 	f->part = part;
-	f->quiet_clk = -1;
+	f->quiet_clk = f->clock_pad = -1;
+	f->clock_hz = FABRIC_CLOCK_HZ;
 	if (db)
 		f->db = *db;
 	else
@@ -201,6 +204,15 @@ static bool inputs_apply(void *arg)
 	struct fabric *f = arg;
 	bool changed = false;
 
+	/* A PLL sees an edge with what its other inputs were before. */
+	for (unsigned i = 0; i < f->n_changed && f->program && f->program->n_sources != 0; i++) {
+		unsigned pad = f->changed[i];
+
+		if (f->driven_in[pad] == f->staged[pad])
+			continue;
+		sources_move(&f->eval, (int)pad, f->staged[pad], (int)pad == f->clock_pad);
+		changed = true;
+	}
 	for (unsigned i = 0; i < f->n_changed; i++) {
 		unsigned pad = f->changed[i];
 
@@ -219,6 +231,8 @@ static int design_decode(struct fabric *f, bool tolerant, struct program **out, 
 	struct netlist n;
 	int err = netlist_init(&n, &f->config, tolerant, why);
 
+	if (err == 0 && !tolerant)
+		err = clocks_check_package(&n, f->package, why);
 	if (err == 0)
 		err = program_build(&n, out, why);
 	netlist_fini(&n);
@@ -229,12 +243,15 @@ static int design_start(struct fabric *f, struct program *p, struct reason *why)
 {
 	int err = eval_init(&f->eval, p, why);
 
+	if (err == 0)
+		err = sources_init(&f->eval, f->clock_hz, why);
 	if (err != 0) {
+		eval_fini(&f->eval);
 		program_free(p);
 		return err;
 	}
-	f->program = p;
 	inputs_apply(f);
+	f->program = p;
 	for (unsigned pad = 0; pad < f->n_pads; pad++)
 		if (p->pad_ext[pad])
 			p->val[p->pad_ext[pad]] = f->driven_in[pad];
@@ -289,6 +306,7 @@ static int scratch_load(const struct fabric *f, const void *image, size_t n, str
 
 	if (err != 0)
 		return err;
+	(*out)->clock_hz = f->clock_hz;
 	err = fabric_config_write(*out, image, n, why);
 	if (err == 0 && !fabric_done(*out))
 		err = reason_set(why, EBADMSG,
@@ -376,6 +394,7 @@ static void state_copy(const struct program *from, struct program *to)
 			spram_copy(&from->sprams[k], &to->sprams[i]);
 			memcpy(to->val + to->sprams[i].q, from->val + from->sprams[k].q, 16);
 		}
+	sources_copy(from, to);
 }
 
 int fabric_upset(struct fabric *f, unsigned bank, unsigned row, unsigned column,
@@ -483,11 +502,21 @@ bool fabric_pin_driven(const struct fabric *f, int pin)
 
 /* ---- running ---- */
 
+void fabric_clock(struct fabric *f, int pin, unsigned hz)
+{
+	f->clock_pad = pin_ok(f, pin) ? (int)f->pins[pin].pad : -1;
+	if (hz != 0)
+		f->clock_hz = hz;
+}
+
 void fabric_settle(struct fabric *f)
 {
 	if (inputs_apply(f)) {
 		f->quiet = false;
-		eval_settle(&f->eval);
+		if (f->program && f->program->n_sources != 0)
+			sources_settle(&f->eval);
+		else
+			eval_settle(&f->eval);
 	}
 }
 
@@ -496,6 +525,7 @@ void fabric_cycle(struct fabric *f, int clk_pin)
 	struct eval *e = &f->eval;
 	uint64_t changes, toggles, reads, writes;
 	uint16_t clk = 0;
+	int pad = -1;
 
 	f->counters.cycles++;
 	if (!f->program) {
@@ -503,8 +533,7 @@ void fabric_cycle(struct fabric *f, int clk_pin)
 		return;
 	}
 	if (pin_ok(f, clk_pin)) {
-		unsigned pad = f->pins[clk_pin].pad;
-
+		pad = (int)f->pins[clk_pin].pad;
 		clk = f->program->pad_ext[pad];
 		if (f->is_changed[pad] || f->driven_in[pad]) {
 			/* somebody moved the clock by hand: there is an edge only from low */
@@ -516,17 +545,29 @@ void fabric_cycle(struct fabric *f, int clk_pin)
 	toggles = e->toggles;
 	reads = e->ram_reads;
 	writes = e->ram_writes;
-	eval_cycle(e, clk, inputs_apply, f);
+	if (f->program->n_sources != 0)
+		sources_cycle(e, clk, pad, inputs_apply, f);
+	else
+		eval_cycle(e, clk, inputs_apply, f);
 	f->cycle.toggles = e->toggles - toggles;
 	f->cycle.ram_reads = e->ram_reads - reads;
 	f->cycle.ram_writes = e->ram_writes - writes;
-	f->quiet = e->state_changes == changes && f->program->loops == 0;
+	f->quiet = e->state_changes == changes && f->program->loops == 0 &&
+		   sources_still(e, pad);
 	f->quiet_clk = clk_pin;
 }
 
 bool fabric_quiet(const struct fabric *f)
 {
 	return (f->quiet || !f->program) && f->n_changed == 0;
+}
+
+/* Of a quiet design with clocks of its own: they go on. */
+static void clock_skip(struct fabric *f, int clk_pin, uint64_t n)
+{
+	int pad = pin_ok(f, clk_pin) ? (int)f->pins[clk_pin].pad : -1;
+
+	sources_skip(&f->eval, pad, pad < 0 ? 0 : f->program->pad_ext[pad], n);
 }
 
 uint64_t fabric_cycles_until(struct fabric *f, int clk_pin, uint64_t n, int pin, bool level)
@@ -541,6 +582,10 @@ uint64_t fabric_cycles_until(struct fabric *f, int clk_pin, uint64_t n, int pin,
 			uint64_t rest = n - done;
 
 			f->counters.cycles += rest;
+			if (f->program && f->program->n_sources != 0) {
+				clock_skip(f, clk_pin, rest);
+				return n;
+			}
 			f->eval.toggles += rest * f->cycle.toggles;
 			f->eval.ram_reads += rest * f->cycle.ram_reads;
 			f->eval.ram_writes += rest * f->cycle.ram_writes;

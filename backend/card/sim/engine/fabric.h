@@ -159,6 +159,17 @@ bool fabric_pin_driven(const struct fabric *f, int pin);
 
 /* ---- running ---- */
 
+/*
+ * Which pin the board's oscillator is on (-1: none) and how fast it is; it takes
+ * effect with the next wake-up. Before, a cycle of any pin is one of 12 MHz.
+ * Clocks that arise inside the chip follow: a PLL has its edges at exact fractions
+ * of the period of whatever pin is its reference, an oscillator at those of the
+ * board's clock. What passes time is an edge: of fabric_cycle(), or of a level
+ * that fabric_settle() brings to that pin, which lets half a period go by at once.
+ */
+#define FABRIC_CLOCK_HZ 12000000
+void fabric_clock(struct fabric *f, int pin, unsigned hz);
+
 /* Let staged levels take effect and the design come to rest: edges on any pin
  * clock what they clock, asynchronous resets act. Nothing happens without DONE. */
 void fabric_settle(struct fabric *f);

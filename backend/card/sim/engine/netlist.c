@@ -52,7 +52,8 @@ static int number_tiles(struct netlist *n, struct reason *why)
 	}
 	n->pad_base = SIG_LC + 3 * 8 * n->n_logic;
 	n->ram_base = n->pad_base + PAD_SIGNALS * 2 * n->n_io;
-	n->block_base = n->ram_base + 16 * n->n_ram;
+	n->clock_base = n->ram_base + 16 * n->n_ram;
+	n->block_base = n->clock_base + CLOCK_SIGNALS * CLOCK_CELLS;
 	return blocks_number(n, why);
 }
 
@@ -158,7 +159,8 @@ static void read_sources(struct netlist *n)
 	}
 	for (unsigned k = 0; k < n->n_io; k++)
 		for (unsigned z = 0; z < 2; z++) {
-			source_set(n, n->io_tiles[k], PORT_IO(z), sig_pad(n, 2 * k + z, PAD_DIN0));
+			source_set(n, n->io_tiles[k], PORT_IO(z),
+				   clock_on_pad(n, 2 * k + z, sig_pad(n, 2 * k + z, PAD_DIN0)));
 			source_set(n, n->io_tiles[k], PORT_IO(z) + 1,
 				   sig_pad(n, 2 * k + z, PAD_DIN1));
 		}
@@ -188,21 +190,15 @@ static void read_sources(struct netlist *n)
 
 			if (g[3] != e[0] || net < 0)
 				continue;
+			unsigned pad = 2u * n->cell_index[tile] + g[2];
+
 			n->driver[net] = -1;
-			n->source[net] = (int32_t)sig_pad(n, 2 * n->cell_index[tile] + g[2],
-							  PAD_LEVEL);
+			n->source[net] = (int32_t)clock_on_pad(n, pad, sig_pad(n, pad, PAD_LEVEL));
 		}
 	}
 }
 
-static int refuse(const char *what, unsigned x, unsigned y, struct reason *why)
-{
-	return reason_set(why, EOPNOTSUPP,
-			  "the image uses %s tile %u,%u), which the simulated card does not have",
-			  what, x, y);
-}
-
-/* What stands beside the fabric and is not modelled. */
+/* The input latches, and what stands beside the fabric and is not modelled. */
 static int check_cells(struct netlist *n, struct reason *why)
 {
 	const struct chipdb *db = n->db;
@@ -217,17 +213,16 @@ static int check_cells(struct netlist *n, struct reason *why)
 	}
 	for (unsigned i = 0; i < db->count[DB_CELLS]; i++) {
 		struct chipdb_cell cell = chipdb_cell(db, i);
-		bool pll = !strcmp(cell.kind, "PLL"), warmboot = !strcmp(cell.kind, "WARMBOOT");
 
+		if (strcmp(cell.kind, "WARMBOOT") != 0)
+			continue;
 		for (unsigned k = 0; k < cell.entries; k++) {
 			struct chipdb_entry e = chipdb_entry(db, &cell, k);
 
-			if (pll && e.kind == ENTRY_BIT && !strncmp(e.name, "PLLTYPE_", 8) &&
-			    tile_bit(&n->tiles[chipdb_tile(db, e.x, e.y)], e.value >> 8,
-				     e.value & 255))
-				return refuse("a PLL (configured in", e.x, e.y, why);
-			if (warmboot && e.kind == ENTRY_NET && n->driver[e.value] >= 0)
-				return refuse("warm boot (fed from", e.x, e.y, why);
+			if (e.kind == ENTRY_NET && n->driver[e.value] >= 0)
+				return reason_set(why, EOPNOTSUPP,
+						  "the image uses warm boot (fed from tile %u,%u), "
+						  "which the simulated card does not have", e.x, e.y);
 		}
 	}
 	return 0;
@@ -256,9 +251,20 @@ int netlist_init(struct netlist *n, const struct config *c, bool tolerant, struc
 	err = read_switches(n, why);
 	if (err != 0)
 		return err;
+	err = clocks_read(n, why);
+	if (err != 0)
+		return err;
 	read_sources(n);
 	err = blocks_open(n, why);
-	return err != 0 || tolerant ? err : check_cells(n, why);
+	if (err != 0)
+		return err;
+	clocks_drive(n);
+	if (!tolerant) {
+		err = check_cells(n, why);
+		if (err != 0)
+			return err;
+	}
+	return clocks_connect(n, why);
 }
 
 void netlist_fini(struct netlist *n)

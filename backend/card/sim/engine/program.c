@@ -47,6 +47,11 @@ struct new_spram {
 	uint32_t q; /* the first of 16 */
 };
 
+/* What a cell that makes clocks looks at. */
+struct new_clock {
+	uint32_t enable[2], bypass;
+};
+
 struct frame {
 	uint32_t sig;
 	struct cell cell;
@@ -66,10 +71,13 @@ struct build {
 	int32_t *ram_index; /* RAM of the chip -> index in rams, or -1 */
 	uint32_t *ext_pad;  /* pads whose outside level is read */
 	uint32_t *ext_node;
+	/* outputs and LOCK of cells that make clocks, by signal; and in their order */
+	uint32_t clock_sig[CLOCK_SIGNALS * CLOCK_CELLS], clock_node[CLOCK_SIGNALS * CLOCK_CELLS];
+	struct new_clock clocks[CLOCK_CELLS];
 	uint16_t *level, *lut_level; /* by node */
 	int32_t *inverse;   /* node -> node that it is the inverse of, or NODE_NONE */
 	uint8_t *use;       /* by pad */
-	unsigned depth, n_ops, n_dffs, n_rams, n_sprams, n_ext, nodes, loops, max_nodes;
+	unsigned depth, n_ops, n_dffs, n_rams, n_sprams, n_ext, n_clock, nodes, loops, max_nodes;
 };
 
 static void build_fini(struct build *b)
@@ -304,6 +312,9 @@ static int enter_leaf(struct build *b, uint32_t sig, const struct cell *c, struc
 		return 0;
 	} else if (c->kind == CELL_SPRAM) {
 		return enter_spram(b, sig, c->unit, why);
+	} else if (c->kind == CELL_CLOCK) {
+		b->clock_sig[b->n_clock] = c->unit;
+		b->clock_node[b->n_clock++] = b->nodes;
 	} else {
 		b->ext_pad[b->n_ext] = c->unit;
 		b->ext_node[b->n_ext++] = b->nodes;
@@ -422,6 +433,23 @@ static int walk_ram(struct build *b, struct ram_cell *r, struct reason *why)
 	return err;
 }
 
+/* A cell that makes clocks: what it looks at is used even if nobody looks at it. */
+static int walk_clock(struct build *b, const struct clock_cell *c, struct new_clock *to,
+		      struct reason *why)
+{
+	uint32_t node;
+	int err;
+
+	*to = (struct new_clock){ { c->enable[0], c->enable[1] }, c->bypass };
+	err = resolve_in_place(b, to->enable, 2, 0, why);
+	if (err == 0)
+		err = resolve_in_place(b, &to->bypass, 1, 0, why);
+	if (err != 0 || c->ref_pad < 0)
+		return err;
+	note_use(b, sig_pad(b->n, (unsigned)c->ref_pad, PAD_LEVEL), 0);
+	return resolve(b, sig_pad(b->n, (unsigned)c->ref_pad, PAD_EXT), 0, &node, why);
+}
+
 /* Walk from the pads until nothing new is found. level and oe: by pad. */
 static int walk(struct build *b, uint32_t *level, uint32_t *oe, struct reason *why)
 {
@@ -438,6 +466,11 @@ static int walk(struct build *b, uint32_t *level, uint32_t *oe, struct reason *w
 		if (err == 0)
 			err = resolve(b, pad_enable(b->n, pad), sig_pad(b->n, pad, PAD_OUT),
 				      &oe[pad], why);
+		if (err != 0)
+			return err;
+	}
+	for (unsigned i = 0; i < b->n->n_clocks; i++) {
+		err = walk_clock(b, &b->n->clocks[i], &b->clocks[i], why);
 		if (err != 0)
 			return err;
 	}
@@ -493,6 +526,9 @@ static void drop_dead(struct build *b, const uint32_t *level, const uint32_t *oe
 	for (unsigned i = 0; i < b->n_sprams; i++)
 		for (unsigned k = 0; k < SPRAM_PORTS; k++)
 			live[b->sprams[i].port[k]] = 1;
+	for (unsigned i = 0; i < b->n->n_clocks; i++)
+		live[b->clocks[i].enable[0]] = live[b->clocks[i].enable[1]] =
+			live[b->clocks[i].bypass] = 1;
 	for (unsigned i = b->n_ops; i-- > 0;) {
 		struct new_op *op = &b->ops[i];
 
@@ -624,6 +660,50 @@ static int place_sprams(struct program *p, const struct build *b, const uint16_t
 	return 0;
 }
 
+static void place_source(struct program *p, const struct build *b, unsigned clock, int up,
+			 const uint16_t *map)
+{
+	const struct clock_cell *c = &b->n->clocks[clock];
+	const struct new_clock *from = &b->clocks[clock];
+	struct source *s = &p->sources[p->n_sources++];
+
+	*s = (struct source){
+		.cell = c->cell, .hz = c->hz, .num = c->num, .den = c->den,
+		.divide = { c->divide[0], c->divide[1] }, .pad = c->ref_pad,
+		.of_time = c->hz != 0, .up = up, .up_output = c->up_output,
+		.enable = { map[from->enable[0]], map[from->enable[1]] },
+		.bypass = map[from->bypass],
+	};
+	for (unsigned i = 0; i < b->n_clock; i++) {
+		if (b->clock_sig[i] / CLOCK_SIGNALS != clock)
+			continue;
+		if (b->clock_sig[i] % CLOCK_SIGNALS == CLOCK_LOCK) {
+			s->lock = map[b->clock_node[i]];
+		} else {
+			s->out[b->clock_sig[i] % CLOCK_SIGNALS].node = map[b->clock_node[i]];
+			s->used[b->clock_sig[i] % CLOCK_SIGNALS] = true;
+		}
+	}
+	if (up >= 0)
+		p->sources[up].used[s->up_output] = true;
+}
+
+/* A reference comes before what has it. */
+static void place_sources(struct program *p, const struct build *b, const uint16_t *map)
+{
+	int placed[CLOCK_CELLS] = { -1, -1, -1, -1 };
+
+	for (unsigned round = 0; round < b->n->n_clocks; round++)
+		for (unsigned i = 0; i < b->n->n_clocks; i++) {
+			int up = b->n->clocks[i].up;
+
+			if (placed[i] >= 0 || (up >= 0 && placed[up] < 0))
+				continue;
+			placed[i] = (int)p->n_sources;
+			place_source(p, b, i, up >= 0 ? placed[up] : -1, map);
+		}
+}
+
 static struct program *program_alloc(const struct build *b)
 {
 	struct program *p = calloc(1, sizeof(*p));
@@ -631,7 +711,7 @@ static struct program *program_alloc(const struct build *b)
 
 	if (!p)
 		return NULL;
-	p->nodes = 2 + b->n_ext + b->n_dffs + 16 * (b->n_rams + b->n_sprams) + b->n_ops;
+	p->nodes = 2 + b->n_ext + b->n_clock + b->n_dffs + 16 * (b->n_rams + b->n_sprams) + b->n_ops;
 	p->n_pads = pads;
 	p->val = calloc(p->nodes, 1);
 	p->next = calloc(p->nodes, 1);
@@ -698,6 +778,8 @@ static int layout(struct build *b, const uint32_t *level, const uint32_t *oe, ui
 		p->pad_level[b->ext_pad[i]] = (uint16_t)next;
 		map[b->ext_node[i]] = (uint16_t)next++;
 	}
+	for (unsigned i = 0; i < b->n_clock; i++)
+		map[b->clock_node[i]] = (uint16_t)next++;
 	qsort(b->dffs, b->n_dffs, sizeof(*b->dffs), compare_dffs);
 	for (unsigned i = 0; i < b->n_dffs; i++)
 		map[b->dffs[i].q] = (uint16_t)next++;
@@ -719,7 +801,8 @@ static int layout(struct build *b, const uint32_t *level, const uint32_t *oe, ui
 	}
 	p->n_dffs = b->n_dffs;
 	p->n_rams = b->n_rams;
-	place_dffs(p, b, map, 2 + b->n_ext);
+	place_dffs(p, b, map, 2 + b->n_ext + b->n_clock);
+	place_sources(p, b, map);
 	err = place_rams(p, b, map, why);
 	if (err == 0)
 		err = place_sprams(p, b, map, why);
