@@ -9,6 +9,7 @@ extern const struct image_format image_ice40;
 extern const struct image_format image_xilinx_bit;
 extern const struct image_format image_ecp5;
 extern const struct image_format image_gowin;
+extern const struct image_format image_dtbo, image_xclbin;
 extern const struct image_format image_nexus, image_machxo;
 extern const struct image_format image_xilinx_bin;
 

@@ -15,5 +15,7 @@ const struct image_format *const image_formats[] = {
 	&image_nexus,
 	&image_machxo,
 	&image_gowin,
+	&image_dtbo,
+	&image_xclbin,
 	NULL,
 };

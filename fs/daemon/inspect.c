@@ -172,10 +172,12 @@ static void headline(const struct report *r)
 		printf("%s: sound, %s%s for %s\n", r->file,
 		       f->partial == IMAGE_YES ? "a partial image" : "an image",
 		       f->integrity_checked[0] ? "" : ", as far as it can be checked,",
-		       f->part[0]   ? f->part :
-		       f->family[0] ? f->family :
-		       f->vendor[0] ? f->vendor :
-				      "a part that it does not name");
+		       f->part[0]    ? f->part :
+		       f->shell[0]   ? f->shell :
+		       f->targets[0] ? f->targets :
+		       f->family[0]  ? f->family :
+		       f->vendor[0]  ? f->vendor :
+				       "a part that it does not name");
 }
 
 static void kind(const struct image_facts *f)
