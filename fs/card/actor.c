@@ -110,6 +110,8 @@ static void actor_news(struct actor *actor)
 		actor_lost(actor, &why);
 	else if (news & CARD_NEWS_BACK)
 		actor_take_up(actor);
+	if (news & CARD_NEWS_ALERT)
+		actor_alert(actor, &why);
 	if (news & CARD_NEWS_READY)
 		io_news(actor);
 }

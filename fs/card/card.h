@@ -255,6 +255,8 @@ void actor_take_up(struct actor *actor);
 void card_alert(struct card *card, int err, const char *reason);
 /* After a power cut or replug. */
 void actor_lost(struct actor *actor, const struct reason *why);
+/* The card is there and says that something is wrong with it. */
+void actor_alert(struct actor *actor, const struct reason *why);
 void actor_gone(struct actor *actor, const struct reason *why);
 void actor_resolve(struct actor *actor);
 
@@ -271,6 +273,8 @@ int64_t telemetry_expire(struct card *card, int64_t now);
 /* The policy max-temp-celsius: 0, -EPERM (too hot, or no temperature is told), or -errno of
  * asking (the slot's actor). */
 int temperature_check(struct slot *slot, struct reason *why);
+/* "; NAME is VALUE" of what is hottest, "" if nothing tells a temperature. Any thread. */
+void temperature_text(struct card *card, char *text, size_t size);
 /* After each reading: tell an alert when it crossed the limit (the card's actor). */
 void temperature_watch(struct card *card);
 /* Have it read now and then. Nanoseconds until the next time, or -1 (main thread). */

@@ -297,6 +297,35 @@ void actor_lost(struct actor *actor, const struct reason *why)
 	}
 }
 
+void actor_alert(struct actor *actor, const struct reason *why)
+{
+	struct card *card = actor->card;
+	char text[REASON_MAX], temperature[128];
+	struct slot *slot;
+
+	/* What the sensors say beside it: they may be what is broken. */
+	if (actor == &card->actor)
+		telemetry_read(card);
+	temperature_text(card, temperature, sizeof(temperature));
+	snprintf(text, sizeof(text), "%.*s%s", REASON_MAX - 160, why->text, temperature);
+	for (int i = -1; (slot = card_slot(card, i)); i++) {
+		struct record r = { .event = "alert", .err = why->err, .reason = text, .duration_ms = -1 };
+		struct reason store_why = { 0 };
+		bool whole = i < 0 && card->slots_len;
+
+		if (slot->actor != actor)
+			continue;
+		log_warn("%s: %s", slot->name, text);
+		/* What follows, a reset, is done to the slots: only their error can end. */
+		if (!whole) {
+			text_copy(slot->row.error, sizeof(slot->row.error), text);
+			slot_show(slot, slot_state(slot), text);
+		}
+		if (slot_record(slot, whole ? NULL : &slot->row, &r, &store_why))
+			log_error("%s: history: %s", slot->name, store_why.text);
+	}
+}
+
 void actor_gone(struct actor *actor, const struct reason *why)
 {
 	struct card *card = actor->card;

@@ -41,6 +41,17 @@ static const struct card_sensor *hottest(const struct card_view *view)
 	return found;
 }
 
+void temperature_text(struct card *card, char *text, size_t size)
+{
+	const struct card_view *view = card_view_get(card);
+	const struct card_sensor *s = hottest(view);
+
+	*text = '\0';
+	if (s)
+		snprintf(text, size, "; %s is %.*f", s->name, s->decimals, s->value);
+	card_view_put(view);
+}
+
 int temperature_check(struct slot *slot, struct reason *why)
 {
 	struct card *card = slot->card;

@@ -216,6 +216,7 @@ enum card_news {
 	CARD_NEWS_GONE = 2,  /* the card cannot be reached: offline */
 	CARD_NEWS_BACK = 4,  /* it can be reached again; ask status() */
 	CARD_NEWS_READY = 8, /* io_ready() may have changed: wake pollers */
+	CARD_NEWS_ALERT = 16, /* it is there, but something is wrong with it: the sentence of pump() */
 };
 
 /* --- attributes --------------------------------------------------------------- */

@@ -136,6 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size)
 		return 0;
 	p.out_end = &p.out;
+	p.thermal = &p.own_thermal;
 	fuzz_claim(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
 	p.conn = pair[0];
 	if (data[0] % 4 != 3)

@@ -3,7 +3,7 @@
 import errno
 import os
 
-from harness import until
+from harness import put, until
 from images import REGS, UPPER, sha256
 
 AMBIENT = "user.fpga.sim.over-temperature"
@@ -51,3 +51,101 @@ def test_a_card_that_tells_no_temperature_is_not_programmed_under_a_limit(fpga):
     card = fpga(sim=None, config=SILENT).card()
     assert card.write(UPPER.read_bytes()) == errno.EPERM
     assert "tells no temperature" in card.error
+
+
+# --- the card's own protection ---------------------------------------------------------
+
+SENSOR = "user.fpga.sim.stuck-sensor"
+
+
+def cycles(card):
+    return int(card.value("telemetry/cycles"))
+
+
+def write_tx(card):
+    return put(card.dir / "io/tx", b"hello", os.O_WRONLY)
+
+
+def test_a_card_that_gets_too_hot_stops_its_clock_until_it_is_cool_and_reset(fpga):
+    fabric = fpga(sim=None, config="telemetry: {max-age: 1ms}\ncards: [{name: bench, backend: sim}]\n")
+    card = fabric.card()
+    card.load(UPPER)
+    os.setxattr(card.dir, AMBIENT, b"120")
+    until(lambda: alerts(card), "the alert is told")
+    assert alerts(card)[0][0] == "EIO" and "stopped its clock at 110" in alerts(card)[0][1]
+    assert "over-temperature" in card.error and "model_temp_celsius is 120" in card.error
+    # What is loaded is there, and nothing moves.
+    assert card.state == "configured" and card.sha == sha256(UPPER)
+    before = cycles(card)
+    assert write_tx(card) == errno.EIO
+    with open(card.dir / "io/rx", "rb", buffering=0) as rx:
+        try:
+            rx.read(1)
+            raise AssertionError("a stopped design answered")
+        except OSError as e:
+            assert e.errno == errno.EIO
+    assert cycles(card) == before
+    assert card.ctl("verify") == 0
+    assert card.ctl("reset") == errno.EIO and "still too hot" in card.error
+    # The next worker finds it as it is, and does not tell the same again.
+    fabric.kill("fabricfs-worker")
+    assert write_tx(card) == errno.EIO
+    assert len(alerts(card)) == 1
+    # Cool is not enough: the flag stays until somebody has seen to it.
+    os.removexattr(card.dir, AMBIENT)
+    assert write_tx(card) == errno.EIO
+    assert card.ctl("reset") == 0 and card.error == ""
+    assert card.exchange(b"again") == b"AGAIN"
+    assert cycles(card) > before
+
+
+def test_no_image_is_believed_to_run_on_a_card_that_is_too_hot(fpga):
+    card = fpga().card()
+    os.setxattr(card.dir, AMBIENT, b"115")
+    until(lambda: alerts(card), "the alert is told")
+    assert card.write(UPPER.read_bytes()) == errno.EIO
+    assert card.state == "failed" and "too hot" in card.error
+    os.removexattr(card.dir, AMBIENT)
+    # Configuring it anew is a reset as well.
+    card.load(UPPER)
+    assert card.exchange(b"cool") == b"COOL"
+
+
+def test_a_stuck_sensor_tells_what_it_is_stuck_at_and_the_alert_shows_it(fpga):
+    card = fpga().card()
+    card.load(UPPER)
+    os.setxattr(card.dir, SENSOR, b"model_temp_celsius=21.5")
+    os.setxattr(card.dir, AMBIENT, b"125")
+    until(lambda: alerts(card), "the alert is told")
+    # The card knows better than its sensor, and the sentence has both.
+    assert "stopped its clock at 110 degrees" in card.error and "model_temp_celsius is 21.50" in card.error
+    assert os.getxattr(card.dir, SENSOR) == b"model_temp_celsius=21.5"
+    os.removexattr(card.dir, SENSOR)
+    until(lambda: float(card.value("telemetry/model_temp_celsius")) > 120, "the sensor is mended")
+    os.setxattr(card.dir, SENSOR, b"model_power_watts=3")
+    until(lambda: float(card.value("telemetry/model_power_watts")) == 3, "the other one is stuck")
+
+
+def test_a_limit_is_as_good_as_the_sensor_that_it_looks_at(fpga):
+    config = LIMITED.replace("policy:", "faults: {over-temperature: 90, stuck-sensor: model_temp_celsius=25}, policy:")
+    card = fpga(sim=None, config=config).card()
+    assert card.write(UPPER.read_bytes()) == 0
+    os.removexattr(card.dir, SENSOR)
+    assert card.write(UPPER.read_bytes()) == errno.EPERM
+
+
+def test_a_carrier_that_gets_too_hot_stops_all_its_slots(fpga):
+    config = "cards:\n  - {name: box, backend: sim, part: iCE40-HX1K, slots: 2}\n"
+    card = fpga(sim=None, config=config).card()
+    slots = [card.dir / "slots" / n for n in "01"]
+    for slot in slots:
+        assert put(slot / "image", UPPER.read_bytes()) == 0
+    os.setxattr(card.dir, AMBIENT, b"120")
+    until(lambda: alerts(card), "the alert is told")
+    for slot in slots:
+        assert put(slot / "io/tx", b"a", os.O_WRONLY) == errno.EIO
+        assert put(slot / "ctl", b"reset\n", os.O_WRONLY) == errno.EIO
+    os.removexattr(card.dir, AMBIENT)
+    assert put(slots[1] / "ctl", b"reset\n", os.O_WRONLY) == 0
+    assert put(slots[1] / "io/tx", b"a", os.O_WRONLY) == 0
+    assert put(slots[0] / "io/tx", b"a", os.O_WRONLY) == errno.EIO

@@ -52,6 +52,7 @@ static void every_fault_is_listed_as_it_was_set(void **state)
 		{ "link-lies", "1" }, { "done-stuck", "1" }, { "unplug", "1" }, { "bit-errors", "1000000000000" },
 		{ "slow", "1000000000" }, { "over-temperature", "150" },
 		{ "stuck-pin", "112=0 113=1 114=0 115=1 116=0 117=1 118=0 1234567=1" },
+		{ "stuck-sensor", "model_temp_celsius=149.999999 model_power_watts=0.000001" },
 	};
 	const size_t n = sizeof(given) / sizeof(given[0]);
 	struct faults f = { 0 }, again, none = { 0 };
@@ -79,6 +80,7 @@ static void every_fault_is_listed_as_it_was_set(void **state)
 	faults_list(&f, &list);
 	assert_int_equal(list.len, 0);
 	assert_int_equal(f.bit_errors + f.slow_hz + f.ambient_c + f.pins_len, none.pins_len);
+	assert_memory_equal(f.sensors, none.sensors, sizeof(f.sensors));
 }
 
 static void what_is_no_fault_is_refused_and_changes_nothing(void **state)
@@ -90,6 +92,13 @@ static void what_is_no_fault_is_refused_and_changes_nothing(void **state)
 		{ "slow", "999" }, { "over-temperature", "20" }, { "stuck-pin", "21" }, { "stuck-pin", "=1" },
 		{ "stuck-pin", "21=2" }, { "stuck-pin", "21=11" }, { "stuck-pin", "12345678=1" },
 		{ "stuck-pin", "1=0 2=0 3=0 4=0 5=0 6=0 7=0 8=0 9=0" }, { "stuck-pin", "1 2=0" },
+		{ "stuck-sensor", "luts=1" }, { "stuck-sensor", "model_temp_celsius" },
+		{ "stuck-sensor", "model_temp_celsius=" }, { "stuck-sensor", "model_temp_celsius=." },
+		{ "stuck-sensor", "model_temp_celsius=1." }, { "stuck-sensor", "model_temp_celsius=.5" },
+		{ "stuck-sensor", "model_temp_celsius=150.000001" }, { "stuck-sensor", "model_temp_celsius=-1" },
+		{ "stuck-sensor", "model_temp_celsius=1.0000001" }, { "stuck-sensor", "model_power_watts=1e3" },
+		{ "stuck-sensor", "model_temp_celsius=1 model_temp_celsius=1" },
+		{ "stuck-sensor", "model_power_watts=99999999999999999999999999" },
 	};
 	struct card_attrs list;
 

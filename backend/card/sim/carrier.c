@@ -44,6 +44,7 @@ struct carrier {
 	int end_fd;
 	char part[65];       /* from the first HELLO on */
 	struct model model;  /* of all of it */
+	struct thermal thermal;
 };
 
 void carrier_note(struct process *slot)
@@ -82,6 +83,7 @@ static int hello(struct process *p, const struct proto_msg *msg, struct reason *
 	p->greeted = true;
 	process_send(p, &(struct proto_msg){ .type = PROTO_HELLO, .reply = true, .seq = msg->seq,
 					     .arg = { p->instance, (uint64_t)getpid() } });
+	process_news(p);
 	return 0;
 }
 
@@ -96,15 +98,20 @@ static int accept_image(const struct carrier *c, const struct proto_msg *msg, in
 	return err;
 }
 
-static int faults(struct carrier *c, const struct proto_msg *msg, struct reason *why)
+static int faults(struct process *p, const struct proto_msg *msg, struct reason *why)
 {
+	struct carrier *c = p->carrier;
 	struct faults f;
 	int err = faults_parse(&f, (const char *)msg->data, msg->len, why);
 
 	/* Those of the links are told to each slot. */
-	if (!err)
-		model_surround(&c->model, (double)f.ambient_c);
-	return err;
+	if (err)
+		return err;
+	memcpy(p->sensors, f.sensors, sizeof(p->sensors));
+	model_surround(&c->model, (double)f.ambient_c);
+	thermal_note(&c->thermal, c->model.temp_degc);
+	process_news(p);
+	return 0;
 }
 
 static void telemetry(struct process *p, const struct proto_msg *msg)
@@ -130,8 +137,9 @@ static void telemetry(struct process *p, const struct proto_msg *msg)
 			all[sums[s]] += own[sums[s]];
 	}
 	model_heat(&c->model, now, power_w);
-	all[STAT_POWER_NW] = (uint64_t)(power_w * 1e9);
-	all[STAT_TEMP_UDEGC] = (uint64_t)(c->model.temp_degc * 1e6);
+	thermal_note(&c->thermal, c->model.temp_degc);
+	service_sensors(p, &c->model, power_w, all);
+	process_news(p);
 	service_reply_stats(p, msg->seq, all, PROTO_STATS * (1 + c->n));
 }
 
@@ -155,7 +163,7 @@ int carrier_message(struct process *p, const struct proto_msg *msg, int fd)
 		err = accept_image(c, msg, fd, &why);
 		break;
 	case PROTO_FAULTS:
-		err = faults(c, msg, &why);
+		err = faults(p, msg, &why);
 		break;
 	case PROTO_TELEMETRY:
 		telemetry(p, msg);
@@ -210,6 +218,7 @@ static int seats_begin(struct carrier *c, struct process *card, int first_fd)
 		err = process_init(p, first_fd + (int)i, name);
 		p->end_fd = c->end_fd;
 		p->carrier = c;
+		p->thermal = &c->thermal;
 		p->slot = i;
 		p->instance = card->instance;
 	}
@@ -253,6 +262,7 @@ int carrier_run(struct process *card, unsigned slots, int first_fd)
 
 	c.seats = calloc(slots, sizeof(*c.seats));
 	card->carrier = &c;
+	card->thermal = &c.thermal;
 	if (c.seats)
 		err = seats_begin(&c, card, first_fd);
 	if (!err)

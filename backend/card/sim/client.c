@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "model.h"
 #include "spawn.h"
 
 #include <fabricfs/buf.h>
@@ -50,6 +51,7 @@ struct client {
 	struct pending *pending;
 	unsigned endpoints, ready;
 	bool changed;   /* ready, since the last pump */
+	bool alert;     /* it got too hot, and the core was not told yet */
 	int64_t started_ns;
 	unsigned short_lives;
 	unsigned news;  /* found out in a call, for the next pump */
@@ -145,7 +147,8 @@ static int client_receive(struct client *c, uint32_t seq, struct card_run *run,
 		c->changed |= ready != c->ready;
 		c->ready = ready;
 		c->endpoints = (unsigned)msg->arg[0] & ((1u << CARD_ENDPOINTS) - 1);
-		if (c->changed)
+		c->alert |= msg->arg[2] & 1;
+		if (c->changed || c->alert)
 			client_signal(c);
 	} else if (msg->type == PROTO_PROGRESS) {
 		if (run && msg->seq == seq && msg->arg[0] <= run->size)
@@ -595,6 +598,13 @@ unsigned client_pump(struct client *c, struct reason *why)
 	}
 	if (c->sock < 0 && !(news & CARD_NEWS_GONE))
 		news |= client_revive(c, why);
+	/* One sentence at a time. */
+	if (c->alert && !(news & (CARD_NEWS_GONE | CARD_NEWS_LOST))) {
+		reason_set(why, EIO, "over-temperature: the card has stopped its clock at %d degrees Celsius; let "
+			   "it cool down, then reset it or load an image", MODEL_TRIP_DEGC);
+		news |= CARD_NEWS_ALERT;
+		c->alert = false;
+	}
 	if (c->changed)
 		news |= CARD_NEWS_READY;
 	c->changed = false;

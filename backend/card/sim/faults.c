@@ -12,7 +12,7 @@
 
 #include <fabricfs/buf.h>
 
-enum kind { KIND_FLAG, KIND_NUMBER, KIND_PINS };
+enum kind { KIND_FLAG, KIND_NUMBER, KIND_PINS, KIND_SENSORS };
 
 static const struct {
 	const char *name;
@@ -27,9 +27,10 @@ static const struct {
 	{ "slow", KIND_NUMBER, offsetof(struct faults, slow_hz), 1000, 1000000000 },
 	{ "over-temperature", KIND_NUMBER, offsetof(struct faults, ambient_c), 26, 150 },
 	{ "stuck-pin", KIND_PINS, offsetof(struct faults, pins), 0, 0 },
+	{ "stuck-sensor", KIND_SENSORS, offsetof(struct faults, sensors), 0, 0 },
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
-#define NAMES "link-lies, done-stuck, unplug, bit-errors, slow, over-temperature, stuck-pin"
+#define NAMES "link-lies, done-stuck, unplug, bit-errors, slow, over-temperature, stuck-pin, stuck-sensor"
 
 static int flag_set(bool *flag, const char *name, const char *value, struct reason *why)
 {
@@ -106,6 +107,8 @@ int faults_set(struct faults *f, const char *name, const char *value, struct rea
 			return number_set(field, i, value, why);
 		case KIND_PINS:
 			return pins_set(f, value, why);
+		case KIND_SENSORS:
+			return faults_sensors_set(f, value, why);
 		}
 	}
 	if (!strcmp(name, "upset"))
@@ -128,7 +131,7 @@ static void list_add(struct card_attrs *out, const char *name, const char *value
 {
 	size_t n = strlen(name) + 1, v = strlen(value) + 1;
 
-	/* All of them together fit: at most 8 pins of 10 bytes, names and numbers. */
+	/* All of them together fit: at most 8 pins of 10 bytes, 2 sensors of 30, names and numbers. */
 	if (n + v > sizeof(out->text) - out->len)
 		return;
 	memcpy(out->text + out->len, name, n);
@@ -157,6 +160,9 @@ void faults_list(const struct faults *f, struct card_attrs *out)
 			for (unsigned p = 0; p < f->pins_len; p++)
 				len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s=%d", p ? " " : "",
 							f->pins[p].name, f->pins[p].level);
+			break;
+		case KIND_SENSORS:
+			faults_sensors_text(f, text, sizeof(text));
 			break;
 		}
 		if (*text)

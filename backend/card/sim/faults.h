@@ -9,12 +9,14 @@
  *	done-stuck        from the next configuration on DONE stays low, nothing starts
  *	unplug            the card is without power and cannot be reached
  *	over-temperature C  the card's surroundings have C degrees Celsius
+ *	stuck-sensor N=V  the sensor of this telemetry value tells V, whatever there is to
+ *	                  tell (model_temp_celsius, model_power_watts, or both)
  *	stuck-pin P=L     package pin P is tied to level L (several: "68=0 67=1")
  *	upset B:R:C       not a state but an event: this configuration bit (bank, row,
  *	                  column; or "random") flips now
  *
  * A card with slots has those of its links for all slots, unless a slot has its
- * own; unplug and over-temperature are the card's only, stuck-pin and upset a slot's.
+ * own; unplug, over-temperature and stuck-sensor are the card's only, stuck-pin and upset a slot's.
  *
  * A set of faults is the worker's; it is told to the card's process at every
  * connection and kept in a file of the run folder, so that neither the end of a
@@ -36,6 +38,13 @@ struct stuck_pin {
 	bool level;
 };
 
+enum fault_sensor { FAULT_TEMP, FAULT_POWER, FAULT_SENSORS };
+
+struct stuck_sensor {
+	bool set;
+	uint64_t micro; /* millionths of its unit */
+};
+
 struct faults {
 	bool link_lies, done_stuck, unplug;
 	uint64_t bit_errors;  /* one bit of so many; 0 = none */
@@ -43,6 +52,7 @@ struct faults {
 	uint64_t ambient_c;   /* 0 = room temperature */
 	struct stuck_pin pins[FAULT_PINS];
 	unsigned pins_len;
+	struct stuck_sensor sensors[FAULT_SENSORS];
 };
 
 struct upset {
@@ -53,6 +63,9 @@ struct upset {
 /* Change one fault. value NULL, and "0" or "false" of one that is or is not: it goes away.
  * 0, or -EINVAL (no such fault, listing them; a value it does not take). */
 int faults_set(struct faults *f, const char *name, const char *value, struct reason *why);
+/* faults_sensor.c: the fault stuck-sensor of a set, from text and to it. 0 or -EINVAL. */
+int faults_sensors_set(struct faults *f, const char *value, struct reason *why);
+void faults_sensors_text(const struct faults *f, char *text, size_t size);
 /* What deviates, as name and value. */
 void faults_list(const struct faults *f, struct card_attrs *out);
 /* The reverse: a new set. -EINVAL. */

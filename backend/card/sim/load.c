@@ -21,6 +21,7 @@ void load_wipe(struct process *p)
 	p->want_cycles = 0;
 	p->want_until = 0;
 	ops_fail(p, ESTALE);
+	service_cool(p); /* to be configured is to be reset */
 	board_off(p->board);
 	link_reset(&p->link);
 	process_news(p);

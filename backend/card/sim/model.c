@@ -15,7 +15,10 @@ void model_surround(struct model *m, double degc)
 {
 	double extra = degc > 0 ? degc - AMBIENT : 0;
 
-	m->temp_degc += extra - m->extra_degc;
+	if (m->last_ns)
+		m->temp_degc += extra - m->extra_degc;
+	else
+		m->temp_degc = AMBIENT + extra;
 	m->extra_degc = extra;
 }
 
@@ -48,4 +51,12 @@ void model_step(struct model *m, int64_t now_ns, uint64_t toggles, uint64_t ram_
 	model_heat(m, now_ns, power_w);
 	m->last_toggles = toggles;
 	m->last_ram = ram_accesses;
+}
+
+void thermal_note(struct thermal *t, double temp_degc)
+{
+	if (temp_degc >= MODEL_TRIP_DEGC && !atomic_exchange(&t->over, true))
+		atomic_fetch_add(&t->trips, 1);
+	else if (temp_degc < MODEL_COOL_DEGC)
+		atomic_store(&t->over, false);
 }

@@ -549,6 +549,10 @@ int64_t ops_run(struct process *p)
 
 	if (!p->fabric || p->load.fd >= 0 || !link_awake(&p->link))
 		return -1;
+	if (service_hot(p)) {
+		ops_fail(p, EIO);
+		return -1;
+	}
 	if (p->rate_hz)
 		return rate_run(p);
 	for (bool ran = false;; ran = true) {

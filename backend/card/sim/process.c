@@ -140,13 +140,18 @@ void process_reply(struct process *p, unsigned type, uint32_t seq, int err,
 
 void process_news(struct process *p)
 {
-	unsigned endpoints = board_endpoints(p->board), ready = board_ready(p->board);
+	unsigned endpoints = p->board ? board_endpoints(p->board) : 0;
+	unsigned ready = p->board ? board_ready(p->board) : 0;
+	unsigned trips = atomic_load(&p->thermal->trips);
+	/* An event and no state: the next worker is not told again what the last one knew. */
+	bool hot = trips != p->told_trips;
 
-	if (!p->greeted || (endpoints == p->told_endpoints && ready == p->told_ready))
+	if (!p->greeted || (endpoints == p->told_endpoints && ready == p->told_ready && !hot))
 		return;
+	p->told_trips = trips;
 	p->told_endpoints = endpoints;
 	p->told_ready = ready;
-	process_send(p, &(struct proto_msg){ .type = PROTO_NEWS, .arg = { endpoints, ready } });
+	process_send(p, &(struct proto_msg){ .type = PROTO_NEWS, .arg = { endpoints, ready, hot } });
 }
 
 /* Serve what has come; not more than a few, the design wants to run too. */
@@ -242,6 +247,7 @@ int process_init(struct process *p, int listen_fd, const char *socket_name)
 		.condition = CARD_UNCONFIGURED, .slice = 256, .alone_ns = clock_mono_ns(),
 	};
 	p->out_end = &p->out;
+	p->thermal = &p->own_thermal;
 	text_copy(p->socket_name, sizeof(p->socket_name), socket_name);
 	p->packet = malloc(PROTO_MAX);
 	if (!p->packet)

@@ -86,6 +86,10 @@ struct process {
 	struct link link;
 	struct load load;
 	struct model model;
+	struct thermal *thermal; /* its own, or its carrier's */
+	struct thermal own_thermal;
+	unsigned trips;          /* that it was reset after; fewer than the card's: its clock is stopped */
+	struct stuck_sensor sensors[FAULT_SENSORS];
 	struct ledger ledger;
 	struct op *ops;
 
@@ -103,6 +107,7 @@ struct process {
 	int64_t clock_ns;    /* of such a clock: the time up to which it has run */
 	uint64_t slice;      /* cycles that fit well into a slice, by experience */
 	unsigned told_endpoints, told_ready;
+	unsigned told_trips;
 	uint64_t upset_id;   /* the last upset; 0 = none */
 };
 
@@ -132,6 +137,13 @@ int service_accept(const struct fabric *f, const struct proto_msg *msg, int fd, 
 /* What is counted so far, but power and temperature; RAM accesses beside it. */
 void service_stats(const struct process *p, uint64_t stats[PROTO_STATS], uint64_t *ram_accesses);
 void service_reply_stats(struct process *p, uint32_t seq, const uint64_t *stats, unsigned n);
+/* What the card's sensors tell of it, which may be stuck. */
+void service_sensors(const struct process *p, const struct model *m, double power_w,
+		     uint64_t stats[PROTO_STATS]);
+/* The card got too hot: its clock is stopped until it was reset. */
+bool service_hot(const struct process *p);
+/* Let the clock run again, if it is cool enough now; whether it may. */
+bool service_cool(struct process *p);
 
 /* --- carrier.c --- */
 

@@ -64,7 +64,8 @@ enum proto_type {
 	PROTO_CANCEL,
 	/* The end of the process */
 	PROTO_QUIT,
-	/* Unasked: arg0: CARD_ENDPOINT_BITs of the loaded design; arg1: those that are ready */
+	/* Unasked: arg0: CARD_ENDPOINT_BITs of the loaded design; arg1: those that are ready; arg2: 1 =
+	 * the card got too hot and stopped the clock, told once */
 	PROTO_NEWS,
 	/* Unasked: seq: of the PROGRAM; arg0: bytes that went to the card */
 	PROTO_PROGRESS,

@@ -146,6 +146,16 @@ static int read_back(struct process *p, const struct proto_msg *msg, int fd, str
 	return fabric_verify(p->fabric, bytes, (size_t)msg->arg[0], why);
 }
 
+/* A design that cannot run is not what was asked for, however well it is configured. */
+static int confirm(struct process *p, const struct proto_msg *msg, int fd, struct reason *why)
+{
+	int err = read_back(p, msg, fd, why);
+
+	if (!err && service_hot(p))
+		err = reason_set(why, EIO, "the card is too hot, it has stopped the clock");
+	return err;
+}
+
 static void clear(struct process *p)
 {
 	load_abort(p, ECANCELED, "the card was cleared");
@@ -160,6 +170,9 @@ static int reset(struct process *p, struct reason *why)
 		return reason_set(why, EOPNOTSUPP, "the board has no reset line; reload the image");
 	if (!link_awake(&p->link))
 		return reason_set(why, ENODATA, "nothing is loaded that could be reset");
+	if (!service_cool(p))
+		return reason_set(why, EIO, "the card is still too hot: it has to be cooler than %d degrees "
+				  "Celsius before its clock runs again", MODEL_COOL_DEGC);
 	ops_fail(p, ECANCELED);
 	board_reset(p->board);
 	ops_stir(p);
@@ -177,7 +190,12 @@ static int faults(struct process *p, const struct proto_msg *msg, struct reason 
 	if (err)
 		return err;
 	link_faults(&p->link, &f);
-	model_surround(&p->model, (double)f.ambient_c);
+	memcpy(p->sensors, f.sensors, sizeof(p->sensors));
+	/* A slot is as warm as its card, which is told itself. */
+	if (!p->carrier) {
+		model_surround(&p->model, (double)f.ambient_c);
+		thermal_note(p->thermal, p->model.temp_degc);
+	}
 	ops_stir(p);
 	return 0;
 }
@@ -279,14 +297,45 @@ void service_reply_stats(struct process *p, uint32_t seq, const uint64_t *stats,
 					     .data = data, .len = 8 * n });
 }
 
+void service_sensors(const struct process *p, const struct model *m, double power_w,
+		     uint64_t stats[PROTO_STATS])
+{
+	const struct stuck_sensor *temp = &p->sensors[FAULT_TEMP], *power = &p->sensors[FAULT_POWER];
+
+	stats[STAT_POWER_NW] = power->set ? power->micro * 1000 : (uint64_t)(power_w * 1e9);
+	stats[STAT_TEMP_UDEGC] = temp->set ? temp->micro : (uint64_t)(m->temp_degc * 1e6);
+}
+
+bool service_hot(const struct process *p)
+{
+	return p->trips != atomic_load(&p->thermal->trips);
+}
+
+bool service_cool(struct process *p)
+{
+	uint64_t stats[PROTO_STATS], ram_accesses;
+
+	/* A slot believes what its card knew last. */
+	if (!p->carrier) {
+		service_stats(p, stats, &ram_accesses);
+		model_step(&p->model, clock_mono_ns(), stats[STAT_TOGGLES], ram_accesses);
+		thermal_note(p->thermal, p->model.temp_degc);
+	}
+	if (service_hot(p) && !atomic_load(&p->thermal->over)) {
+		p->trips = atomic_load(&p->thermal->trips);
+		p->clock_ns = clock_mono_ns();
+	}
+	return !service_hot(p);
+}
+
 static void telemetry(struct process *p, const struct proto_msg *msg)
 {
 	uint64_t stats[PROTO_STATS], ram_accesses;
 
 	service_stats(p, stats, &ram_accesses);
 	model_step(&p->model, clock_mono_ns(), stats[STAT_TOGGLES], ram_accesses);
-	stats[STAT_POWER_NW] = (uint64_t)(p->model.power_w * 1e9);
-	stats[STAT_TEMP_UDEGC] = (uint64_t)(p->model.temp_degc * 1e6);
+	thermal_note(p->thermal, p->model.temp_degc);
+	service_sensors(p, &p->model, p->model.power_w, stats);
 	service_reply_stats(p, msg->seq, stats, PROTO_STATS);
 }
 
@@ -316,6 +365,8 @@ static int service(struct process *p, const struct proto_msg *msg, int *fd)
 		err = service_accept(p->fabric, msg, *fd, &why);
 		break;
 	case PROTO_CONFIRM:
+		err = confirm(p, msg, *fd, &why);
+		break;
 	case PROTO_VERIFY:
 		err = read_back(p, msg, *fd, &why);
 		break;

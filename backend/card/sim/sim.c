@@ -54,7 +54,8 @@ struct sim {
 static int fault_fits(const struct card_config *config, int slot, const char *name, struct reason *why)
 {
 	bool pins = !strcmp(name, "stuck-pin") || !strcmp(name, "upset");
-	bool whole = !strcmp(name, "unplug") || !strcmp(name, "over-temperature");
+	bool whole = !strcmp(name, "unplug") || !strcmp(name, "over-temperature") ||
+		     !strcmp(name, "stuck-sensor");
 
 	if (config->slots && slot < 0 && pins)
 		return reason_set(why, EINVAL, "faults: of a card with slots, %s is an attribute of a slot",
