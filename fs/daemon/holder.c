@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -107,6 +109,31 @@ static void report(char word, const char *text)
 		say(LOG_LEVEL_WARN, "%s", "the process that started fabricfs is gone");
 	close(holder.files.report_fd);
 	holder.files.report_fd = -1;
+}
+
+/*
+ * To systemd, for Type=notify (sd_notify(3); a datagram to the socket it names, '@' is an
+ * abstract one): what is started after us finds the mount. Without allocating anything.
+ */
+static void tell_service(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	size_t len = path ? strlen(path) : 0;
+	int fd;
+
+	if (len < 2 || len >= sizeof(to.sun_path) || (*path != '/' && *path != '@'))
+		return;
+	memcpy(to.sun_path, path, len);
+	if (*path == '@')
+		to.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&to,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+		say(LOG_LEVEL_WARN, "telling the service manager (%s): %s", path, strerror(errno));
+	close(fd);
 }
 
 /* --- start ------------------------------------------------------------------------------- */
@@ -246,6 +273,8 @@ static void worker_exec(int link)
 			fcntl(fds[i], F_SETFD, 0);
 	if (*holder.oom_before)
 		file_write("/proc/self/oom_score_adj", holder.oom_before);
+	/* The service manager listens to us alone. */
+	unsetenv("NOTIFY_SOCKET");
 	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -312,6 +341,7 @@ static bool link_read(void)
 	if (!holder.ever_ready) {
 		holder.ever_ready = true;
 		report(HOLDER_READY, "");
+		tell_service("READY=1");
 	}
 	return true;
 }
@@ -393,6 +423,7 @@ static void stop(void)
 	if (holder.stopping)
 		return;
 	holder.stopping = true;
+	tell_service("STOPPING=1");
 	holder.kill_ns = clock_mono_ns() + (LINK_STOP_S + 6) * 1000 * MS_NS;
 	if (holder.worker && (holder.link_fd < 0 || send(holder.link_fd, &word, 1, MSG_NOSIGNAL) < 0))
 		kill(holder.worker, SIGTERM);

@@ -46,7 +46,7 @@ bool mounted(const struct held *h);
 unsigned children(const struct held *h, pid_t *last);
 int exit_of(pid_t pid);
 
-/* 0 or the errno of reading hello, of writing to act. */
+/* 0 or -errno of reading hello, of writing to act. */
 int say_hello(const struct held *h);
 int act(const struct held *h, const char *text);
 
