@@ -330,3 +330,20 @@ def test_every_board_is_in_the_page_of_the_configuration():
     page = (ROOT / "fs/daemon/fabricfs.yaml.5.pod").read_text()
     for board, part in PARTS.items():
         assert f"C<{board}>" in page and part in page
+
+
+# --- what others have built --------------------------------------------------------------
+
+def test_samples_of_vendor_tools_are_judged_right_by_the_boards(boards):
+    folder = ROOT.parent / "shared" / "samples" / "ice40"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there")
+    stick = boards["icestick"]
+    stick.load(folder / "hx1k_icecube2_comment.bin")
+    assert "pins" in os.listdir(stick.dir / "io")
+    # What a real board would do by leaving for another image is refused by name.
+    assert stick.write((folder / "hx1k_nocomment.bin").read_bytes()) == errno.EOPNOTSUPP
+    assert "warm boot" in stick.error
+    assert boards["tinyfpga-bx"].write((folder / "lp8k_multiboot.bin").read_bytes()) == errno.EMEDIUMTYPE
+    assert boards["icebreaker"].write((folder / "up5k_bitsy_bootloader.bin").read_bytes()) == errno.EOPNOTSUPP
+    assert "warm boot" in boards["icebreaker"].error

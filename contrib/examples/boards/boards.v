@@ -83,11 +83,14 @@ module icebreaker(input CLK, input RX, output TX, input BTN_N, output LEDR_N, ou
 	assign LED = last[6:2] | BTN;
 endmodule
 
-// A plain output on a pin of the LED driver lights at the low level.
+// The lights hang on the chip's LED driver, which sinks their current.
 module upduino(input gpio_20, input serial_rxd, output serial_txd, output spi_cs,
 	       output led_red, output led_green, output led_blue);
 	wire [7:0] last;
 	echo echo(gpio_20, serial_rxd, serial_txd, last);
 	assign spi_cs = 1; // the flash shares the pins of the serial port
-	assign {led_blue, led_green, led_red} = ~last[2:0];
+	SB_RGBA_DRV #(.CURRENT_MODE("0b1"), .RGB0_CURRENT("0b000011"), .RGB1_CURRENT("0b000011"),
+		      .RGB2_CURRENT("0b000011")) driver(.CURREN(1'b1), .RGBLEDEN(1'b1),
+		.RGB0PWM(last[1]), .RGB1PWM(last[2]), .RGB2PWM(last[0]),
+		.RGB0(led_green), .RGB1(led_blue), .RGB2(led_red));
 endmodule
