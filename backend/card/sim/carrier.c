@@ -130,7 +130,7 @@ static void telemetry(struct process *p, const struct proto_msg *msg)
 		memcpy(own, seat->stats, sizeof(seat->stats));
 		ram_accesses = seat->ram_accesses;
 		pthread_mutex_unlock(&seat->lock);
-		model_step(&seat->model, now, own[STAT_TOGGLES], ram_accesses);
+		model_step(&seat->model, c->part, now, own[STAT_TOGGLES], ram_accesses);
 		own[STAT_POWER_NW] = (uint64_t)(seat->model.power_w * 1e9);
 		power_w += seat->model.power_w;
 		for (unsigned s = 0; s < sizeof(sums) / sizeof(sums[0]); s++)

@@ -2,7 +2,10 @@
 /* Power and temperature (model.h). */
 #include "model.h"
 
-#define STATIC_W    (1.2 * 1.14e-3)
+#include <stddef.h>
+#include <strings.h>
+
+#define CORE_V      1.2
 #define TOGGLE_J    3e-12
 #define RAM_J       10e-12
 #define K_PER_W     40.0
@@ -10,6 +13,25 @@
 #define TAU_S       15.0
 /* Two questions in quick succession see the same interval, not the noise of a short one. */
 #define INTERVAL_NS 100000000
+
+/* Typical static current of the core in amperes, nothing switching, 25 degrees C. Sources:
+ * Lattice, iCE40 LP/HX Family Data Sheet (FPGA-DS-02029) and iCE40 UltraPlus Family Data Sheet
+ * (FPGA-DS-02008), static supply current. */
+static const struct {
+	const char *part;
+	double a;
+} static_current[] = {
+	{ "iCE40-HX1K", 296e-6 }, { "iCE40-HX8K", 1140e-6 }, { "iCE40-LP384", 21e-6 },
+	{ "iCE40-LP1K", 100e-6 }, { "iCE40-LP8K", 250e-6 },  { "iCE40-UP5K", 75e-6 },
+};
+
+static double static_w(const char *part)
+{
+	for (size_t i = 0; i < sizeof(static_current) / sizeof(static_current[0]); i++)
+		if (strcasecmp(static_current[i].part, part) == 0)
+			return CORE_V * static_current[i].a;
+	return CORE_V * static_current[0].a;
+}
 
 void model_surround(struct model *m, double degc)
 {
@@ -39,9 +61,10 @@ void model_heat(struct model *m, int64_t now_ns, double power_w)
 	m->last_ns = now_ns;
 }
 
-void model_step(struct model *m, int64_t now_ns, uint64_t toggles, uint64_t ram_accesses)
+void model_step(struct model *m, const char *part, int64_t now_ns, uint64_t toggles,
+		uint64_t ram_accesses)
 {
-	double power_w = STATIC_W, dt = (double)(now_ns - m->last_ns) * 1e-9;
+	double power_w = static_w(part), dt = (double)(now_ns - m->last_ns) * 1e-9;
 
 	if (m->last_ns && now_ns - m->last_ns < INTERVAL_NS)
 		return;

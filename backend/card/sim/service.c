@@ -311,14 +311,23 @@ bool service_hot(const struct process *p)
 	return p->trips != atomic_load(&p->thermal->trips);
 }
 
+/* What the fabric has counted, and the model's state after it. */
+static void own_model_step(struct process *p, uint64_t *stats)
+{
+	uint64_t ram_accesses;
+
+	service_stats(p, stats, &ram_accesses);
+	model_step(&p->model, p->fabric ? fabric_part(p->fabric) : "", clock_mono_ns(),
+		   stats[STAT_TOGGLES], ram_accesses);
+}
+
 bool service_cool(struct process *p)
 {
-	uint64_t stats[PROTO_STATS], ram_accesses;
+	uint64_t stats[PROTO_STATS];
 
 	/* A slot believes what its card knew last. */
 	if (!p->carrier) {
-		service_stats(p, stats, &ram_accesses);
-		model_step(&p->model, clock_mono_ns(), stats[STAT_TOGGLES], ram_accesses);
+		own_model_step(p, stats);
 		thermal_note(p->thermal, p->model.temp_degc);
 	}
 	if (service_hot(p) && !atomic_load(&p->thermal->over)) {
@@ -330,10 +339,9 @@ bool service_cool(struct process *p)
 
 static void telemetry(struct process *p, const struct proto_msg *msg)
 {
-	uint64_t stats[PROTO_STATS], ram_accesses;
+	uint64_t stats[PROTO_STATS];
 
-	service_stats(p, stats, &ram_accesses);
-	model_step(&p->model, clock_mono_ns(), stats[STAT_TOGGLES], ram_accesses);
+	own_model_step(p, stats);
 	thermal_note(p->thermal, p->model.temp_degc);
 	service_sensors(p, &p->model, p->model.power_w, stats);
 	service_reply_stats(p, msg->seq, stats, PROTO_STATS);
