@@ -19,6 +19,7 @@ DIGITS = EXAMPLES / "digits"
 sys.path.insert(0, str(DIGITS))
 import ask  # noqa: E402
 import reference  # noqa: E402
+import test_designs as designs  # noqa: E402
 
 CHANGED_ROW, CHANGED_NEURON = 28, 2  # pixel 28, neuron 2 of the first group
 SEED = int(os.environ.get("FABRICFS_SEED", "0")) or int(time.time())
@@ -105,3 +106,39 @@ def test_one_changed_weight_gives_exactly_the_changed_answers(loaded, tmp_path):
         assert answers(loaded) == want
     finally:
         loaded.load(DIGITS / "digits.bin")
+
+
+def held(rng, pictures):
+    """Lines for the inputs rst, rx_data, rx_valid, tx_ready: every picture with gaps, and time to answer."""
+    lines = ["1" + "0" * 10] * 4
+    for picture in pictures:
+        for pixel in picture:
+            # A byte that is not valid must not be taken, whatever it is.
+            lines += [f"0{rng.getrandbits(8):08b}0{rng.getrandbits(1)}"] * rng.choice([0, 0, 0, 1, 3])
+            lines.append(f"0{pixel:08b}10")
+        # Nobody takes the answer for a while: it has to stay.
+        lines += [f"0{rng.getrandbits(8):08b}00"] * (420 + rng.randrange(30))
+        lines += [f"0{rng.getrandbits(8):08b}01"] * 2
+    return lines
+
+
+def test_the_routed_image_is_its_source_in_every_cycle(tmp_path, monkeypatch):
+    """iverilog runs digits.v, the fabric its bitstream; pictures of the set and random ones."""
+    need("iverilog")
+    print(f"FABRICFS_SEED={SEED}")
+    rng = random.Random(SEED)
+    pictures = rng.sample(PICTURES, 8) + [rng.randbytes(64) for _ in range(4)]
+    source, pcf = DIGITS / "digits.v", EXAMPLES / "board-tq144.pcf"
+    declared, lines = designs.ports(source), held(rng, pictures)
+    if "FABRICFS_BUILD" not in os.environ:  # make check has built it
+        designs.run("make", "-s", "-C", designs.ROOT, "fabric_drive")
+    monkeypatch.chdir(DIGITS)  # where the source finds its weights
+    want = designs.reference(source, declared, lines, tmp_path)
+    got = designs.fabric_run(designs.DRIVE, DIGITS / "digits.bin", pcf, declared, lines, "iCE40-HX1K")
+    names = designs.port_bits(declared, "output")
+    assert len(want) == len(got) == len(lines)
+    designs.agree(names, want, got, lines)
+    # And what both say is what whole numbers say.
+    valid, data = names.index("tx_valid"), names.index("tx_data[7]")
+    heard = [int(g[data:data + 8], 2) for g, line in zip(got, lines) if g[valid] == "1" and line[-1] == "1"]
+    assert heard == computed(DIGITS, pictures)
