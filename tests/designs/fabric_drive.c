@@ -81,12 +81,14 @@ static void info(const struct fabric *f)
 		(unsigned long long)c.unsettled, fabric_comment(f));
 }
 
-static int pin_list(const struct fabric *f, char *words, int *pins, unsigned *count)
+static int pin_list(struct fabric *f, char *words, bool drive, int *pins, unsigned *count)
 {
 	*count = 0;
 	for (char *save, *w = strtok_r(words, " \n", &save); w; w = strtok_r(NULL, " \n", &save)) {
 		if (*count == MAX_PINS || (pins[*count] = fabric_pin(f, w)) < 0)
 			return die(w, "no such pin");
+		if (drive)
+			fabric_pin_set(f, pins[*count], false);
 		(*count)++;
 	}
 	return 0;
@@ -174,11 +176,11 @@ int main(int argc, char **argv)
 	err = load(argv[1], f);
 	while (err == 0 && fgets(line, sizeof(line), stdin)) {
 		if (!strncmp(line, "clk ", 4)) {
-			err = pin_list(f, line + 4, clk, &n_clk);
+			err = pin_list(f, line + 4, true, clk, &n_clk);
 		} else if (!strncmp(line, "in ", 3)) {
-			err = pin_list(f, line + 3, in, &n_in);
+			err = pin_list(f, line + 3, true, in, &n_in);
 		} else if (!strncmp(line, "out ", 4)) {
-			err = pin_list(f, line + 4, out, &n_out);
+			err = pin_list(f, line + 4, false, out, &n_out);
 		} else if (!strncmp(line, "bench ", 6)) {
 			bench(f, clk[0], in, n_in, strtoull(line + 6, NULL, 10));
 		} else if (!strcmp(line, "info\n")) {

@@ -541,6 +541,31 @@ def test_single_port_ram_saves_power_as_its_usage_guide_says(drive, tmp_path):
     assert run(drive, tmp_path / "design.bin", "iCE40-UP5K", input=text + "".join(lines)).split() == want
 
 
+@needs_tools
+@pytest.mark.parametrize("part", PARTS)
+def test_pin_that_nobody_drives_is_what_the_image_pulls_it_to(part, drive, tmp_path):
+    (tmp_path / "top.v").write_text("""
+        module top(input clk, input [3:0] in, output [3:0] out, inout both);
+        SB_IO #(.PIN_TYPE(6'b101001), .PULLUP(1'b1)) pad (.PACKAGE_PIN(both), .D_OUT_0(in[3]),
+            .OUTPUT_ENABLE(in[2]), .D_IN_0(out[2]));
+        assign {out[3], out[1:0]} = {in[3], in[1:0]};
+        endmodule""")
+    pins = pin_map(DESIGNS / PARTS[part][1])
+    pcf = tmp_path / "top.pcf"
+    pcf.write_text(f"set_io clk {pins['clk']}\nset_io both {pins['in[8]']}\n" + "".join(
+        f"set_io {'-pullup yes ' if name == 'in[0]' else ''}{name} {pins[name]}\n"
+        for name in [f"{p}[{k}]" for p in ("in", "out") for k in range(4)]))
+    synthesise(tmp_path / "top.v", pcf, tmp_path / "design.bin", part)
+    outs = " ".join(pins[f"out[{k}]"] for k in (3, 2, 1, 0))
+    text = (f"clk {pins['clk']}\nin {pins['in[3]']}\nout {outs}\n0\n1\n"
+            f"in {pins['in[1]']} {pins['in[0]']}\n11\n00\n10\n01\n"
+            f"in {pins['in[2]']} {pins['in[8]']}\n10\n00\n01\n")
+    assert run(drive, tmp_path / "design.bin", part, input=text).split() == [
+        "0101", "1101",                      # pulled up, and not
+        "1111", "1100", "1110", "1101",      # driven from outside
+        "1101", "1001", "1101"]              # the pad in both directions: by the design, 0, 1
+
+
 def lights_pcf(path):
     """Pins of a design with inputs only, beside the three that can light something."""
     inputs = re.findall(r"^set_io (?:clk|in).*\n", (DESIGNS / "designs-sg48.pcf").read_text(), re.M)

@@ -31,6 +31,10 @@ int board_new(struct fabric *f, const struct board_setup *setup, struct board **
 	b->manual = setup->manual;
 	/* By hand too it is this pin's edges that time passes with. */
 	fabric_clock(f, b->wire[b->clk].pin, row ? (unsigned)row->hz : FABRIC_CLOCK_HZ);
+	/* then only what rests high is there from the start */
+	for (unsigned i = 0; b->manual && i < b->wires; i++)
+		if (b->wire[i].own && !b->wire[i].level)
+			fabric_pin_release(f, b->wire[i].pin);
 	*out = b;
 	return 0;
 }
@@ -52,7 +56,8 @@ int board_wire(struct board *b, unsigned wire, const char *name, bool own, bool 
 	if (name && w->pin < 0)
 		return reason_set(why, ENODEV, "the board %s needs pin %s, which %s in %s has not",
 				  b->name, name, fabric_part(b->f), fabric_package(b->f));
-	fabric_pin_set(b->f, w->pin, level);
+	if (own || level)
+		fabric_pin_set(b->f, w->pin, level);
 	if (wire >= b->wires)
 		b->wires = wire + 1;
 	return 0;

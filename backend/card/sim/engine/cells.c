@@ -120,6 +120,24 @@ bool pad_is_plain(const struct netlist *n, unsigned pad)
 	return type & 1 && !(type & 2 && pad_latched(n, pad));
 }
 
+/* REN, low to pull up, is in the tile and place that the database says; on an UP5K other bits
+ * choose how strongly. */
+bool pad_is_pulled(const struct netlist *n, unsigned pad)
+{
+	static const uint8_t at[2][2] = { { 6, 2 }, { 1, 3 } };
+	const struct chipdb *db = n->db;
+	unsigned tile = n->io_tiles[pad / 2];
+
+	for (unsigned i = 0; i < db->count[DB_IEREN]; i++) {
+		const uint8_t *e = db->sec[DB_IEREN] + 8 * i;
+
+		if (chipdb_tile(db, e[0], e[1]) == tile && e[2] == pad % 2)
+			return !tile_bit(&n->tiles[chipdb_tile(db, e[3], e[4])], at[e[5]][0],
+					 at[e[5]][1]);
+	}
+	return false;
+}
+
 uint32_t pad_enable(struct netlist *n, unsigned pad)
 {
 	int k = rgb_of_pad(n, pad);

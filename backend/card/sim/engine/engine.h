@@ -259,6 +259,8 @@ bool pad_is_plain(const struct netlist *n, unsigned pad);
  * fabric has it, whatever kind of driver it is. */
 uint32_t pad_enable(struct netlist *n, unsigned pad);
 uint32_t pad_output_enable(struct netlist *n, unsigned pad);
+/* Does the image pull it up? */
+bool pad_is_pulled(const struct netlist *n, unsigned pad);
 
 /* ---- mac16.c ---- */
 
@@ -442,7 +444,7 @@ struct program {
 	struct source sources[CLOCK_CELLS]; /* a reference before what has it */
 	unsigned n_sources;
 	uint16_t *pad_level, *pad_ext, *pad_oe; /* by pad: nodes; 0 = none */
-	uint8_t *pad_use;
+	uint8_t *pad_use, *pad_pulled;
 	unsigned n_pads;
 	unsigned luts, carries, logic_dffs, macs, lut_levels, loops, undriven, globals;
 };

@@ -43,7 +43,8 @@ struct fabric {
 	struct config config;
 	struct pin *pins;
 	unsigned n_pins;
-	uint8_t *staged, *driven_in; /* by pad: what the board drives, next and now */
+	uint8_t *staged, *driven_in; /* by pad: the level from outside, next and now */
+	uint8_t *is_driven;          /* ... which the board gives it */
 	unsigned *changed;           /* pads staged since the last time */
 	uint8_t *is_changed;
 	unsigned n_changed, n_pads;
@@ -100,9 +101,11 @@ static int pins_init(struct fabric *f, const char *package, struct reason *why)
 		}
 	f->staged = calloc(f->n_pads + 1, 1);
 	f->driven_in = calloc(f->n_pads + 1, 1);
+	f->is_driven = calloc(f->n_pads + 1, 1);
 	f->is_changed = calloc(f->n_pads + 1, 1);
 	f->changed = calloc(f->n_pads + 1, sizeof(*f->changed));
-	if (!f->pins || !io || !f->staged || !f->driven_in || !f->is_changed || !f->changed) {
+	if (!f->pins || !io || !f->staged || !f->driven_in || !f->is_driven || !f->is_changed ||
+	    !f->changed) {
 		free(io);
 		return reason_set(why, ENOMEM, "no memory for the pins");
 	}
@@ -175,6 +178,7 @@ void fabric_free(struct fabric *f)
 	free(f->pins);
 	free(f->staged);
 	free(f->driven_in);
+	free(f->is_driven);
 	free(f->is_changed);
 	free(f->changed);
 	free(f);
@@ -252,6 +256,9 @@ static int design_start(struct fabric *f, struct program *p, struct reason *why)
 	}
 	inputs_apply(f);
 	f->program = p;
+	for (unsigned pad = 0; pad < f->n_pads; pad++)
+		if (!f->is_driven[pad])
+			f->staged[pad] = f->driven_in[pad] = p->pad_pulled[pad];
 	for (unsigned pad = 0; pad < f->n_pads; pad++)
 		if (p->pad_ext[pad])
 			p->val[p->pad_ext[pad]] = f->driven_in[pad];
@@ -468,18 +475,32 @@ enum fabric_dir fabric_pin_dir(const struct fabric *f, int pin)
 	return use == 0 ? FABRIC_PIN_OFF : FABRIC_PIN_INOUT;
 }
 
+static void pad_stage(struct fabric *f, unsigned pad, bool level)
+{
+	f->staged[pad] = level;
+	if (f->is_changed[pad] || level == f->driven_in[pad])
+		return;
+	f->is_changed[pad] = 1;
+	f->changed[f->n_changed++] = pad;
+}
+
 void fabric_pin_set(struct fabric *f, int pin, bool level)
+{
+	if (!pin_ok(f, pin))
+		return;
+	f->is_driven[f->pins[pin].pad] = 1;
+	pad_stage(f, f->pins[pin].pad, level);
+}
+
+void fabric_pin_release(struct fabric *f, int pin)
 {
 	unsigned pad;
 
 	if (!pin_ok(f, pin))
 		return;
 	pad = f->pins[pin].pad;
-	f->staged[pad] = level;
-	if (f->is_changed[pad] || level == f->driven_in[pad])
-		return;
-	f->is_changed[pad] = 1;
-	f->changed[f->n_changed++] = pad;
+	f->is_driven[pad] = 0;
+	pad_stage(f, pad, f->program && f->program->pad_pulled[pad]);
 }
 
 int fabric_pin_level(const struct fabric *f, int pin)

@@ -143,12 +143,15 @@ enum fabric_dir {
 enum fabric_dir fabric_pin_dir(const struct fabric *f, int pin);
 
 /*
- * The level the board drives onto a pin from outside (initially 0). It is
+ * The level the board drives onto a pin from outside. It is
  * staged: it takes effect at the next fabric_settle(), or together with the
  * registers' outputs at the next fabric_cycle(), as if the host were registered
  * on that same clock. Any pin may be set at any time, configured or not.
  */
 void fabric_pin_set(struct fabric *f, int pin, bool level);
+/* The board drives it no more, as at first: it is 1 where the image reads it and pulls it up,
+ * else 0. Staged likewise. */
+void fabric_pin_release(struct fabric *f, int pin);
 
 /* The level on the pad now: 0 or 1; while the image does not drive it, what
  * the board drives (after it took effect). */

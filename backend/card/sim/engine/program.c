@@ -726,9 +726,10 @@ static struct program *program_alloc(const struct build *b)
 	p->pad_ext = calloc(pads, sizeof(*p->pad_ext));
 	p->pad_oe = calloc(pads, sizeof(*p->pad_oe));
 	p->pad_use = calloc(pads, 1);
+	p->pad_pulled = calloc(pads, 1);
 	if (!p->val || !p->next || !p->ops || !p->domains || !p->groups || !p->dff_d ||
 	    !p->dff_set || !p->dff_sig || !p->rams || !p->pad_level || !p->pad_ext || !p->pad_oe ||
-	    !p->pad_use) {
+	    !p->pad_use || !p->pad_pulled) {
 		program_free(p);
 		return NULL;
 	}
@@ -812,6 +813,7 @@ static int layout(struct build *b, const uint32_t *level, const uint32_t *oe, ui
 	}
 	for (unsigned pad = 0; pad < p->n_pads; pad++) {
 		p->pad_use[pad] = b->use[pad];
+		p->pad_pulled[pad] = b->use[pad] & PAD_USE_IN && pad_is_pulled(b->n, pad);
 		if (b->use[pad] & PAD_USE_OUT) {
 			p->pad_level[pad] = map[level[pad]];
 			p->pad_oe[pad] = map[oe[pad]];
@@ -874,5 +876,6 @@ void program_free(struct program *p)
 	free(p->pad_ext);
 	free(p->pad_oe);
 	free(p->pad_use);
+	free(p->pad_pulled);
 	free(p);
 }
