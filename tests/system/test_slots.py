@@ -11,6 +11,7 @@ import pytest
 
 from harness import SLOW, need, put, run, shell, until
 from images import BLINK, EXAMPLES, HX8K, REGS, UPPER, flip, sha256
+from test_restart import Killer
 from test_tree import CRAWLERS, files
 
 DIGITS = EXAMPLES / "digits"
@@ -212,7 +213,11 @@ def test_programming_one_slot_disturbs_not_one_cycle_of_the_others(carrier, card
         try:
             runs = 0
             while runs < 3 or (disturber.good < 12 and disturber.is_alive()):
-                assert ask_all(card, streams, rounds) == alone
+                said, cost = ask_all(card, streams, rounds)
+                assert said == alone[0]
+                # A build so slow that a slice of the clock takes less than a question can be cut off from
+                # its worker in the middle of one: the design then waits a cycle or two for the next byte.
+                assert cost == alone[1] or (kills and SLOW > 1)
                 runs += 1
         finally:
             disturber.done.set()
@@ -259,13 +264,6 @@ def test_a_slot_that_is_programmed_for_long_holds_up_nobody(carrier, card, slots
 
 def test_four_writers_at_once_while_workers_die(carrier, card, slots):
     carrier.expect_errors = True
-    done = threading.Event()
-    kills = []
-
-    def kill():
-        while not done.wait(0.15):
-            kills.append(carrier.kill("fabricfs-worker"))
-
     def write(slot, at):
         for n in range(12):
             image = FOUR[(at + n) % 4]
@@ -273,15 +271,15 @@ def test_four_writers_at_once_while_workers_die(carrier, card, slots):
             assert told.returncode == 0, f"{slot.name}, {n}: {told.stderr} ({slot.error})"
             assert slot.sha == sha256(image)
 
-    killer = threading.Thread(target=kill)
-    killer.start()
     before = [slot.count("programmed", "ok") for slot in slots]
+    killer = Killer(carrier)
+    killer.start()
     try:
         all_at_once(*[lambda s=slot, a=i: write(s, a) for i, slot in enumerate(slots)])
     finally:
-        done.set()
+        killer.done.set()
         killer.join()
-    assert sum(kills) >= 2
+    assert killer.kills >= 2
     # Each copy once.
     assert [slot.count("programmed", "ok") - b for slot, b in zip(slots, before)] == [12] * 4
     assert len(carrier.processes("fabricfs-card")) == 1
