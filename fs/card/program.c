@@ -163,8 +163,8 @@ static int policy_check(struct slot *slot, const struct attempt *a, struct reaso
 	/* A copy that was cut short looks like a whole one: the operator has to know that. */
 	if (a->facts.unsized && policy->accept_unsized <= 0)
 		return reason_set(why, EPERM, "nothing in a %s image shows where it ends, so that a cut copy "
-				  "could not be told; dev%u takes it under the policy accept-unsized: true",
-				  a->facts.format, slot->card->dev);
+				  "could not be told; %s takes it under the policy accept-unsized: true",
+				  a->facts.format, slot->name);
 	if (policy->digests && !listed(policy->digests, a->sha256))
 		return reason_set(why, EPERM, "the policy of %s does not list the digest %s",
 				  slot->name, a->sha256);

@@ -310,7 +310,7 @@ static int upload_restore(struct saved_handle *saved, void *arg)
 	u = upload_new(slot, node_kind(saved->ino) == NODE_CARD && node_file(saved->ino) == FILE_CHECK,
 		       atomic_load(&saved->fh), saved);
 	if (!u) {
-		log_error("dev%u: no memory to take up an upload", card->dev);
+		log_error("%s: no memory to take up an upload", slot->name);
 		return 0;
 	}
 	bits = upload_bits(u);
@@ -329,7 +329,7 @@ static int upload_restore(struct saved_handle *saved, void *arg)
 		struct reason why = { 0 };
 
 		if (store_spool_open(card->store, u->fh, &u->fd, &why))
-			log_error("dev%u: an upload in progress is lost: %s", card->dev, why.text);
+			log_error("%s: an upload in progress is lost: %s", slot->name, why.text);
 		/* What the dead worker had fed is forgotten; the spool is read at the end. */
 		upload_bits_change(u, UPLOAD_SPARSE, 0);
 	}

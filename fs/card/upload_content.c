@@ -272,8 +272,8 @@ static int upload_write_entered(struct upload *u, const void *bytes, size_t n, u
 	if (bits & UPLOAD_APPEND)
 		off = append_offset(saved);
 	if (!err && off + n > image_max(u->slot) + IMAGE_HEAD_MAX)
-		err = reason_set(why, EFBIG, "the image is larger than the %llu bytes that dev%u takes",
-				 (unsigned long long)image_max(u->slot), u->slot->card->dev);
+		err = reason_set(why, EFBIG, "the image is larger than the %llu bytes that %s takes",
+				 (unsigned long long)image_max(u->slot), u->slot->name);
 	if (!err)
 		err = spool_write(u, bytes, n, off, why);
 	if (!err) {
@@ -394,8 +394,8 @@ int upload_truncate(struct upload *u, uint64_t size, struct reason *why)
 	int err;
 
 	if (!upload_enter(u))
-		return reason_set(why, EBUSY, "dev%u: the image is being validated or programmed",
-				  u->slot->card->dev);
+		return reason_set(why, EBUSY, "%s: the image is being validated or programmed",
+				  u->slot->name);
 	err = upload_truncate_entered(u, size, why);
 	upload_leave(u);
 	return err;
@@ -462,8 +462,8 @@ int upload_reference(struct upload *u, const char *sha256, uint64_t size,
 
 	*fresh = false;
 	if (!upload_enter(u))
-		return reason_set(why, EBUSY, "dev%u: the image is being validated or programmed",
-				  u->slot->card->dev);
+		return reason_set(why, EBUSY, "%s: the image is being validated or programmed",
+				  u->slot->name);
 	err = write_allowed(u, why);
 	if (!err) {
 		err = content_begin(u, why);

@@ -33,6 +33,8 @@ struct seat {
 	struct process p;
 	pthread_t thread;
 	struct model model;  /* of the card's thread: the power of this fabric */
+	bool awake;          /* of the slot's thread: when it noted its resources last */
+	uint64_t design;
 
 	pthread_mutex_t lock;
 	uint64_t stats[PROTO_STATS], ram_accesses; /* lock */
@@ -49,16 +51,23 @@ struct carrier {
 
 void carrier_note(struct process *slot)
 {
-	uint64_t stats[PROTO_STATS], ram_accesses;
+	/* Of its run, or changed by an upset: a number that no other design has had here. */
+	uint64_t design = slot->load.last_id ^ slot->upset_id << 1;
 	struct seat *seat;
+	bool awake;
 
 	if (slot->end_fd < 0 || !slot->fabric)
 		return;
 	seat = &slot->carrier->seats[slot->slot];
-	service_stats(slot, stats, &ram_accesses);
+	awake = link_awake(&slot->link);
 	pthread_mutex_lock(&seat->lock);
-	memcpy(seat->stats, stats, sizeof(stats));
-	seat->ram_accesses = ram_accesses;
+	service_counters(slot, seat->stats, &seat->ram_accesses);
+	/* Counting what a design has takes longer, and is the same for as long as it is loaded. */
+	if (awake != seat->awake || design != seat->design) {
+		service_resources(slot, seat->stats);
+		seat->awake = awake;
+		seat->design = design;
+	}
 	pthread_mutex_unlock(&seat->lock);
 }
 

@@ -134,8 +134,10 @@ int64_t process_cpu_ns(void);
 int service_message(struct process *p, const struct proto_msg *msg, int fd);
 /* Would a fabric take the image that came with msg? */
 int service_accept(const struct fabric *f, const struct proto_msg *msg, int fd, struct reason *why);
-/* What is counted so far, but power and temperature; RAM accesses beside it. */
-void service_stats(const struct process *p, uint64_t stats[PROTO_STATS], uint64_t *ram_accesses);
+/* What was counted so far; RAM accesses beside it. */
+void service_counters(const struct process *p, uint64_t stats[PROTO_STATS], uint64_t *ram_accesses);
+/* What the loaded design takes of the fabric. */
+void service_resources(const struct process *p, uint64_t stats[PROTO_STATS]);
 void service_reply_stats(struct process *p, uint32_t seq, const uint64_t *stats, unsigned n);
 /* What the card's sensors tell of it, which may be stuck. */
 void service_sensors(const struct process *p, const struct model *m, double power_w,

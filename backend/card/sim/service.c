@@ -245,46 +245,45 @@ static int upset(struct process *p, const struct proto_msg *msg, struct reason *
 	return 0;
 }
 
-void service_stats(const struct process *p, uint64_t stats[PROTO_STATS], uint64_t *ram_accesses)
+void service_counters(const struct process *p, uint64_t stats[PROTO_STATS], uint64_t *ram_accesses)
 {
 	struct fabric_counters c;
-	struct fabric_resources r;
 	struct board_counters b;
 
 	fabric_counters(p->fabric, &c);
-	fabric_resources(p->fabric, &r);
 	board_counters(p->board, &b);
 	*ram_accesses = c.ram_reads + c.ram_writes;
+	stats[STAT_CYCLES] = c.cycles;
+	stats[STAT_CLOCK_HZ] = p->busy_ns ? (uint64_t)((double)c.cycles * 1e9 / (double)p->busy_ns) : 0;
+	stats[STAT_TOGGLES] = c.toggles;
+	stats[STAT_RAM_READS] = c.ram_reads;
+	stats[STAT_RAM_WRITES] = c.ram_writes;
+	stats[STAT_BYTES_IN] = b.bytes_in;
+	stats[STAT_BYTES_OUT] = b.bytes_out;
+	stats[STAT_STALLS] = b.stalls;
+	stats[STAT_REG_ACCESSES] = b.accesses;
+	stats[STAT_FRAMING] = b.framing;
+	stats[STAT_OVERRUNS] = b.overruns;
+}
 
-	const uint64_t now[PROTO_STATS] = {
-		[STAT_CYCLES] = c.cycles,
-		[STAT_CLOCK_HZ] = p->busy_ns ? (uint64_t)((double)c.cycles * 1e9 /
-							  (double)p->busy_ns) : 0,
-		[STAT_TOGGLES] = c.toggles,
-		[STAT_BYTES_IN] = b.bytes_in,
-		[STAT_BYTES_OUT] = b.bytes_out,
-		[STAT_STALLS] = b.stalls,
-		[STAT_REG_ACCESSES] = b.accesses,
-		[STAT_RAM_READS] = c.ram_reads,
-		[STAT_RAM_WRITES] = c.ram_writes,
-		[STAT_LUTS] = r.luts,
-		[STAT_DFFS] = r.dffs,
-		[STAT_CARRIES] = r.carries,
-		[STAT_RAMS] = r.rams,
-		[STAT_SPRAMS] = r.sprams,
-		[STAT_DSPS] = r.dsps,
-		[STAT_PINS_IN] = r.pins_in,
-		[STAT_PINS_OUT] = r.pins_out,
-		[STAT_GLOBALS] = r.globals,
-		[STAT_CLOCK_DOMAINS] = r.clock_domains,
-		[STAT_LUT_LEVELS] = r.lut_levels,
-		[STAT_LOOPS] = r.loops,
-		[STAT_UNDRIVEN] = r.undriven,
-		[STAT_FRAMING] = b.framing,
-		[STAT_OVERRUNS] = b.overruns,
-	};
+void service_resources(const struct process *p, uint64_t stats[PROTO_STATS])
+{
+	struct fabric_resources r;
 
-	memcpy(stats, now, sizeof(now));
+	fabric_resources(p->fabric, &r);
+	stats[STAT_LUTS] = r.luts;
+	stats[STAT_DFFS] = r.dffs;
+	stats[STAT_CARRIES] = r.carries;
+	stats[STAT_RAMS] = r.rams;
+	stats[STAT_SPRAMS] = r.sprams;
+	stats[STAT_DSPS] = r.dsps;
+	stats[STAT_PINS_IN] = r.pins_in;
+	stats[STAT_PINS_OUT] = r.pins_out;
+	stats[STAT_GLOBALS] = r.globals;
+	stats[STAT_CLOCK_DOMAINS] = r.clock_domains;
+	stats[STAT_LUT_LEVELS] = r.lut_levels;
+	stats[STAT_LOOPS] = r.loops;
+	stats[STAT_UNDRIVEN] = r.undriven;
 }
 
 void service_reply_stats(struct process *p, uint32_t seq, const uint64_t *stats, unsigned n)
@@ -316,7 +315,7 @@ static void own_model_step(struct process *p, uint64_t *stats)
 {
 	uint64_t ram_accesses;
 
-	service_stats(p, stats, &ram_accesses);
+	service_counters(p, stats, &ram_accesses);
 	model_step(&p->model, p->fabric ? fabric_part(p->fabric) : "", clock_mono_ns(),
 		   stats[STAT_TOGGLES], ram_accesses);
 }
