@@ -338,9 +338,10 @@ bool service_cool(struct process *p)
 
 static void telemetry(struct process *p, const struct proto_msg *msg)
 {
-	uint64_t stats[PROTO_STATS];
+	uint64_t stats[PROTO_STATS] = { 0 };
 
 	own_model_step(p, stats);
+	service_resources(p, stats);
 	thermal_note(p->thermal, p->model.temp_degc);
 	service_sensors(p, &p->model, p->model.power_w, stats);
 	service_reply_stats(p, msg->seq, stats, PROTO_STATS);
