@@ -17,5 +17,9 @@ const struct image_format *const image_formats[] = {
 	&image_gowin,
 	&image_dtbo,
 	&image_xclbin,
+	&image_sof,
+	&image_aocx,
+	&image_gbs,
+	&image_rbf,
 	NULL,
 };
