@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The fabric's configuration port. The first byte: which example is the base
- * (bits 0, 1), how it is cut into writes (2, 3), how many cycles it runs (4, 5),
+ * (bits 0, 1 and 6), how it is cut into writes (2, 3), how many cycles it runs (4, 5),
  * and whether the CRC is left wrong (7). The rest are edits of it (fuzz.h).
  * The CRC is made right again, so that the decoder is reached.
  */
@@ -9,18 +9,44 @@
 
 #include "tests/fuzz/fuzz.h"
 
-static const char *const examples[] = {
-	"contrib/examples/upper/upper.bin", "contrib/examples/regs/regs.bin",
-	"contrib/examples/blink/blink.bin", "contrib/examples/upper-hx8k/upper-hx8k.bin",
+#define BASES 8
+
+/* The fourth is given to a part that it is not for. */
+static const struct {
+	const char *part, *clk, *path;
+} examples[BASES] = {
+	{ "iCE40-HX1K", "21", "contrib/examples/upper/upper.bin" },
+	{ "iCE40-HX1K", "21", "contrib/examples/regs/regs.bin" },
+	{ "iCE40-HX1K", "21", "contrib/examples/blink/blink.bin" },
+	{ "iCE40-HX1K", "21", "contrib/examples/upper-hx8k/upper-hx8k.bin" },
+	{ "iCE40-HX8K", "J3", "contrib/examples/upper-hx8k/upper-hx8k.bin" },
+	{ "iCE40-UP5K", "35", "contrib/examples/upper-up5k/upper-up5k.bin" },
+	{ "iCE40-UP5K", "35", "contrib/examples/boards/upduino.bin" },
+	{ "iCE40-LP384", "D2", "contrib/examples/upper-lp384/upper-lp384.bin" },
 };
-static uint8_t *bases[4];
-static size_t sizes[4];
-static struct fabric *fabric;
+static uint8_t *bases[BASES];
+static size_t sizes[BASES];
+static struct fabric *fabrics[BASES]; /* of those with the same part, the same */
+
+static struct fabric *fabric_of(unsigned which)
+{
+	struct reason why = { 0 };
+
+	for (unsigned i = 0; i < BASES && !fabrics[which]; i++)
+		if (fabrics[i] && !strcmp(examples[i].part, examples[which].part))
+			fabrics[which] = fabrics[i];
+	if (!fabrics[which])
+		fuzz_claim(fabric_new(examples[which].part, NULL, &fabrics[which], &why) == 0);
+	if (!bases[which])
+		bases[which] = fuzz_file(examples[which].path, &sizes[which]);
+	return fabrics[which];
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const size_t chunks[] = { 1u << 20, 4099, 256, 17 };
 	struct reason why = { 0 };
+	struct fabric *fabric;
 	unsigned which;
 	uint8_t *image;
 	size_t n;
@@ -28,12 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!size)
 		return 0;
-	if (!fabric) {
-		fuzz_claim(fabric_new("iCE40-HX1K", NULL, &fabric, &why) == 0);
-		for (unsigned i = 0; i < 4; i++)
-			bases[i] = fuzz_file(examples[i], &sizes[i]);
-	}
-	which = data[0] & 3;
+	which = (data[0] & 3) | (data[0] >> 4 & 4);
+	fabric = fabric_of(which);
 	n = sizes[which];
 	image = malloc(n);
 	fuzz_claim(image);
@@ -53,8 +75,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_claim((check == 0) == fabric_done(fabric));
 	fuzz_claim(err == 0 || err == check);
 	if (fabric_done(fabric)) {
-		int clk = fabric_pin(fabric, "21");
+		int clk = fabric_pin(fabric, examples[which].clk);
 
+		fuzz_claim(clk >= 0);
 		fuzz_claim(fabric_verify(fabric, image, n, &why) == 0);
 		for (unsigned i = 0; i < (data[0] >> 4 & 3) * 8u; i++) {
 			for (unsigned pin = 0; pin < fabric_pins(fabric); pin++)
