@@ -88,11 +88,13 @@ include tests/lint.mk
 
 DEPS := contrib/packaging/deps.sh
 
-.PHONY: deps deps-check
+.PHONY: deps deps-check deps-bench
 deps:
 	@$(DEPS) build
 deps-check:
 	@$(DEPS) build check
+deps-bench:
+	@$(DEPS) build check bench
 
 # --- trying it ---------------------------------------------------------------------
 
@@ -165,7 +167,7 @@ help:
 	@echo "make tsan        unit and system tests with ThreadSanitizer"
 	@echo "make fuzz        every fuzz target for FUZZ_SECONDS (an hour) each; what is found is kept in build/fuzz"
 	@echo "make lint        gcc -fanalyzer, cppcheck and clang-tidy over the sources (make deps-lint installs them)"
-	@echo "make deps        install what building and the demo need; deps-check: also what the tests need"
+	@echo "make deps        install what building and the demo need; deps-check, deps-bench: also what the tests, the bench need"
 	@echo "make install     into prefix=$(prefix), below DESTDIR; uninstall takes it away"
 	@echo "make man         $(MANS)"
 	@echo "make format      clang-format over the sources"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs the packages of the given lists that are missing; `--missing` only
 # says which, and exits 1 when there are some.
-#   deps.sh [--missing] build|check...
+#   deps.sh [--missing] build|check|bench...
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 
@@ -11,7 +11,7 @@ if [ "${1:-}" = --missing ]; then
 	only_say=1
 	shift
 fi
-[ $# -gt 0 ] || { echo "usage: deps.sh [--missing] build|check..." >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: deps.sh [--missing] build|check|bench..." >&2; exit 2; }
 
 lists=()
 for list in "$@"; do
