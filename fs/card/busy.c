@@ -123,6 +123,12 @@ static bool closing(const struct slot *slot, bool check)
 	       upload_bits(writer) & (UPLOAD_JUDGED | UPLOAD_POISONED);
 }
 
+/* card->lock held */
+static bool waited_for(struct slot *slot, const struct slot_wait *wait)
+{
+	return wait->closing ? wait->closing(slot, wait) : closing(slot, wait->check);
+}
+
 bool slot_is_closing(struct slot *slot, bool check)
 {
 	bool is;
@@ -139,7 +145,7 @@ bool slot_wait(struct slot *slot, struct slot_wait *wait)
 
 	wait->deadline_ns = clock_mono_ns() + CLOSING_WAIT_NS;
 	pthread_mutex_lock(&slot->card->lock);
-	is = closing(slot, wait->check);
+	is = waited_for(slot, wait);
 	if (is) {
 		wait->next = slot->waits;
 		slot->waits = wait;
@@ -162,7 +168,7 @@ int64_t slot_waits_end(struct card *card, int64_t now, bool all)
 		for (struct slot_wait **at = &slot->waits; *at;) {
 			struct slot_wait *w = *at;
 
-			if (!all && closing(slot, w->check) && w->deadline_ns > now) {
+			if (!all && waited_for(slot, w) && w->deadline_ns > now) {
 				if (next < 0 || w->deadline_ns - now < next)
 					next = w->deadline_ns - now;
 				at = &w->next;

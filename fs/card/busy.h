@@ -26,6 +26,9 @@ struct slot_wait {
 	struct slot_wait *next;
 	int64_t deadline_ns;
 	bool check; /* who has check, not image */
+	/* Is it somebody else's going that is waited for? Called with card->lock held. NULL: the
+	 * writer's of image or check. */
+	bool (*closing)(struct slot *slot, const struct slot_wait *wait);
 	/* Once, on the main thread: he has gone, or does not go (last: do not wait again). */
 	void (*again)(struct slot_wait *wait, bool last);
 };

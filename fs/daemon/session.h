@@ -150,6 +150,7 @@ struct saved_handle {
 		} watch;
 		struct {
 			uint64_t load; /* the load that this open found */
+			_Atomic uint32_t closed; /* a close was answered, and nothing was moved since */
 		} io;
 	};
 };

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/card/busy.h"
 #include "fs/card/io.h"
 #include "fs/daemon/session.h"
 #include "fs/tree/active.h"
@@ -29,10 +30,24 @@ static bool is_stream(enum card_endpoint e)
 /* --- opening: one writer of tx, one reader of rx ------------------------------------------- */
 
 struct claim {
-	const struct saved_handle *mine;
+	uint64_t ino;                    /* of the stream */
+	const struct saved_handle *mine; /* is in nobody's way */
 	enum card_endpoint endpoint;
 	uint64_t load;
 	bool taken;
+	bool closed; /* by one who is about to go */
+};
+
+/* An open that waits for him: the kernel sends RELEASE behind the close, and `printf a > tx;
+ * printf b > tx` must not meet its own ghost. */
+struct open_wait {
+	struct slot_wait wait;
+	struct claim claim;
+	fuse_req_t req;
+	struct card *card;
+	uint64_t ino;
+	struct fuse_file_info fi;
+	struct request request;
 };
 
 static bool moves_bytes(const struct saved_handle *h, enum card_endpoint e)
@@ -47,10 +62,50 @@ static int claim_match(struct saved_handle *h, void *arg)
 	struct claim *c = arg;
 
 	/* An open that belongs to an earlier load stands in nobody's way. */
-	c->taken = h->kind == SAVED_IO && h != c->mine && node_card(h->ino) == node_card(c->mine->ino) &&
-		   node_slot(h->ino) == node_slot(c->mine->ino) && endpoint_of(h->ino) == c->endpoint &&
+	c->taken = h->kind == SAVED_IO && h != c->mine && node_card(h->ino) == node_card(c->ino) &&
+		   node_slot(h->ino) == node_slot(c->ino) && endpoint_of(h->ino) == c->endpoint &&
 		   h->io.load == c->load && moves_bytes(h, c->endpoint);
+	c->closed = c->taken && atomic_load(&h->io.closed);
 	return c->taken;
+}
+
+static bool claim_closing(struct slot *slot, const struct slot_wait *wait)
+{
+	struct claim c = ((const struct open_wait *)wait)->claim;
+
+	(void)slot;
+	saved_each(claim_match, &c);
+	return c.closed;
+}
+
+static void io_open_try(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi,
+			bool last);
+
+static void open_again(struct slot_wait *wait, bool last)
+{
+	struct open_wait *w = (struct open_wait *)wait;
+
+	request_set(&w->request);
+	io_open_try(w->req, w->card, w->ino, &w->fi, last);
+	request_set(NULL);
+	free(w);
+}
+
+static bool open_waits(fuse_req_t req, struct card *card, uint64_t ino, const struct fuse_file_info *fi,
+		       const struct claim *claim)
+{
+	struct open_wait *w = malloc(sizeof(*w));
+
+	if (!w)
+		return false;
+	*w = (struct open_wait){ .wait = { .closing = claim_closing, .again = open_again }, .claim = *claim,
+				 .req = req, .card = card, .ino = ino, .fi = *fi,
+				 .request = *request_current() };
+	w->claim.mine = NULL;
+	if (slot_wait(card_slot(card, node_slot(ino)), &w->wait))
+		return true;
+	free(w);
+	return false;
 }
 
 static int io_may_open(struct slot *slot, enum card_endpoint e, uint64_t *load)
@@ -68,14 +123,20 @@ static int io_may_open(struct slot *slot, enum card_endpoint e, uint64_t *load)
 
 static void io_open(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi)
 {
+	io_open_try(req, card, ino, fi, false);
+}
+
+static void io_open_try(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi,
+			bool last)
+{
 	struct slot *slot = card_slot(card, node_slot(ino));
 	enum card_endpoint e = endpoint_of(ino);
 	struct saved_handle *saved;
-	struct claim claim = { .endpoint = e };
+	struct claim claim = { .ino = ino, .endpoint = e };
 	int err = 0;
 
 	fi->direct_io = 1;
-	fi->noflush = 1;
+	fi->noflush = !is_stream(e);
 	fi->nonseekable = is_stream(e);
 	if (answer_open_again(req, fi))
 		return;
@@ -107,20 +168,37 @@ static void io_open(fuse_req_t req, struct card *card, uint64_t ino, struct fuse
 	else
 		saved_publish(saved, fi->fh);
 	pthread_mutex_unlock(&card->lock);
-	if (claim.taken)
+	/* He may have gone between: then it is tried once more at once. */
+	if (claim.closed && !last) {
+		if (!open_waits(req, card, ino, fi, &claim))
+			io_open_try(req, card, ino, fi, true);
+	} else if (claim.taken) {
 		answer_err(req, EBUSY);
-	else if (answer_open(req, fi) == -ENOENT)
+	} else if (answer_open(req, fi) == -ENOENT) {
 		saved_drop(saved);
+	}
 }
 
-static void io_release(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi)
+/* A close; of the last descriptor or not, nobody can tell. */
+static void io_flush(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi)
 {
 	struct saved_handle *saved = saved_find(fi->fh);
 
 	(void)card;
 	(void)ino;
 	if (saved)
+		atomic_store(&saved->io.closed, 1);
+	fuse_reply_err(req, 0);
+}
+
+static void io_release(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi)
+{
+	struct saved_handle *saved = saved_find(fi->fh);
+
+	if (saved)
 		saved_drop(saved);
+	if (saved && is_stream(endpoint_of(ino)))
+		slot_freed(card_slot(card, node_slot(ino)));
 	fuse_reply_err(req, 0);
 }
 
@@ -170,6 +248,7 @@ static struct moving *moving_new(fuse_req_t req, struct card *card, uint64_t ino
 		fuse_reply_err(req, saved ? ENOMEM : EBADF);
 		return NULL;
 	}
+	atomic_store(&saved->io.closed, 0);
 	m->req = req;
 	m->unique = request_current()->unique;
 	m->call.slot = card_slot(card, node_slot(ino));
@@ -251,6 +330,7 @@ const struct active_ops io_ops = {
 	.open = io_open,
 	.read = io_read,
 	.write = io_write,
+	.flush = io_flush,
 	.release = io_release,
 	.poll = io_poll,
 	.size = io_size,
