@@ -26,7 +26,7 @@ CARD_TESTS := $(filter $(BUILD)/tests/unit/test_card_%,$(UNIT_BINS))
 $(CARD_TESTS): $(BUILD)/tests/unit/card_fixture.o
 $(CARD_TESTS): LDFLAGS_ALL += -Wl,--wrap=card_backend_find
 # So have those of the store and of the holder.
-$(filter $(BUILD)/tests/unit/test_store $(BUILD)/tests/unit/test_store_folder,$(UNIT_BINS)): $(BUILD)/tests/unit/store_fixture.o
+$(filter $(BUILD)/tests/unit/test_store $(BUILD)/tests/unit/test_store_%,$(UNIT_BINS)): $(BUILD)/tests/unit/store_fixture.o
 $(filter $(BUILD)/tests/unit/test_holder%,$(UNIT_BINS)): $(BUILD)/tests/unit/holder_fixture.o
 -include $(BUILD)/tests/unit/card_fixture.d $(BUILD)/tests/unit/store_fixture.d $(BUILD)/tests/unit/holder_fixture.d
 # The same for slots, whose backend is another one.

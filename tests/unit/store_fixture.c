@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <sqlite3.h>
 
@@ -41,6 +42,12 @@ int place_remove(void **state)
 	nftw(p->dir, place_remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	free(p);
 	return 0;
+}
+
+void place_empty(struct place *p)
+{
+	nftw(p->dir, place_remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	assert_int_equal(mkdir(p->dir, 0700), 0);
 }
 
 struct store *open_ok(struct place *p, bool fresh)

@@ -22,6 +22,8 @@ int place_make(void **state);
 int place_remove(void **state);
 #define CLAIM(f) cmocka_unit_test_setup_teardown(f, place_make, place_remove)
 
+/* As it was at first. */
+void place_empty(struct place *p);
 struct store *open_ok(struct place *p, bool fresh);
 /* A change made behind the store's back, as a disk or another program would. */
 void db_edit(struct place *p, const char *sql);
