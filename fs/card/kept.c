@@ -93,8 +93,10 @@ static void damage_tell(struct card *card, struct job *job, bool end)
 	struct damage *d = (struct damage *)job;
 
 	(void)card;
-	/* Another image may have been loaded meanwhile: then it is nobody's loss any more. */
-	if (!end && !strcmp(d->slot->row.loaded_sha256, d->sha256))
+	/* Another image may have been loaded meanwhile: then it is nobody's loss any more. Nor is it
+	 * news for each who reads: they could fill history with it. */
+	if (!end && !strcmp(d->slot->row.loaded_sha256, d->sha256) &&
+	    strcmp(d->slot->row.error, d->why.text))
 		slot_refuse(d->slot, "alert", &d->why, NULL, d->sha256, 0, NULL, 0);
 	if (d->done)
 		d->done(d->arg, d->why.err);

@@ -158,6 +158,8 @@ def test_a_kept_image_that_the_disk_has_changed_is_not_read_as_the_loaded_one(fp
     assert read_errno(card.image) == errno.EBADMSG
     assert "damaged on the disk" in card.error and sha256(UPPER) in card.error
     assert card.last("alert")["result"] == "EBADMSG"
+    assert read_errno(card.image) == errno.EBADMSG
+    assert card.count("alert") == 1, "told once, not to each who reads"
     # The card itself has what it had, and verify does not blame it.
     assert card.state == "configured" and card.sha == sha256(UPPER)
     assert card.exchange(b"as before") == b"AS BEFORE"
