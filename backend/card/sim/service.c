@@ -256,6 +256,7 @@ void service_counters(const struct process *p, uint64_t stats[PROTO_STATS], uint
 	stats[STAT_CYCLES] = c.cycles;
 	stats[STAT_CLOCK_HZ] = p->busy_ns ? (uint64_t)((double)c.cycles * 1e9 / (double)p->busy_ns) : 0;
 	stats[STAT_TOGGLES] = c.toggles;
+	stats[STAT_UNSETTLED] = c.unsettled;
 	stats[STAT_RAM_READS] = c.ram_reads;
 	stats[STAT_RAM_WRITES] = c.ram_writes;
 	stats[STAT_BYTES_IN] = b.bytes_in;
@@ -277,6 +278,7 @@ void service_resources(const struct process *p, uint64_t stats[PROTO_STATS])
 	stats[STAT_RAMS] = r.rams;
 	stats[STAT_SPRAMS] = r.sprams;
 	stats[STAT_DSPS] = r.dsps;
+	stats[STAT_PLLS] = r.plls;
 	stats[STAT_PINS_IN] = r.pins_in;
 	stats[STAT_PINS_OUT] = r.pins_out;
 	stats[STAT_GLOBALS] = r.globals;

@@ -459,6 +459,7 @@ struct eval {
 	struct program *p;
 	uint64_t toggles, state_changes, ram_reads, ram_writes, unsettled;
 	unsigned passes;  /* over all operations since the last edge or change from outside */
+	unsigned spent;   /* of what may be used then, by edges just before (sources.c) */
 	unsigned *active; /* owned; groups sampled and not yet committed */
 	unsigned n_active;
 	bool any_async;   /* some register has a set or reset that may come at any time */

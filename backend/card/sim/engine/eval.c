@@ -103,7 +103,7 @@ static void evaluate(struct eval *e)
 	uint64_t toggles = pass_counted(e);
 
 	for (unsigned i = 0; e->p->loops != 0 && toggles != 0; i++) {
-		if (i == LOOP_PASSES) {
+		if (i == LOOP_PASSES || e->passes >= MAX_PASSES) {
 			e->unsettled++;
 			return;
 		}
@@ -301,7 +301,7 @@ static void sample_edges(struct eval *e)
  */
 static void follow_edges(struct eval *e)
 {
-	while (e->passes < MAX_PASSES) {
+	do {
 		bool changed;
 
 		sample_edges(e);
@@ -312,13 +312,13 @@ static void follow_edges(struct eval *e)
 		if (!changed)
 			return;
 		evaluate(e);
-	}
+	} while (e->passes < MAX_PASSES);
 	e->unsettled++;
 }
 
 void eval_start(struct eval *e)
 {
-	e->passes = 0;
+	e->passes = e->spent;
 	evaluate(e);
 	while (e->passes < MAX_PASSES && async_apply(e))
 		evaluate(e);
@@ -337,7 +337,7 @@ bool eval_input(struct eval *e, uint16_t node, bool level)
 
 void eval_settle(struct eval *e)
 {
-	e->passes = 0;
+	e->passes = e->spent;
 	evaluate(e);
 	follow_edges(e);
 }
@@ -408,7 +408,7 @@ static void fast_edge(struct eval *e, uint16_t clk, bool level, bool (*inputs)(v
 	struct program *p = e->p;
 	bool changed;
 
-	e->passes = 0;
+	e->passes = e->spent;
 	for (unsigned i = 0; i < p->n_domains && clk >= 2; i++) {
 		struct domain *d = &p->domains[i];
 
@@ -433,7 +433,7 @@ static void fast_edge(struct eval *e, uint16_t clk, bool level, bool (*inputs)(v
 /* The same for a clock that is also data: gated clocks see the edge with it. */
 static void slow_edge(struct eval *e, uint16_t clk, bool level, bool (*inputs)(void *), void *arg)
 {
-	e->passes = 0;
+	e->passes = e->spent;
 	e->p->val[clk] = level;
 	evaluate(e);
 	sample_edges(e);
@@ -450,7 +450,7 @@ void eval_clocks(struct eval *e, bool fast, bool (*inputs)(void *), void *arg)
 {
 	bool changed;
 
-	e->passes = 0;
+	e->passes = e->spent;
 	if (!fast)
 		evaluate(e);
 	sample_edges(e);

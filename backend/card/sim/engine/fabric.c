@@ -574,7 +574,7 @@ void fabric_cycle(struct fabric *f, int clk_pin)
 	f->cycle.ram_reads = e->ram_reads - reads;
 	f->cycle.ram_writes = e->ram_writes - writes;
 	f->quiet = e->state_changes == changes && f->program->loops == 0 &&
-		   sources_still(e, pad);
+		   (f->program->n_sources == 0 || sources_still(e, pad));
 	f->quiet_clk = clk_pin;
 }
 
@@ -667,6 +667,7 @@ void fabric_resources(const struct fabric *f, struct fabric_resources *out)
 	out->carries = p->carries;
 	out->rams = p->n_rams;
 	out->sprams = p->n_sprams;
+	out->plls = p->n_sources;
 	out->dsps = p->macs;
 	for (unsigned pad = 0; pad < p->n_pads; pad++) {
 		out->pins_in += (p->pad_use[pad] & PAD_USE_IN) != 0;

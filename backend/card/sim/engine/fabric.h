@@ -222,6 +222,7 @@ struct fabric_resources {
 	unsigned rams;          /* block RAMs of 4 kbit, likewise */
 	unsigned sprams;        /* single-port RAMs of 256 kbit, likewise */
 	unsigned dsps;          /* multipliers (SB_MAC16), likewise; their registers are theirs */
+	unsigned plls;          /* PLLs and oscillators that are configured */
 	unsigned pins_in;       /* pads read */
 	unsigned pins_out;      /* pads driven (inout: in both) */
 	unsigned globals;       /* global networks with a driver */

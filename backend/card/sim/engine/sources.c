@@ -22,8 +22,11 @@
 #include <errno.h>
 
 /* Cycles of an output in one of its reference, at most: two PLLs in a row could
- * have 16384 otherwise, and every one of them costs an evaluation of the design. */
-#define MAX_RATIO 1024
+ * have 4096 otherwise, and every one of them costs an evaluation of the design. */
+#define MAX_RATIO 128
+/* A design that does not come to rest may not take all evaluations that are allowed at each of so
+ * many edges: what one takes beyond this, the next ones have less. */
+#define PASSES_AN_EDGE 16
 /* So that products of two fit 64 bits. */
 #define MAX_TERM  (1u << 31)
 /* A clock that has had so many edges without effect has none. */
@@ -218,6 +221,7 @@ void sources_seen(struct eval *e)
 {
 	bool changed = e->state_changes != e->source_changes;
 
+	e->spent = e->passes > PASSES_AN_EDGE ? e->passes - PASSES_AN_EDGE : 0;
 	e->source_changes = e->state_changes;
 	for (unsigned i = 0; i < e->p->n_sources; i++)
 		for (unsigned k = 0; k < 2; k++) {
@@ -241,6 +245,7 @@ void sources_end(struct eval *e)
 				s->out[k].due -= s->out[k].num;
 		s->moving = false;
 	}
+	e->spent = 0;
 }
 
 bool sources_still(const struct eval *e, int pad)
