@@ -11,6 +11,8 @@ extern const struct image_format image_ecp5;
 extern const struct image_format image_gowin;
 extern const struct image_format image_dtbo, image_xclbin;
 extern const struct image_format image_sof, image_aocx, image_gbs, image_rbf;
+extern const struct image_format image_pdi, image_efinix, image_aws_afi;
+extern const struct image_format image_microchip_stp, image_microchip_dat;
 extern const struct image_format image_nexus, image_machxo;
 extern const struct image_format image_xilinx_bin;
 

@@ -21,5 +21,10 @@ const struct image_format *const image_formats[] = {
 	&image_aocx,
 	&image_gbs,
 	&image_rbf,
+	&image_pdi,
+	&image_efinix,
+	&image_aws_afi,
+	&image_microchip_stp,
+	&image_microchip_dat,
 	NULL,
 };
