@@ -38,7 +38,7 @@ LONG_MODEL_RUNS, LONG_MODEL_SECONDS = 20, "30"
 # Slow, and about the engine, the documents and the bench, not about memory: once is enough.
 ONCE = ["test_bench.py", "test_designs.py", "test_digits.py", "test_docs.py"]
 # Where threads meet most: what `make check` runs with ThreadSanitizer.
-RACES_UNIT = ["test_card_upload", "test_card_command", "test_slots", "test_session", "test_tree_follow",
+RACES_UNIT = ["test_card_upload", "test_card_busy", "test_card_command", "test_slots", "test_session", "test_tree_follow",
               "test_tree_files"]
 RACES_SYSTEM = ["test_ctl.py", "test_large.py"]
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each process may do (DESIGN 7): the worker nearly nothing, tools what they are lent."""
+import errno
 import os
+import signal
 
 import pytest
 
@@ -57,6 +59,35 @@ def test_a_worker_keeps_only_what_the_audit_trail_needs_and_the_holder_what_it_h
         assert fabric.kill("fabricfs-worker") == 1
         until(lambda: fabric.processes("fabricfs-worker") not in ([], old), "the next worker is there")
         card.load(BLINK)
+
+
+def test_a_worker_without_its_holder_ends_and_leaves_nothing_that_hangs(fpga):
+    """It may not unmount: what is left answers with an error, and the next fabricfs takes it away."""
+    fabric = fpga()
+    card = fabric.card()
+    card.load(UPPER)
+    fabric.expect_errors = True
+    holder, = fabric.processes("fabricfs")
+    os.kill(holder, signal.SIGKILL)
+    assert fabric.process.wait(60) == -signal.SIGKILL
+    card.load(BLINK)
+    with open(card.dir / "state", "rb", buffering=0):
+        assert fabric.kill("fabricfs-worker", signal.SIGTERM) == 1
+        until(lambda: not fabric.processes("fabricfs-worker"), "the worker ends")
+        assert "stays mounted" in fabric.log()
+        with pytest.raises(OSError) as e:
+            card.read("progress")
+        assert e.value.errno == errno.ENOTCONN
+    fabric.process = None
+    done = run(fabric.argv(foreground=False), env=fabric.env)
+    assert done.returncode == 0, done.stderr
+    try:
+        card.wait_state("configured")
+        assert card.sha == sha256(BLINK)
+        card.load(UPPER)
+    finally:
+        assert run(["umount", str(fabric.mount)]).returncode == 0
+        until(lambda: not fabric.processes(), "all processes end with the mount")
 
 
 def test_who_writes_from_a_namespace_of_his_own_is_told_apart(fpga):
