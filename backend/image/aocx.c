@@ -10,6 +10,7 @@
  *
  * Sources: files of the SDK 16.1 and 18.1; ELF (gABI).
  */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -110,6 +111,7 @@ static int table_read(struct aocx *s, struct image_facts *facts, struct reason *
 	bool board = false, image = false, emulator = false;
 	uint32_t names_len;
 
+	assert(table); /* the tail that is kept begins before it */
 	s->complete = true;
 	for (uint32_t i = 0; i < s->sections; i++) {
 		const uint8_t *row = table + i * ROW;

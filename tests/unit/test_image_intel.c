@@ -320,6 +320,7 @@ static void hostile_descriptions_of_a_gbs_are_survived(void **state)
 {
 	static const char *const texts[] = {
 		"x", "[]", "{}", "{\"afu-image\": 5}", "{\"afu-image\": {\"accelerator-clusters\": {}}}",
+		// NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one text in two lines
 		"{\"afu-image\": {\"interface-uuid\": \"../../etc\", \"power\": 1e300, "
 		"\"accelerator-clusters\": [1, null, {\"name\": \"a\\u0001 b\", \"accelerator-type-uuid\": []}]}}",
 	};

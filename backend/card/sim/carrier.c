@@ -292,6 +292,7 @@ int carrier_run(struct process *card, unsigned slots, int first_fd)
 		pthread_mutex_destroy(&seat->lock);
 	}
 	card->carrier = NULL;
+	card->thermal = &card->own_thermal;
 	free(c.seats);
 	close(c.end_fd);
 	return err ? 1 : 0;

@@ -149,7 +149,7 @@ static int start(const struct card_host *host, const int *listen_fds, unsigned s
 /* All sockets and the process behind them. */
 static int start_listening(const struct card_host *host, unsigned slots, pid_t *child)
 {
-	int fds[1 + SIM_SLOTS_MAX], high, err = 0;
+	int fds[1 + SIM_SLOTS_MAX] = { -1 }, high, err = 0;
 	unsigned n = 0;
 
 	if (slots > SIM_SLOTS_MAX)

@@ -19,6 +19,7 @@
  */
 #include "engine.h"
 
+#include <assert.h>
 #include <errno.h>
 
 /* Cycles of an output in one of its reference, at most: two PLLs in a row could
@@ -59,6 +60,7 @@ int sources_init(struct eval *e, unsigned hz, struct reason *why)
 			uint64_t num = s->hz ? s->hz / base : s->num;
 			uint64_t den = (uint64_t)s->divide[k] * (s->hz ? hz / base : s->den);
 
+			assert(den); /* nothing divides by 0: not the decoder, not fabric_clock() */
 			if (up) {
 				num *= up->out[s->up_output].num;
 				den *= up->out[s->up_output].den;
