@@ -20,7 +20,7 @@ static const struct {
 	{ "iCE40-HX1K", "21", "contrib/examples/blink/blink.bin" },
 	{ "iCE40-HX1K", "21", "contrib/examples/upper-hx8k/upper-hx8k.bin" },
 	{ "iCE40-HX8K", "J3", "contrib/examples/upper-hx8k/upper-hx8k.bin" },
-	{ "iCE40-UP5K", "35", "contrib/examples/upper-up5k/upper-up5k.bin" },
+	{ "iCE40-UP5K", "35", "contrib/examples/echo-up5k/echo-up5k.bin" },
 	{ "iCE40-UP5K", "35", "contrib/examples/boards/upduino.bin" },
 	{ "iCE40-LP384", "D2", "contrib/examples/upper-lp384/upper-lp384.bin" },
 };

@@ -2,13 +2,16 @@
 """Simulated cards of other parts than the usual one, side by side in one tree."""
 import errno
 import os
+import random
 
 import pytest
 
+from harness import until
 from images import EXAMPLES, HX8K, UPPER, sha256
 
 LP384 = EXAMPLES / "upper-lp384" / "upper-lp384.bin"
 UP5K = EXAMPLES / "upper-up5k" / "upper-up5k.bin"
+ECHO = EXAMPLES / "echo-up5k" / "echo-up5k.bin"
 CONFIG = ("cards:\n"
           "  - {name: big, backend: sim, part: iCE40-HX8K, config_clock_hz: 0}\n"
           "  - {name: small, backend: sim, part: iCE40-LP384}\n"
@@ -69,3 +72,38 @@ def read_back_reset_and_cleared(card, image):
     assert card.ctl("reset") == 0
     assert say(card, b"again") == b"AGAIN"
     assert card.ctl("clear") == 0 and card.state == "unconfigured"
+
+
+def echo(samples):
+    """What contrib/examples/echo-up5k makes of samples, and which of them it clips."""
+    past, out, clipped = [], [], []
+    for sample in samples:
+        level = (sample - 128) * 256 + ((past[-2000] * 160) >> 8 if len(past) >= 2000 else 0)
+        past.append(max(-32768, min(32767, level)))
+        clipped.append(past[-1] != level)
+        out.append((past[-1] >> 8) + 128)
+    return bytes(out), clipped
+
+
+def test_hard_blocks_of_an_ultraplus_work_together(cards):
+    card = cards["iCE40-UP5K"]
+    card.load(ECHO)
+    used = {"sprams": "1", "dsps": "1", "rams": "0", "loops": "0"}
+    until(lambda: {name: card.value(f"telemetry/{name}") for name in used} == used, "what the image uses")
+    # quiet, then loud enough to clip now and then, ending in one that does
+    rng = random.Random(5)
+    samples = bytes(rng.randrange(100, 156) for _ in range(2500)) + rng.randbytes(3500)
+    want, clipped = echo(samples)
+    last = max(k for k, c in enumerate(clipped) if c) + 1
+    assert sum(clipped[:2500]) == 0 and sum(clipped) > 100 and last > 5900
+    assert say(card, samples[:last]) == want[:last]
+    until(lambda: card.value("telemetry/ram_writes") == str(last), "every sample was kept")
+
+    def lights():
+        return {line.split()[0]: line.split()[2] for line in card.read("io/pins").splitlines()
+                if line.split()[0] in ("39", "40", "41")}
+    # low while lit, else released: clipped, and nothing waits any more
+    assert lights() == {"39": "0", "40": "z", "41": "z"}
+    # A reset of the design forgets the past, as it says itself.
+    assert card.ctl("reset") == 0 and lights()["39"] == "z"
+    assert say(card, samples[:2000]) == samples[:2000]
