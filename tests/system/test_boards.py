@@ -18,7 +18,8 @@ PARTS = {"icestick": "iCE40-HX1K", "hx8k-breakout": "iCE40-HX8K", "go-board": "i
 # What comes back from boards.v, the lights by bit of the last byte, and the buttons.
 SERIAL = {"hx8k-breakout": ([f"D{n}" for n in range(2, 10)], []),
           "go-board": ([f"D{n}" for n in range(1, 5)], [f"SW{n}" for n in range(1, 5)]),
-          "icebreaker": (["LEDR", "LEDG"] + [f"LED{n}" for n in range(1, 6)],
+          "icebreaker": (["LEDR", "LEDG"] + [f"LED{n}" for n in range(1, 6)] +
+                         ["LED_RED", "LED_GRN", "LED_BLU"],
                          ["BTN"] + [f"BTN{n}" for n in range(1, 4)]),
           "upduino": (["RED", "GREEN", "BLUE"], [])}
 

@@ -32,7 +32,7 @@ static const struct board_row rows[] = {
 			  { "D8", "B4", false }, { "D9", "B5", false } },
 		.pullups = { "B13", "A16" },
 	},
-	/* The maker's Go_Board_Constraints.pcf; a pressed switch reads 1. The two digits are pins
+	/* The maker's Go_Board_Constraints.pcf (nandland/getting-started-with-fpgas); a pressed switch reads 1. The two digits are pins
 	 * like any other. */
 	{
 		.name = "go-board", .title = "Nandland Go Board",
@@ -50,16 +50,16 @@ static const struct board_row rows[] = {
 		.part = "iCE40-LP8K", .package = "cm81", .clock = "B2", .hz = 16000000,
 		.leds = { { "LED", "B3", false } },
 	},
-	/* examples/icebreaker of YosysHQ/icestorm (pcf) for clock, UART, flash and what is on the board
-	 * itself; amaranth-lang/amaranth-boards icebreaker.py for the part that can be broken off, whose
-	 * lights and buttons are the other way round. */
+	/* icebreaker.pcf of esden/icebreaker-examples, and amaranth-lang/amaranth-boards icebreaker.py;
+	 * the lights and buttons of the part that can be broken off are the other way round. */
 	{
 		.name = "icebreaker", .title = "1BitSquared iCEBreaker",
 		.part = "iCE40-UP5K", .package = "sg48", .clock = "35", .hz = 12000000,
 		.rx = "6", .tx = "9",
 		.leds = { { "LEDR", "11", true }, { "LEDG", "37", true }, { "LED1", "26", false },
 			  { "LED2", "27", false }, { "LED3", "25", false }, { "LED4", "23", false },
-			  { "LED5", "21", false } },
+			  { "LED5", "21", false }, { "LED_RED", "39", true }, { "LED_GRN", "40", true },
+			  { "LED_BLU", "41", true } },
 		.buttons = { { "BTN", "10", true }, { "BTN1", "20", false }, { "BTN2", "19", false },
 			     { "BTN3", "18", false } },
 	},

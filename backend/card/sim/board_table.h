@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BOARD_LEDS    8
+#define BOARD_LEDS    10
 #define BOARD_BUTTONS 4
 #define BOARD_PULLUPS 8
 

@@ -75,19 +75,24 @@ endmodule
 
 // The lights on the board itself, and the button, are lit and pressed by the low level.
 module icebreaker(input CLK, input RX, output TX, input BTN_N, output LEDR_N, output LEDG_N,
-		  input [3:1] BTN, output [5:1] LED);
+		  input [3:1] BTN, output [5:1] LED, output LED_RED_N, output LED_GRN_N, output LED_BLU_N);
 	wire [7:0] last;
 	echo echo(CLK, RX, TX, last);
 	assign LEDR_N = !last[0] & BTN_N;
 	assign LEDG_N = !last[1];
 	assign LED = last[6:2] | BTN;
+	assign LED_RED_N = !last[7];
+	assign {LED_GRN_N, LED_BLU_N} = 2'b11;
 endmodule
 
-// The lights hang on the chip's LED driver, which sinks their current.
-module upduino(input gpio_20, input serial_rxd, output serial_txd, output spi_cs,
+// The clock is the chip's own, 48 MHz divided by 4, as the board's is only there with a jumper.
+// The lights hang on the LED driver, which sinks their current.
+module upduino(input serial_rxd, output serial_txd, output spi_cs,
 	       output led_red, output led_green, output led_blue);
 	wire [7:0] last;
-	echo echo(gpio_20, serial_rxd, serial_txd, last);
+	wire clk;
+	SB_HFOSC #(.CLKHF_DIV("0b10")) oscillator(.CLKHFPU(1'b1), .CLKHFEN(1'b1), .CLKHF(clk));
+	echo echo(clk, serial_rxd, serial_txd, last);
 	assign spi_cs = 1; // the flash shares the pins of the serial port
 	SB_RGBA_DRV #(.CURRENT_MODE("0b1"), .RGB0_CURRENT("0b000011"), .RGB1_CURRENT("0b000011"),
 		      .RGB2_CURRENT("0b000011")) driver(.CURREN(1'b1), .RGBLEDEN(1'b1),
