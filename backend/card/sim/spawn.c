@@ -99,7 +99,7 @@ static int listener(const struct card_host *host, int slot)
 	return STEAL_FD(fd);
 }
 
-/* listen_fds: of the card, then of its slots. */
+/* listen_fds: of the card, then of its slots; none has a number that one of them will get. */
 static int start(const struct card_host *host, const int *listen_fds, unsigned slots, pid_t *child)
 {
 	char socket[32], count[16];
@@ -112,10 +112,9 @@ static int start(const struct card_host *host, const int *listen_fds, unsigned s
 	int err;
 
 	/* Out of the way of the numbers they will get. */
-	int high_listen CLEANUP_FD = fcntl(listen_fds[0], F_DUPFD_CLOEXEC, 16);
 	int high_folder CLEANUP_FD = fcntl(host->run_dir, F_DUPFD_CLOEXEC, 16);
 
-	if (high_listen < 0 || high_folder < 0)
+	if (high_folder < 0)
 		return -errno;
 	socket_name(host->dev, -1, socket);
 	snprintf(count, sizeof(count), "%u", slots);
@@ -135,7 +134,7 @@ static int start(const struct card_host *host, const int *listen_fds, unsigned s
 	err = err ? err : posix_spawnattr_setsigdefault(&attr, &all);
 	err = err ? err : posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
 	err = err ? err : posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
-	err = err ? err : posix_spawn_file_actions_adddup2(&files, high_listen, LISTEN_FD);
+	err = err ? err : posix_spawn_file_actions_adddup2(&files, listen_fds[0], LISTEN_FD);
 	err = err ? err : posix_spawn_file_actions_adddup2(&files, high_folder, FOLDER_FD);
 	for (unsigned i = 0; !err && i < slots; i++)
 		err = posix_spawn_file_actions_adddup2(&files, listen_fds[1 + i], SLOTS_FD + (int)i);
@@ -149,29 +148,24 @@ static int start(const struct card_host *host, const int *listen_fds, unsigned s
 /* All sockets and the process behind them. */
 static int start_listening(const struct card_host *host, unsigned slots, pid_t *child)
 {
-	int fds[1 + SIM_SLOTS_MAX] = { -1 }, high, err = 0;
-	unsigned n = 0;
+	int fds[1 + SIM_SLOTS_MAX];
+	int err = slots > SIM_SLOTS_MAX ? -EINVAL : 0;
 
-	if (slots > SIM_SLOTS_MAX)
-		return -EINVAL;
-	for (; !err && n < 1 + slots; n++) {
-		fds[n] = listener(host, (int)n - 1);
-		if (fds[n] < 0) {
-			err = fds[n];
-			break;
-		}
+	memset(fds, -1, sizeof(fds));
+	for (unsigned i = 0; !err && i <= slots; i++) {
+		int low CLEANUP_FD = listener(host, (int)i - 1);
+
+		err = low < 0 ? low : 0;
 		/* Out of the way of the numbers that they will get. */
-		high = slots ? fcntl(fds[n], F_DUPFD_CLOEXEC, SLOTS_FD + SIM_SLOTS_MAX) : fds[n];
-		if (high < 0)
+		if (!err)
+			fds[i] = fcntl(low, F_DUPFD_CLOEXEC, SLOTS_FD + SIM_SLOTS_MAX);
+		if (!err && fds[i] < 0)
 			err = -errno;
-		if (high != fds[n])
-			close(fds[n]);
-		fds[n] = high;
 	}
 	if (!err)
 		err = start(host, fds, slots, child);
-	while (n--)
-		cleanup_fd(&fds[n]);
+	for (unsigned i = 0; i <= SIM_SLOTS_MAX; i++)
+		cleanup_fd(&fds[i]);
 	return err;
 }
 
