@@ -48,22 +48,70 @@ void eval_fini(struct eval *e)
 	e->p = NULL;
 }
 
+/* Of eight bytes, each 0 or 1, how many are 1: their sum comes out on top of this product. */
+static inline unsigned ones(uint64_t bytes)
+{
+	return (unsigned)((bytes * UINT64_C(0x0101010101010101)) >> 56);
+}
+
+static uint64_t differ(const uint8_t *a, const uint8_t *b, unsigned n)
+{
+	uint64_t sum = 0, x, y;
+
+	for (; n >= 8; n -= 8, a += 8, b += 8) {
+		memcpy(&x, a, 8);
+		memcpy(&y, b, 8);
+		sum += ones(x ^ y);
+	}
+	for (; n != 0; n--)
+		sum += *a++ ^ *b++;
+	return sum;
+}
+
+/* to becomes from; returns how many of the bytes changed. */
+static uint64_t take(uint8_t *to, const uint8_t *from, unsigned n)
+{
+	uint64_t sum = 0, x, y;
+
+	for (; n >= 8; n -= 8, to += 8, from += 8) {
+		memcpy(&x, to, 8);
+		memcpy(&y, from, 8);
+		memcpy(to, from, 8);
+		sum += ones(x ^ y);
+	}
+	for (; n != 0; n--, to++, from++) {
+		sum += *to ^ *from;
+		*to = *from;
+	}
+	return sum;
+}
+
+static inline uint8_t op_value(const struct op *op, const uint8_t *val)
+{
+	/* Sums, not bits: each is one instruction. */
+	unsigned low = val[op->in[0]] + 2u * val[op->in[1]];
+	unsigned high = val[op->in[2]] + 2u * val[op->in[3]];
+
+	return op->table >> (low + 4 * high) & 1;
+}
+
 /* All operations once; returns how many outputs changed. */
 static uint64_t pass(struct program *p)
 {
-	const struct op *op = p->ops, *end = op + p->n_ops;
-	uint8_t *val = p->val, *out = val + p->first_op;
-	uint64_t toggles = 0;
+	const struct op *op = p->ops;
+	uint8_t *val = p->val, *out = val + p->first_op, *before = p->next + p->first_op;
+	unsigned left = p->n_ops;
 
-	for (; op < end; op++, out++) {
-		unsigned i = val[op->in[0]] | val[op->in[1]] << 1 | val[op->in[2]] << 2 |
-			     val[op->in[3]] << 3;
-		uint8_t v = op->table >> i & 1;
-
-		toggles += v ^ *out;
-		*out = v;
+	memcpy(before, out, left);
+	for (; left >= 4; left -= 4, op += 4, out += 4) {
+		out[0] = op_value(op, val);
+		out[1] = op_value(op + 1, val);
+		out[2] = op_value(op + 2, val);
+		out[3] = op_value(op + 3, val);
 	}
-	return toggles;
+	for (; left != 0; left--)
+		*out++ = op_value(op++, val);
+	return differ(val + p->first_op, before, p->n_ops);
 }
 
 /* Asynchronous set and reset; true when a register changed. */
@@ -181,6 +229,7 @@ static void ram_sample_write(struct eval *e, struct ram *r)
 static void sample(struct eval *e, const struct domain *d)
 {
 	struct program *p = e->p;
+	const uint8_t *val = p->val;
 
 	for (unsigned i = d->first_group; i < d->first_group + d->groups; i++) {
 		const struct dff_group *g = &p->groups[i];
@@ -194,8 +243,9 @@ static void sample(struct eval *e, const struct domain *d)
 		} else {
 			const uint16_t *from = p->dff_d + g->d;
 
+#pragma GCC unroll 4
 			for (unsigned k = 0; k < g->count; k++)
-				next[k] = p->val[from[k]];
+				next[k] = val[from[k]];
 		}
 		e->active[e->n_active++] = i;
 	}
@@ -254,15 +304,8 @@ static bool commit(struct eval *e)
 
 	for (unsigned i = 0; i < e->n_active; i++) {
 		const struct dff_group *g = &p->groups[e->active[i]];
-		uint8_t *q = p->val + g->q;
-		const uint8_t *next = p->next + g->q;
-		unsigned sum = 0;
 
-		for (unsigned k = 0; k < g->count; k++) {
-			sum += q[k] ^ next[k];
-			q[k] = next[k];
-		}
-		changes += sum;
+		changes += take(p->val + g->q, p->next + g->q, g->count);
 	}
 	e->n_active = 0;
 	e->toggles += changes;
