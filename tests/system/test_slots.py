@@ -405,6 +405,30 @@ def test_faults_of_the_card_are_for_all_slots_and_those_of_a_slot_for_it(card, s
     assert fault(card, "over-temperature", None) == 0
 
 
+def test_a_reader_that_waits_at_rest_hears_of_the_heat(card, slots):
+    rx = os.open(slots[0].dir / "io/.rx", os.O_RDONLY | os.O_CLOEXEC)
+    told = []
+
+    def wait():
+        try:
+            told.append(os.read(rx, 10))
+        except OSError as e:
+            told.append(e.errno)
+
+    reader = threading.Thread(target=wait)
+    reader.start()
+    try:
+        assert slots[1].state == "configured" and not told
+        assert fault(card, "over-temperature", "120") == 0
+        reader.join(60 * SLOW)
+        assert told == [errno.EIO]
+    finally:
+        assert fault(card, "over-temperature", None) == 0
+        os.close(rx)
+    assert [slot.ctl("reset") for slot in slots] == [0] * 4
+    assert slots[0].exchange(b"cool") == b"COOL"
+
+
 def test_a_card_unplugged_takes_its_slots_along_and_brings_them_back(carrier, card, slots):
     carrier.expect_errors = True
     assert fault(card, "unplug", "1") == 0

@@ -43,7 +43,7 @@ struct seat {
 struct carrier {
 	unsigned n;
 	struct seat *seats;
-	int end_fd;
+	atomic_bool ending;
 	char part[65];       /* from the first HELLO on */
 	struct model model;  /* of all of it */
 	struct thermal thermal;
@@ -56,7 +56,7 @@ void carrier_note(struct process *slot)
 	struct seat *seat;
 	bool awake;
 
-	if (slot->end_fd < 0 || !slot->fabric)
+	if (slot->nudge_fd < 0 || !slot->fabric)
 		return;
 	seat = &slot->carrier->seats[slot->slot];
 	awake = link_awake(&slot->link);
@@ -69,6 +69,38 @@ void carrier_note(struct process *slot)
 		seat->design = design;
 	}
 	pthread_mutex_unlock(&seat->lock);
+}
+
+bool carrier_nudged(struct process *slot)
+{
+	uint64_t count;
+
+	if (read(slot->nudge_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		log_error("slot %u: eventfd: %m", slot->slot);
+	return atomic_load(&slot->carrier->ending);
+}
+
+/* Have every slot look around: one that is at rest would not. */
+static void seats_nudge(const struct carrier *c)
+{
+	uint64_t one = 1;
+
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->seats[i].thread && write(c->seats[i].p.nudge_fd, &one, sizeof(one)) < 0 &&
+		    errno != EAGAIN)
+			log_error("waking slot %u: %m", i);
+}
+
+/* The temperature has changed. */
+static void carrier_heat(struct process *p)
+{
+	struct carrier *c = p->carrier;
+	unsigned trips = atomic_load(&c->thermal.trips);
+
+	thermal_note(&c->thermal, c->model.temp_degc);
+	if (trips != atomic_load(&c->thermal.trips))
+		seats_nudge(c);
+	process_news(p);
 }
 
 /* --- messages to the card itself -------------------------------------------------- */
@@ -118,8 +150,7 @@ static int faults(struct process *p, const struct proto_msg *msg, struct reason 
 		return err;
 	memcpy(p->sensors, f.sensors, sizeof(p->sensors));
 	model_surround(&c->model, (double)f.ambient_c);
-	thermal_note(&c->thermal, c->model.temp_degc);
-	process_news(p);
+	carrier_heat(p);
 	return 0;
 }
 
@@ -146,9 +177,8 @@ static void telemetry(struct process *p, const struct proto_msg *msg)
 			all[sums[s]] += own[sums[s]];
 	}
 	model_heat(&c->model, now, power_w);
-	thermal_note(&c->thermal, c->model.temp_degc);
+	carrier_heat(p);
 	service_sensors(p, &c->model, power_w, all);
-	process_news(p);
 	service_reply_stats(p, msg->seq, all, PROTO_STATS * (1 + c->n));
 }
 
@@ -214,8 +244,8 @@ static int seats_begin(struct carrier *c, struct process *card, int first_fd)
 	const char *dot = strrchr(card->socket_name, '.');
 	int err = 0;
 
-	if (!dot || c->end_fd < 0)
-		return dot ? -errno : -EINVAL;
+	if (!dot)
+		return -EINVAL;
 	for (unsigned i = 0; !err && i < c->n; i++) {
 		struct process *p = &c->seats[i].p;
 		char name[sizeof(p->socket_name)];
@@ -225,7 +255,9 @@ static int seats_begin(struct carrier *c, struct process *card, int first_fd)
 			 card->socket_name, i, dot);
 		pthread_mutex_init(&c->seats[i].lock, NULL);
 		err = process_init(p, first_fd + (int)i, name);
-		p->end_fd = c->end_fd;
+		p->nudge_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (!err && p->nudge_fd < 0)
+			err = -errno;
 		p->carrier = c;
 		p->thermal = &c->thermal;
 		p->slot = i;
@@ -265,8 +297,7 @@ static void names_unlink(const struct carrier *c, const struct process *card)
 
 int carrier_run(struct process *card, unsigned slots, int first_fd)
 {
-	struct carrier c = { .n = slots, .end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
-	uint64_t one = 1;
+	struct carrier c = { .n = slots };
 	int err = -ENOMEM;
 
 	c.seats = calloc(slots, sizeof(*c.seats));
@@ -280,20 +311,22 @@ int carrier_run(struct process *card, unsigned slots, int first_fd)
 		log_error("beginning with %u slots: %s", slots, strerror(-err));
 	if (strchr(card->socket_name, '.') && c.seats)
 		names_unlink(&c, card);
-	if (write(c.end_fd, &one, sizeof(one)) < 0)
-		log_error("ending the slots: %m");
+	atomic_store(&c.ending, true);
+	if (c.seats)
+		seats_nudge(&c);
 	for (unsigned i = 0; c.seats && i < slots; i++) {
 		struct seat *seat = &c.seats[i];
 
 		if (seat->thread)
 			pthread_join(seat->thread, NULL);
-		if (seat->p.packet)
+		if (seat->p.packet) {
+			cleanup_fd(&seat->p.nudge_fd);
 			process_fini(&seat->p);
+		}
 		pthread_mutex_destroy(&seat->lock);
 	}
 	card->carrier = NULL;
 	card->thermal = &card->own_thermal;
 	free(c.seats);
-	close(c.end_fd);
 	return err ? 1 : 0;
 }

@@ -189,7 +189,7 @@ void process_loop(struct process *p)
 		wait = wait_min(wait, load_wait_ns(p));
 		if (p->carrier)
 			carrier_note(p);
-		if (p->conn < 0 && p->end_fd < 0) {
+		if (p->conn < 0 && p->nudge_fd < 0) {
 			int64_t left = p->alone_ns + PROCESS_LINGER_NS - clock_mono_ns();
 
 			if (left <= 0)
@@ -201,14 +201,14 @@ void process_loop(struct process *p)
 		struct pollfd fds[3] = {
 			{ .fd = p->listen_fd, .events = POLLIN },
 			{ .fd = p->conn, .events = p->out ? POLLOUT : POLLIN },
-			{ .fd = p->end_fd, .events = POLLIN },
+			{ .fd = p->nudge_fd, .events = POLLIN },
 		};
 
-		if (ppoll(fds, p->end_fd < 0 ? 2 : 3, wait < 0 ? NULL : &timeout, NULL) < 0 && errno != EINTR) {
+		if (ppoll(fds, p->nudge_fd < 0 ? 2 : 3, wait < 0 ? NULL : &timeout, NULL) < 0 && errno != EINTR) {
 			log_error("waiting for messages: %m");
 			break;
 		}
-		if (fds[2].revents)
+		if (fds[2].revents && carrier_nudged(p))
 			break;
 		if (fds[1].revents & POLLOUT)
 			conn_flush(p);
@@ -243,7 +243,7 @@ static bool stderr_is_null(void)
 int process_init(struct process *p, int listen_fd, const char *socket_name)
 {
 	*p = (struct process){
-		.listen_fd = listen_fd, .run_fd = FOLDER_FD, .end_fd = -1, .conn = -1, .load.fd = -1,
+		.listen_fd = listen_fd, .run_fd = FOLDER_FD, .nudge_fd = -1, .conn = -1, .load.fd = -1,
 		.condition = CARD_UNCONFIGURED, .slice = 256, .alone_ns = clock_mono_ns(),
 	};
 	p->out_end = &p->out;

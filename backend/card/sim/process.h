@@ -67,9 +67,9 @@ struct carrier;
 
 struct process {
 	int listen_fd, run_fd;
-	int end_fd;      /* of a slot: readable when its carrier ends; else -1 */
+	int nudge_fd;    /* of a slot: readable when its carrier ends or got too hot; else -1 */
 	struct carrier *carrier; /* that it is or belongs to; NULL: a card without slots */
-	unsigned slot;   /* with end_fd */
+	unsigned slot;   /* with nudge_fd */
 	char socket_name[32];
 	int conn;
 	pid_t peer;      /* of conn */
@@ -155,6 +155,8 @@ int carrier_run(struct process *card, unsigned slots, int first_fd);
 int carrier_message(struct process *card, const struct proto_msg *msg, int fd);
 /* Of a slot's thread: let the card see what it has counted. */
 void carrier_note(struct process *slot);
+/* Of a slot's thread: it was nudged. True when the carrier ends. */
+bool carrier_nudged(struct process *slot);
 
 /* --- load.c --- */
 

@@ -419,7 +419,7 @@ static int service(struct process *p, const struct proto_msg *msg, int *fd)
 int service_message(struct process *p, const struct proto_msg *msg, int fd)
 {
 	/* The card itself has no fabric, if it has slots. */
-	int err = p->carrier && p->end_fd < 0 ? carrier_message(p, msg, fd) : service(p, msg, &fd);
+	int err = p->carrier && p->nudge_fd < 0 ? carrier_message(p, msg, fd) : service(p, msg, &fd);
 
 	cleanup_fd(&fd);
 	return err;
