@@ -4,7 +4,7 @@ import errno
 import os
 
 from harness import put, until
-from images import REGS, UPPER, sha256
+from images import EXAMPLES, REGS, UPPER, sha256
 
 AMBIENT = "user.fpga.sim.over-temperature"
 LIMITED = "cards:\n  - {name: warm, backend: sim, policy: {max-temp-celsius: 60}}\n"
@@ -45,6 +45,21 @@ def test_the_temperature_is_asked_at_the_copy_and_not_remembered(fpga):
     assert card.write(UPPER.read_bytes()) == errno.EPERM
     os.removexattr(card.dir, AMBIENT)
     assert card.write(UPPER.read_bytes()) == 0
+
+
+def test_the_slots_of_a_carrier_keep_its_limit(fpga):
+    config = LIMITED.replace("policy:", "part: iCE40-LP384, slots: 2, policy:")
+    card = fpga(sim=None, config=config).card()
+    image = (EXAMPLES / "upper-lp384/upper-lp384.bin").read_bytes()
+    slot = card.dir / "slots/1"
+    assert put(slot / "image", image) == 0
+    os.setxattr(card.dir, AMBIENT, b"80")
+    # A slot cannot ask the card: it knows what was read last, a few seconds ago.
+    until(lambda: put(slot / "image", image) == errno.EPERM, "the slot is refused")
+    assert "slots/1 is too hot" in (slot / "error").read_text()
+    assert (slot / "state").read_text() == "configured\n"
+    os.removexattr(card.dir, AMBIENT)
+    until(lambda: put(slot / "image", image) == 0, "the slot is taken again")
 
 
 def test_a_card_that_tells_no_temperature_is_not_programmed_under_a_limit(fpga):
