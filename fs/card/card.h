@@ -52,9 +52,11 @@ struct actor {
 	void *handle;      /* the backend's card, or its slot; NULL while offline */
 	bool fresh;        /* the holder is starting: the policy restore applies */
 	bool last;         /* the end is the end of fabricfs, not of this worker */
-	int64_t retry_ns;  /* offline: when to try open again (monotonic) */
-	bool unresolved;   /* a worker died while programming; its request should come again */
-	int64_t unresolved_ns;
+
+	/* set by this thread, looked at by the main one */
+	_Atomic int64_t retry_ns;  /* offline: when to try open again (monotonic) */
+	atomic_bool unresolved;    /* a worker died while programming; its request should come again */
+	_Atomic int64_t unresolved_ns;
 };
 
 /* What a command, run or upload belongs to: the card itself (index -1) or one of its slots. */

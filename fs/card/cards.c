@@ -488,9 +488,9 @@ static int64_t actor_due(struct actor *actor, int64_t now)
 	if (atomic_load(&card->forgotten) || waits)
 		return -1;
 	if (offline)
-		due = __atomic_load_n(&actor->retry_ns, __ATOMIC_RELAXED) - now;
-	else if (programming && __atomic_load_n(&actor->unresolved, __ATOMIC_RELAXED))
-		due = __atomic_load_n(&actor->unresolved_ns, __ATOMIC_RELAXED) - now;
+		due = atomic_load(&actor->retry_ns) - now;
+	else if (programming && atomic_load(&actor->unresolved))
+		due = atomic_load(&actor->unresolved_ns) - now;
 	else
 		return -1;
 	if (due <= 0) {

@@ -406,6 +406,7 @@ def test_faults_of_the_card_are_for_all_slots_and_those_of_a_slot_for_it(card, s
 
 
 def test_a_reader_that_waits_at_rest_hears_of_the_heat(card, slots):
+    assert (slots[0].dir / "io/rx").read_bytes() == b""  # until it is at rest
     rx = os.open(slots[0].dir / "io/.rx", os.O_RDONLY | os.O_CLOEXEC)
     told = []
 
