@@ -98,8 +98,9 @@ void upload_leave(struct upload *u);
 #define UPLOAD_NO_NEXT UINT64_MAX
 /* As the owner: a write at `off` may be answered before it went through the recogniser. */
 void upload_next_set(struct upload *u, uint64_t off);
-/* Become the owner for such a write, of the spool only; false: it is none, enter as others. */
-bool upload_enter_next(struct upload *u, uint64_t off);
+/* Become the owner for such a write, of the spool only; false: it is none, enter as others.
+ * small: not worth a turn, unless there is one to wait for. */
+bool upload_enter_next(struct upload *u, uint64_t off, bool small);
 /* The owner leaves, its bytes up to `next` are spooled: its turn, which it has to wait for and
  * end. last: no other write may be answered first. */
 uint64_t upload_turn(struct upload *u, uint64_t next);

@@ -321,8 +321,8 @@ int upload_write_ahead(struct upload *u, const void *bytes, size_t n, uint64_t o
 	int err;
 
 	*turn = 0;
-	if (n < AHEAD_MIN || n > SPOOL_MAX || off > SPOOL_MAX ||
-	    off + n > image_max(u->slot) + IMAGE_HEAD_MAX || !upload_enter_next(u, off))
+	if (!n || n > SPOOL_MAX || off > SPOOL_MAX || off + n > image_max(u->slot) + IMAGE_HEAD_MAX ||
+	    !upload_enter_next(u, off, n < AHEAD_MIN))
 		return upload_write(u, bytes, n, off, fresh, why);
 	*fresh = false;
 	err = spool_write(u, bytes, n, off, why);

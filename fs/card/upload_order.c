@@ -108,13 +108,14 @@ void upload_next_set(struct upload *u, uint64_t off)
 	pthread_mutex_unlock(&u->lock);
 }
 
-bool upload_enter_next(struct upload *u, uint64_t off)
+bool upload_enter_next(struct upload *u, uint64_t off, bool small)
 {
 	bool mine;
 
 	pthread_mutex_lock(&u->lock);
 	/* Nobody who waits for all turns may wait for ever because they go on and on. */
-	mine = u->owner == CONTENT_FREE && u->next_off == off && !u->waiting;
+	mine = u->owner == CONTENT_FREE && u->next_off == off && !u->waiting &&
+	       !(small && u->turns_done == u->turns);
 	if (mine)
 		u->owner = CONTENT_THREAD;
 	pthread_mutex_unlock(&u->lock);

@@ -38,9 +38,8 @@
 /* linux/fuse.h of kernel 6.9; older headers lack it. */
 #define NOTIFY_RESEND 7
 
-/* What libfuse answers INIT with: 1 MiB of data, and a page for the headers
- * (lib/fuse_lowlevel.c: FUSE_MAX_MAX_PAGES, FUSE_BUFFER_HEADER_SIZE). */
-#define BUFFER_BYTES ((1u << 20) + 4096u)
+/* What INIT was answered with, and a page for the headers (libfuse's FUSE_BUFFER_HEADER_SIZE). */
+#define BUFFER_BYTES (TREE_DATA_MAX + 4096u)
 
 #define THREADS_MAX 64
 

@@ -14,7 +14,7 @@
 #include "fs/tree/active.h"
 #include "fs/tree/call.h"
 #include "fs/tree/node.h"
-#include "fs/tree/serve.h"
+#include "fs/tree/tree.h"
 #include "fs/tree/upload_file.h"
 
 #include <fabricfs/buf.h>
@@ -65,7 +65,7 @@ int temp_stat(uint64_t ino, struct stat *st)
 	st->st_uid = u->saved->who.uid;
 	st->st_gid = u->slot->gid;
 	st->st_size = (off_t)upload_size(u);
-	st->st_blksize = COPY_BLOCK;
+	st->st_blksize = TREE_DATA_MAX;
 	st->st_blocks = (st->st_size + 511) / 512;
 	st->st_mtim.tv_sec = mtime / 1000000000;
 	st->st_mtim.tv_nsec = mtime % 1000000000;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "fs/tree/serve.h"
+#include "fs/tree/tree.h"
 
 /* Owner of all that is not a card's: root, or who mounts without being it. */
 static uid_t our_uid;
@@ -196,7 +197,7 @@ void place_stat(const struct place *p, struct stat *st, double *timeout)
 		st->st_mode = S_IFREG | (owned ? p->self->mode & 0777 : 0444);
 		st->st_size = (off_t)place_size(p);
 		if (p->row && p->row->keep == KEEP_NOTHING)
-			st->st_blksize = COPY_BLOCK;
+			st->st_blksize = TREE_DATA_MAX;
 		/* Fewer blocks than bytes would make cp take it for sparse. */
 		st->st_blocks = (blkcnt_t)((st->st_size + 511) / 512);
 	}

@@ -17,8 +17,6 @@
 
 #include <fabricfs/log.h>
 
-#define WRITE_MAX (1u << 20)
-
 static void tree_init(void *userdata, struct fuse_conn_info *conn)
 {
 	/* No writeback cache (a write has to be seen when it is made), no forwarded locks (the
@@ -30,7 +28,7 @@ static void tree_init(void *userdata, struct fuse_conn_info *conn)
 
 	(void)userdata;
 	conn->want = conn->capable & want;
-	conn->max_write = WRITE_MAX;
+	conn->max_write = TREE_DATA_MAX;
 	conn->max_readahead = 128 << 10;
 	notify_connected();
 }
@@ -466,8 +464,8 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct 
 
 	if (!err && !place_is_dir(&p))
 		err = -ENOTDIR;
-	if (size > WRITE_MAX)
-		size = WRITE_MAX;
+	if (size > TREE_DATA_MAX)
+		size = TREE_DATA_MAX;
 	if (!err) {
 		listing = snapshot_read(&p, fi->fh, off);
 		out = malloc(size);
