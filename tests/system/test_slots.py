@@ -285,6 +285,30 @@ def test_four_writers_at_once_while_workers_die(carrier, card, slots):
     assert len(carrier.processes("fabricfs-card")) == 1
 
 
+def test_runs_on_slow_links_survive_the_worker(carrier, card, slots):
+    carrier.expect_errors = True
+    # 257,760 bits at 150,000 bits a second each.
+    assert [fault(slot, "slow", "150000") for slot in slots] == [0] * 4
+    before = [slot.count("programmed", "ok") for slot in slots]
+    images = [REGS, BLINK, UPPER, REGS]
+    told = [None] * 4
+
+    def write(i):
+        told[i] = run(["cp", str(images[i]), str(slots[i].image)])
+
+    threads = [threading.Thread(target=write, args=(i,)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for slot in slots:
+        slot.wait_state("programming")
+    assert carrier.kill("fabricfs-worker") == 1
+    for t in threads:
+        t.join()
+    assert [t.returncode for t in told] == [0] * 4, told
+    assert [slot.sha for slot in slots] == [sha256(i) for i in images]
+    assert [slot.count("programmed", "ok") - b for slot, b in zip(slots, before)] == [1] * 4
+
+
 def test_nothing_of_a_design_leaks_through_the_latch(card, slots):
     slot = slots[0]
     put(slot.dir / "io/tx", b"nobody reads this", must=True)
@@ -376,6 +400,20 @@ def test_every_slot_has_its_own_commands_and_past(slots):
     # A copy from one to the other is by reference, and says where it is from.
     assert run(["cp", str(slots[2].image), str(slot.image)]).returncode == 0
     assert slot.sha == slots[2].sha and slot.value("loaded/source") == "dev0/slots/2"
+
+
+@pytest.mark.parametrize("script", ["cp {i} {s}/image", "rsync --ignore-times {i} {s}/image",
+                                    "rsync --inplace --ignore-times {i} {s}/image",
+                                    "cat {i} > {s}/image", "install {i} {s}/image", "cp {i} {t}/x; mv {t}/x {s}/image",
+                                    "dd if={i} of={s}/image bs=1000 status=none"])
+def test_tools_program_a_slot_as_they_do_a_card(slots, tmp_path, script):
+    need(script.split()[0])
+    others = [slot.sha for slot in slots[1:]]
+    slots[0].load(BLINK)
+    done = shell(script.format(i=REGS, s=slots[0].dir, t=tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert slots[0].sha == sha256(REGS) and slots[0].error == ""
+    assert [slot.sha for slot in slots[1:]] == others
 
 
 def test_faults_of_the_card_are_for_all_slots_and_those_of_a_slot_for_it(card, slots):
