@@ -270,6 +270,21 @@ def test_a_line_that_is_tied_low_is_one_error_and_no_hang(fpga):
     assert still.value("io/rx") == "" and set(lights(still).values()) == {0}
 
 
+def test_each_slot_of_a_carrier_is_a_board_of_its_own(fpga):
+    fabric = fpga(sim=None, config=config(("icestick", ", slots: 2"), ("icestick", ", slots: 1, baud: 230400")))
+    card, wrong = fabric.card(0), fabric.card(1)
+    for slot in range(2):
+        put(card.dir / f"slots/{slot}/image", HELLO.read_bytes(), must=True)
+    put(wrong.dir / "slots/0/image", HELLO.read_bytes(), must=True)
+    for slot in range(2):
+        done = shell(f"cd {card.dir}/slots/{slot}/io && cat rx && printf {slot} > tx && head -c1 .rx && cat leds")
+        assert done.stdout.encode() == BANNER.replace(b"\r\n", b"\n") + f"{slot}".encode() + "".join(
+            f"D{n + 1} {(0x30 + slot) >> n & 1}\n" for n in range(5)).encode(), done.stderr
+    (wrong.dir / "slots/0/io/rx").read_bytes()
+    assert card.value("telemetry/uart_framing_errors") == "0"
+    until(lambda: int(wrong.value("telemetry/uart_framing_errors")) > 0, "the sum of all slots has those of one")
+
+
 # --- restarts -------------------------------------------------------------------------
 
 def test_a_worker_that_is_killed_while_they_talk_costs_no_byte(fpga):

@@ -156,7 +156,8 @@ static int faults(struct process *p, const struct proto_msg *msg, struct reason 
 
 static void telemetry(struct process *p, const struct proto_msg *msg)
 {
-	static const enum proto_stat sums[] = { STAT_CYCLES, STAT_TOGGLES, STAT_BYTES_IN, STAT_BYTES_OUT };
+	static const enum proto_stat sums[] = { STAT_CYCLES, STAT_TOGGLES, STAT_BYTES_IN, STAT_BYTES_OUT,
+						STAT_FRAMING, STAT_OVERRUNS };
 	struct carrier *c = p->carrier;
 	uint64_t all[PROTO_STATS * (1 + SIM_SLOTS_MAX)] = { 0 };
 	int64_t now = clock_mono_ns();

@@ -421,6 +421,7 @@ static const enum proto_stat slot_sensors[] = {
 /* Of the card that they are on. */
 static const enum proto_stat carrier_sensors[] = {
 	STAT_CYCLES, STAT_TOGGLES, STAT_BYTES_IN, STAT_BYTES_OUT, STAT_POWER_NW, STAT_TEMP_UDEGC,
+	STAT_FRAMING, STAT_OVERRUNS, /* the last two: where the board has a serial port */
 };
 _Static_assert(sizeof(carrier_sensors) / sizeof(carrier_sensors[0]) +
 	       SIM_SLOTS_MAX * sizeof(slot_sensors) / sizeof(slot_sensors[0]) <= CARD_SENSORS_MAX,
@@ -461,8 +462,8 @@ static int sim_telemetry(void *card, struct card_sensor *out, size_t max, struct
 	for (size_t i = 0; !sim->slots && i < sizeof(sensors) / sizeof(sensors[0]) && n < max; i++)
 		if (!sensors[i].serial || sim->serial)
 			sensor_fill(&out[n++], sensors[i].stat, reply.data, -1);
-	for (size_t i = 0; sim->slots && i < sizeof(carrier_sensors) / sizeof(carrier_sensors[0]) &&
-			   n < max; i++)
+	for (size_t i = 0; sim->slots && i + (sim->serial ? 0 : 2) <
+			   sizeof(carrier_sensors) / sizeof(carrier_sensors[0]) && n < max; i++)
 		sensor_fill(&out[n++], carrier_sensors[i], reply.data, -1);
 	for (unsigned s = 0; s < sim->slots; s++)
 		for (size_t i = 0; i < sizeof(slot_sensors) / sizeof(slot_sensors[0]) && n < max; i++)
