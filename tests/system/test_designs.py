@@ -260,17 +260,24 @@ def test_design_runs_as_its_source_for_thousands_of_cycles(name, drive, tmp_path
 
 
 @needs_tools
-@pytest.mark.parametrize("name, pin", [("pll_core", "21"), ("pll_2f_core", "21"), ("pll_pad", "49"),
-                                       ("pll_2f_pad", "49"), ("pll_2_pad", "49")])
-def test_clocks_of_a_pll_have_their_exact_ratio(name, pin, drive, tmp_path):
-    """Types PAD have the clock on the pad of their output A, pin 49."""
+@pytest.mark.parametrize("name, part, pin", [
+    ("pll_core", "iCE40-HX1K", "21"), ("pll_2f_core", "iCE40-HX1K", "21"),
+    ("pll_pad", "iCE40-HX1K", "49"), ("pll_2f_pad", "iCE40-HX1K", "49"),
+    ("pll_2_pad", "iCE40-HX1K", "49"),
+    ("pll_2f_core", "iCE40-HX8K", "J3"), ("pll_pad", "iCE40-HX8K", "R9"),
+    ("pll_2f_pad", "iCE40-HX8K", "F7"),
+    ("pll_core", "iCE40-UP5K", "47"), ("pll_2_pad", "iCE40-UP5K", "35")])
+def test_clocks_of_a_pll_have_their_exact_ratio(name, part, pin, drive, tmp_path):
+    """Types PAD have the clock on the pad of their output A; an HX8K has two PLLs."""
     print(f"FABRICFS_SEED={SEED}")
     pcf = tmp_path / "design.pcf"
-    pcf.write_text((DESIGNS / "designs.pcf").read_text().replace("clk 21", f"clk {pin}")
-                   .replace("out[6] 49", "out[6] 134").replace("out[7] 50", "out[7] 135"))
-    synthesise(DESIGNS / f"{name}.v", pcf, tmp_path / "design.bin")
+    text = re.sub(r"(?m)^set_io clk \S+", f"set_io clk {pin}", (DESIGNS / PARTS[part][1]).read_text())
+    # not on the pads that a PLL takes
+    pcf.write_text(text.replace("out[6] 49", "out[6] 134").replace("out[7] 50", "out[7] 135")
+                   .replace("out[9] 37", "out[9] 48"))
+    synthesise(DESIGNS / f"{name}.v", pcf, tmp_path / "design.bin", part)
     changes = compare(drive, DESIGNS / f"{name}.v", tmp_path / "design.bin", pcf, tmp_path,
-                      random.Random(f"{SEED} {name}"), 10000)
+                      random.Random(f"{SEED} {name}"), 10000, part)
     assert changes > 1000
 
 
