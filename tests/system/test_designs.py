@@ -464,15 +464,25 @@ def test_oscillators_run_at_their_ratio_to_a_board_clock_that_nobody_uses(divide
     source.write_text((DESIGNS / "oscillators.v").read_text().replace("`CLKHF_DIV", f'"{divider}"'))
     synthesise(source, pcf, tmp_path / "design.bin", "iCE40-UP5K")
     pins, cycles = pin_map(pcf), 10000
-    text = "clk {}\nin {}\nout {}\n{}".format(
-        pins["clk"], pins["in[0]"], " ".join(pins[f"out[{i}]"] for i in reversed(range(16))),
-        "1\n" * cycles)
-    got = run(drive, tmp_path / "design.bin", "iCE40-UP5K", input=text).split()
+    head = "clk {}\nin {}\nout {}\n".format(
+        pins["clk"], pins["in[0]"], " ".join(pins[f"out[{i}]"] for i in reversed(range(16))))
+    got = run(drive, tmp_path / "design.bin", "iCE40-UP5K", input=head + "1\n" * cycles).split()
     for k, line in enumerate(got):
         # edges before the end of cycle k: the first at its beginning, 12/mhz cycles apart
-        fast, pll = (-(-(k + 1) * num // den) for num, den in ((mhz, 12), (mhz * 5, 48)))
+        fast, pll = (-(-(k + 1) * num // den) for num, den in ((mhz, 12), (mhz * 41, 12 * 32)))
         slow = (2 * k + 1) // 2400 + 1
         assert line == f"{pll % 16:04b}{slow % 16:04b}{fast % 256:08b}", f"cycle {k}"
+    if mhz != 48:
+        return
+    # DIVQ 5 -> 1, then DIVF 40 -> 104: 210 times the board's clock, which nothing here has.
+    # An upset is no refusal: that clock stands still, and the others go on.
+    text = head + "1\n" * 10 + "upset 1 12 609\n" + "1\n" * 10 + "upset 1 15 609\n" + "1\n" * 10
+    got = run(drive, tmp_path / "design.bin", "iCE40-UP5K", input=text).split()
+    assert [int(line[8:], 2) for line in got] == [4 * (k + 1) for k in range(30)]
+    plls = [int(line[:4], 2) for line in got]
+    assert plls[:10] == [-(-(k + 1) * 41 // 8) % 16 for k in range(10)]
+    assert [(b - a) % 16 for a, b in zip(plls[11:19], plls[12:20])] == [82 % 16] * 8
+    assert len(set(plls[20:])) == 1
 
 
 @needs_tools

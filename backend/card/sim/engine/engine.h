@@ -493,8 +493,8 @@ void eval_skip(struct eval *e, uint16_t clk, uint64_t rising, uint64_t falling);
 
 #define SOURCE_LOCK_EDGES 16
 
-/* Ratios to a board's clock of so many Hz. -EOPNOTSUPP: one is too high. */
-int sources_init(struct eval *e, unsigned hz, struct reason *why);
+/* Ratios to a board's clock of so many Hz. -EOPNOTSUPP: one is too high; tolerant: it stands still. */
+int sources_init(struct eval *e, unsigned hz, bool tolerant, struct reason *why);
 /* The pad gets this level: half a period begins for the clocks that have it as reference; time:
  * and for the oscillators. */
 void sources_move(struct eval *e, int pad, bool level, bool time);

@@ -243,12 +243,12 @@ static int design_decode(struct fabric *f, bool tolerant, struct program **out, 
 	return err;
 }
 
-static int design_start(struct fabric *f, struct program *p, struct reason *why)
+static int design_start(struct fabric *f, struct program *p, bool tolerant, struct reason *why)
 {
 	int err = eval_init(&f->eval, p, why);
 
 	if (err == 0)
-		err = sources_init(&f->eval, f->clock_hz, why);
+		err = sources_init(&f->eval, f->clock_hz, tolerant, why);
 	if (err != 0) {
 		eval_fini(&f->eval);
 		program_free(p);
@@ -281,7 +281,7 @@ int fabric_config_write(struct fabric *f, const void *bytes, size_t n, struct re
 		return err;
 	err = design_decode(f, false, &p, &local);
 	if (err == 0)
-		err = design_start(f, p, &local);
+		err = design_start(f, p, false, &local);
 	if (err != 0) {
 		config_fail(&f->config, &local);
 		return reason_set(why, local.err, "%s", local.text);
@@ -423,7 +423,7 @@ int fabric_upset(struct fabric *f, unsigned bank, unsigned row, unsigned column,
 	if (err == 0) {
 		state_copy(f->program, p);
 		design_drop(f);
-		err = design_start(f, p, why);
+		err = design_start(f, p, true, why);
 	}
 	if (err != 0)
 		return err;

@@ -44,7 +44,35 @@ static uint64_t gcd(uint64_t a, uint64_t b)
 	return a;
 }
 
-int sources_init(struct eval *e, unsigned hz, struct reason *why)
+/* How an output's ratio comes about. 0, or why it cannot run. */
+static int output_ratio(const struct source *s, const struct source *up, unsigned output,
+			unsigned hz, struct source_output *o, struct reason *why)
+{
+	uint64_t base = s->hz ? gcd(s->hz, hz) : 1;
+	/* not reduced further: num of a chain is a multiple of its reference's */
+	uint64_t num = s->hz ? s->hz / base : s->num;
+	uint64_t den = (uint64_t)s->divide[output] * (s->hz ? hz / base : s->den);
+
+	assert(den); /* nothing divides by 0: not the decoder, not fabric_clock() */
+	if (up && up->bypass != 0)
+		return reason_set(why, EOPNOTSUPP,
+				  "the image has a PLL with BYPASS as the reference of another, which "
+				  "the simulated card does not have");
+	if (up) {
+		num *= up->out[s->up_output].num;
+		den *= up->out[s->up_output].den;
+	}
+	if (num >= MAX_TERM || den >= MAX_TERM || num / den > MAX_RATIO)
+		return reason_set(why, EOPNOTSUPP,
+				  "a clock inside the image runs %llu cycles in %llu of the board's; the "
+				  "simulated card has up to %d a cycle", (unsigned long long)num,
+				  (unsigned long long)den, MAX_RATIO);
+	o->num = num;
+	o->den = den;
+	return 0;
+}
+
+int sources_init(struct eval *e, unsigned hz, bool tolerant, struct reason *why)
 {
 	struct program *p = e->p;
 
@@ -52,31 +80,20 @@ int sources_init(struct eval *e, unsigned hz, struct reason *why)
 	for (unsigned i = 0; i < p->n_sources; i++) {
 		struct source *s = &p->sources[i];
 		const struct source *up = s->up >= 0 ? &p->sources[s->up] : NULL;
-		uint64_t base = s->hz ? gcd(s->hz, hz) : 1;
 
 		for (unsigned k = 0; k < 2; k++) {
 			struct source_output *o = &s->out[k];
-			/* not reduced further: num of a chain is a multiple of its reference's */
-			uint64_t num = s->hz ? s->hz / base : s->num;
-			uint64_t den = (uint64_t)s->divide[k] * (s->hz ? hz / base : s->den);
+			int err = output_ratio(s, up, k, hz, o, tolerant ? NULL : why);
 
-			assert(den); /* nothing divides by 0: not the decoder, not fabric_clock() */
-			if (up) {
-				num *= up->out[s->up_output].num;
-				den *= up->out[s->up_output].den;
+			if (err != 0 && !tolerant)
+				return err;
+			if (err != 0) {
+				/* stands still, whatever its inputs say */
+				s->enable[0] = 0;
+				s->running = false;
+				o->num = up ? up->out[s->up_output].num : 1;
+				o->den = 1;
 			}
-			if (up && up->bypass != 0)
-				return reason_set(why, EOPNOTSUPP,
-						  "the image has a PLL with BYPASS as the reference of "
-						  "another, which the simulated card does not have");
-			if (num >= MAX_TERM || den >= MAX_TERM || num / den > MAX_RATIO)
-				return reason_set(why, EOPNOTSUPP,
-						  "a clock inside the image runs %llu cycles in %llu of the "
-						  "board's; the simulated card has up to %d a cycle",
-						  (unsigned long long)num, (unsigned long long)den,
-						  MAX_RATIO);
-			o->num = num;
-			o->den = den;
 			e->source_data |= o->node != 0 && eval_node_is_data(p, o->node);
 		}
 		if (up) {
