@@ -431,6 +431,8 @@ NOT_MODELLED = {
         .MI(in[4]), .SI(in[5]), .SCKI(in[6]), .SCSNI(in[7]));""", r"SPI \(\w+ at tile \d+,"),
     "LEDDA_IP": ("""SB_LEDDA_IP block (.LEDDCS(in[0]), .LEDDCLK(clk), .LEDDDAT0(in[1]),
         .LEDDDEN(in[2]), .LEDDEXE(in[3]), .PWMOUT0(o));""", r"LEDDA_IP \(PWMOUT0 at tile 0,28\)"),
+    "trimmed HFOSC": ("""SB_HFOSC #(.TRIM_EN("0b1")) block (.CLKHFPU(1'b1), .CLKHFEN(1'b1), .CLKHF(o),
+        .TRIM0(in[0]));""", r"HFOSC of tile 0,31 with TRIM_EN"),
 }
 
 
@@ -622,6 +624,25 @@ def test_pads_of_the_led_driver_only_sink(name, drive, tmp_path):
     text = "clk {}\nin {} {leds}\nout {leds}\n".format(
         pins["clk"], " ".join(pins[f"in[{i}]"] for i in reversed(range(16))), leds=leds)
     assert run(drive, tmp_path / "design.bin", "iCE40-UP5K", input=text + "".join(lines)).split() == want
+
+
+@needs_tools
+def test_pad_that_the_led_driver_and_the_fabric_both_drive_is_refused(drive, tmp_path):
+    body = LIGHTS["driver"][1]
+    (tmp_path / "top.v").write_text(
+        f"module top(input clk, input [15:0] in, inout [2:0] led);\n{body}\nendmodule\n")
+    synthesise(tmp_path / "top.v", lights_pcf(tmp_path / "top.pcf"), tmp_path / "design.bin", "iCE40-UP5K")
+    # PINTYPE_4 of the first pad in tile 4,31: an output that is always on
+    head, rows = re.match(r"(.*\.io_tile 4 31\n)(.*)", (tmp_path / "design.asc").read_text(), re.S).groups()
+    rows = rows.split("\n")
+    assert rows[4][16] == "0"
+    rows[4] = rows[4][:16] + "1" + rows[4][17:]
+    (tmp_path / "both.asc").write_text(head + "\n".join(rows))
+    run("icepack", tmp_path / "both.asc", tmp_path / "both.bin")
+    for image, message in (("design", ""), ("both", "pad 0 of IO tile 4,31 would be driven by both")):
+        done = subprocess.run([drive, tmp_path / f"{image}.bin", "iCE40-UP5K"], input="",
+                              capture_output=True, text=True)
+        assert (done.returncode != 0) == bool(message) and message in done.stderr
 
 
 NETLISTS = int(os.environ.get("FABRICFS_NETLISTS", "50"))

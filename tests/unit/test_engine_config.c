@@ -317,6 +317,38 @@ static void parts_of_every_die_run_their_image_and_survive_upsets_of_any_bit(voi
 	}
 }
 
+static void image_of_an_ultraplus_runs_in_either_package(void **state)
+{
+	static const struct {
+		const char *package, *light, *other;
+		unsigned pins;
+	} rows[] = { { "sg48", "39", "A5", 39 }, { "uwg30", "A5", "39", 21 } };
+	static struct image image;
+
+	(void)state;
+	image_load(&image, "contrib/examples/echo-up5k/echo-up5k.bin");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct fabric_resources r;
+		struct fabric *f = NULL;
+
+		assert_int_equal(fabric_new("iCE40-UP5K", rows[i].package, &f, NULL), 0);
+		assert_int_equal(fabric_pins(f), rows[i].pins);
+		assert_int_equal(fabric_pin(f, rows[i].other), -1);
+		assert_int_equal(load(f, image.bytes, image.size, NULL), 0);
+		/* the LED driver has nothing to light: its pad is released */
+		assert_int_equal(fabric_pin_dir(f, fabric_pin(f, rows[i].light)), FABRIC_PIN_OUT);
+		assert_false(fabric_pin_driven(f, fabric_pin(f, rows[i].light)));
+		fabric_resources(f, &r);
+		assert_int_equal(r.sprams, 1);
+		assert_int_equal(r.total_sprams, 4);
+		assert_int_equal(r.dsps, 1);
+		assert_int_equal(r.total_dsps, 8);
+		assert_int_equal(r.total_rams, 30);
+		assert_int_equal(r.total_luts, 5280);
+		fabric_free(f);
+	}
+}
+
 static void upset_and_its_reversal_keep_the_registers(void **state)
 {
 	struct fabric *f = fabric_make();
@@ -418,6 +450,7 @@ int main(void)
 		cmocka_unit_test(bytes_after_done_are_ignored),
 		cmocka_unit_test(comment_lines_are_kept_without_the_preamble),
 		cmocka_unit_test(verify_finds_the_bit_that_was_upset),
+		cmocka_unit_test(image_of_an_ultraplus_runs_in_either_package),
 		cmocka_unit_test(parts_of_every_die_run_their_image_and_survive_upsets_of_any_bit),
 		cmocka_unit_test(upset_and_its_reversal_keep_the_registers),
 		cmocka_unit_test(images_with_damage_and_a_right_crc_neither_crash_nor_hang),
