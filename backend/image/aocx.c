@@ -19,11 +19,11 @@
 #include "formats.h"
 #include "text.h"
 
-#define HEADER 52
-#define ROW 40		 /* bytes of a section header of class 32 */
+#define HEADER	     52
+#define ROW	     40 /* bytes of a section header of class 32 */
 #define SECTIONS_MAX 400
-#define HEAD_KEPT 65536
-#define TAIL_KEPT 32768	 /* in front of the table: names, and sections put last */
+#define HEAD_KEPT    65536
+#define TAIL_KEPT    32768 /* in front of the table: names, and sections put last */
 
 struct aocx {
 	uint64_t at, table, end_at; /* end_at 0 = the header is not there yet */
@@ -73,7 +73,8 @@ static int header_read(struct aocx *s, struct image_facts *facts, struct reason 
 	size = read_le16(s->head + 46);
 	s->sections = read_le16(s->head + 48);
 	s->names_row = read_le16(s->head + 50);
-	if (size != ROW || !s->sections || s->sections > SECTIONS_MAX || s->names_row >= s->sections)
+	if (size != ROW || !s->sections || s->sections > SECTIONS_MAX ||
+	    s->names_row >= s->sections)
 		return damaged(why, "no table of sections, or one of more than 400");
 	if (s->table < HEADER)
 		return damaged(why, "the table of sections lies in the header");
@@ -131,9 +132,9 @@ static int table_read(struct aocx *s, struct image_facts *facts, struct reason *
 	for (uint32_t i = 0; i < s->sections; i++) {
 		const uint8_t *row = table + i * ROW;
 		uint32_t at = read_le32(row);
-		const char *name = at < names_len && memchr(names + at, 0, names_len - at) ?
-					   (const char *)names + at :
-					   "";
+		const char *name = at < names_len && memchr(names + at, 0, names_len - at)
+					   ? (const char *)names + at
+					   : "";
 
 		if (!strcmp(name, ".acl.board")) {
 			board = true;
@@ -147,17 +148,19 @@ static int table_read(struct aocx *s, struct image_facts *facts, struct reason *
 		}
 	}
 	if (!board)
-		return reason_set(why, ENOEXEC,
-				  "aocx: an ELF file without the section .acl.board: no image of the OpenCL SDK");
+		return reason_set(
+			why, ENOEXEC,
+			"aocx: an ELF file without the section .acl.board: no image of the OpenCL SDK");
 	facts->confidence = IMAGE_EXACT;
 	if (!image) {
 		text_copy(facts->detail, sizeof(facts->detail),
-			  emulator ? "a build for the emulator, without a configuration" :
-				     "without a configuration (.acl.fpga.bin)");
-		return reason_set(why, EMEDIUMTYPE,
-				  "aocx: %s holds no configuration of a card; build it again without "
-				  "-march=emulator",
-				  emulator ? "a build for the emulator" : "the file");
+			  emulator ? "a build for the emulator, without a configuration"
+				   : "without a configuration (.acl.fpga.bin)");
+		return reason_set(
+			why, EMEDIUMTYPE,
+			"aocx: %s holds no configuration of a card; build it again without "
+			"-march=emulator",
+			emulator ? "a build for the emulator" : "the file");
 	}
 	return 0;
 }
@@ -173,7 +176,8 @@ static int aocx_feed(void *state, const uint8_t *b, size_t n, struct image_facts
 		size_t take = n < until - s->at ? n : (size_t)(until - s->at);
 
 		if (s->at < HEAD_KEPT)
-			memcpy(s->head + s->at, b, take < HEAD_KEPT - s->at ? take : (size_t)(HEAD_KEPT - s->at));
+			memcpy(s->head + s->at, b,
+			       take < HEAD_KEPT - s->at ? take : (size_t)(HEAD_KEPT - s->at));
 		if (s->end_at && s->at + take > s->tail_from) {
 			size_t skip = s->at < s->tail_from ? (size_t)(s->tail_from - s->at) : 0;
 
@@ -202,7 +206,8 @@ static int aocx_end(void *state, uint64_t fed, struct image_facts *facts, struct
 	(void)facts;
 	if (s->complete)
 		return 0;
-	return reason_set(why, EBADMSG, "aocx: truncated: %llu of %s%llu bytes; copy the file again",
+	return reason_set(why, EBADMSG,
+			  "aocx: truncated: %llu of %s%llu bytes; copy the file again",
 			  (unsigned long long)fed, s->end_at ? "" : "at least ",
 			  (unsigned long long)(s->end_at ? s->end_at : HEADER + ROW));
 }

@@ -15,7 +15,7 @@
 #include "formats.h"
 #include "text.h"
 
-#define TEXT_MAX 4096
+#define TEXT_MAX  4096
 #define ID_DIGITS 17
 
 struct afi {
@@ -50,9 +50,10 @@ static enum image_tri afi_probe(const uint8_t *head, size_t n, bool last)
 	if (!n)
 		return IMAGE_UNKNOWN;
 	if (head[0] == '{')
-		return memmem(head, n, "\"FpgaImageId\"", 13) || memmem(head, n, "\"FpgaImageGlobalId\"", 19) ?
-			       IMAGE_YES :
-			       IMAGE_UNKNOWN;
+		return memmem(head, n, "\"FpgaImageId\"", 13) ||
+				       memmem(head, n, "\"FpgaImageGlobalId\"", 19)
+			       ? IMAGE_YES
+			       : IMAGE_UNKNOWN;
 	if (!memcmp(head, "agfi-", n < 5 ? n : 5))
 		return n >= 5 ? IMAGE_YES : IMAGE_UNKNOWN;
 	if (!memcmp(head, "afi-", n < 4 ? n : 4))
@@ -65,7 +66,8 @@ static void told(struct image_facts *facts, const char *id, const char *region_i
 	text_copy(facts->vendor, sizeof(facts->vendor), "aws");
 	facts->confidence = IMAGE_EXACT;
 	text_copy(facts->design, sizeof(facts->design), id);
-	snprintf(facts->detail, sizeof(facts->detail), "it has no bits: it names an image that AWS keeps%s%.40s",
+	snprintf(facts->detail, sizeof(facts->detail),
+		 "it has no bits: it names an image that AWS keeps%s%.40s",
 		 region_id[0] ? ", in its region " : "", region_id);
 	text_copy(facts->integrity_absent, sizeof(facts->integrity_absent),
 		  "what AWS loads by this name is not seen here");
@@ -80,7 +82,8 @@ static int json_id(const json_t *o, const char *key, const char **id, struct rea
 	if (!json_object_get(o, key))
 		return 0;
 	if (!text || id_length(text) != strlen(text) || !id_whole(text, strlen(text)))
-		return reason_set(why, EBADMSG, "aws-afi: %s is not afi- or agfi- and 17 hex digits", key);
+		return reason_set(why, EBADMSG,
+				  "aws-afi: %s is not afi- or agfi- and 17 hex digits", key);
 	*id = text;
 	return 1;
 }
@@ -98,7 +101,8 @@ static int json_read(struct afi *s, struct image_facts *facts, struct reason *wh
 	if (rc >= 0 && json_id(o, "FpgaImageGlobalId", &global, why) < 0)
 		rc = -EBADMSG;
 	if (rc >= 0 && !region[0] && !global[0])
-		rc = reason_set(why, EBADMSG, "aws-afi: neither FpgaImageId nor FpgaImageGlobalId is in it");
+		rc = reason_set(why, EBADMSG,
+				"aws-afi: neither FpgaImageId nor FpgaImageGlobalId is in it");
 	if (rc >= 0) {
 		s->complete = true;
 		told(facts, global[0] ? global : region, global[0] ? region : "");
@@ -111,9 +115,10 @@ static int json_read(struct afi *s, struct image_facts *facts, struct reason *wh
 static int text_read(struct afi *s, uint8_t c, struct image_facts *facts, struct reason *why)
 {
 	if (id_length(s->text) != s->len)
-		return reason_set(why, EBADMSG,
-				  "aws-afi: byte %02x at %u, where afi- or agfi- and 17 hex digits are wanted", c,
-				  s->len - 1);
+		return reason_set(
+			why, EBADMSG,
+			"aws-afi: byte %02x at %u, where afi- or agfi- and 17 hex digits are wanted",
+			c, s->len - 1);
 	if (id_whole(s->text, s->len)) {
 		s->complete = true;
 		told(facts, s->text, "");
@@ -131,12 +136,15 @@ static int afi_feed(void *state, const uint8_t *b, size_t n, struct image_facts 
 	for (; n && !err; n--, b++) {
 		if (s->complete) {
 			if (*b != '\n' && *b != '\r' && *b != ' ' && *b != '\t')
-				return reason_set(why, EFBIG, "aws-afi: byte %02x after the id, where nothing follows",
-						  *b);
+				return reason_set(
+					why, EFBIG,
+					"aws-afi: byte %02x after the id, where nothing follows",
+					*b);
 			continue;
 		}
 		if (s->len == TEXT_MAX)
-			return reason_set(why, EFBIG, "aws-afi: more than %d bytes of JSON", TEXT_MAX);
+			return reason_set(why, EFBIG, "aws-afi: more than %d bytes of JSON",
+					  TEXT_MAX);
 		s->text[s->len++] = (char)*b;
 		s->text[s->len] = '\0';
 		if (s->text[0] != '{')
@@ -156,8 +164,10 @@ static int afi_end(void *state, uint64_t fed, struct image_facts *facts, struct 
 	(void)facts;
 	if (s->complete)
 		return 0;
-	return reason_set(why, EBADMSG, "aws-afi: truncated: %llu bytes end before the id does; copy the file again",
-			  (unsigned long long)fed);
+	return reason_set(
+		why, EBADMSG,
+		"aws-afi: truncated: %llu bytes end before the id does; copy the file again",
+		(unsigned long long)fed);
 }
 
 const struct image_format image_aws_afi = {

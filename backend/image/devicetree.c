@@ -17,10 +17,10 @@
 #include "formats.h"
 #include "text.h"
 
-#define BLOB_MAX 65536 /* bytes; real overlays have some hundreds to some thousands */
-#define HEADER 40
+#define BLOB_MAX  65536 /* bytes; real overlays have some hundreds to some thousands */
+#define HEADER	  40
 #define DEPTH_MAX 32
-#define MAGIC 0xd00dfeedu
+#define MAGIC	  0xd00dfeedu
 
 enum { BEGIN_NODE = 1, END_NODE = 2, PROPERTY = 3, NOP = 4, END = 9 };
 
@@ -34,7 +34,7 @@ struct dtb {
 /* Where the walk is. */
 struct walk {
 	const struct dtb *s;
-	uint32_t at, end;	  /* of the structure block */
+	uint32_t at, end; /* of the structure block */
 	uint32_t strings, strings_len;
 	unsigned depth;
 	unsigned fragment_depth, overlay_depth, fixups_depth; /* 0 = not inside of one */
@@ -56,8 +56,8 @@ static enum image_tri dtb_probe(const uint8_t *head, size_t n, bool last)
 
 static int damaged(uint32_t at, struct reason *why, const char *what)
 {
-	return reason_set(why, EBADMSG, "dtbo: damaged at byte %u: %s; copy or build the file again", at,
-			  what);
+	return reason_set(why, EBADMSG,
+			  "dtbo: damaged at byte %u: %s; copy or build the file again", at, what);
 }
 
 /* A string that ends within the n bytes at p, or NULL. */
@@ -86,11 +86,14 @@ static int header_check(struct dtb *s, struct reason *why)
 	if (size < HEADER)
 		return damaged(4, why, "the size is less than the header's");
 	if (size > BLOB_MAX)
-		return reason_set(why, EFBIG, "dtbo: %u bytes declared, %u are the most that is taken for an "
-				  "overlay", size, BLOB_MAX);
+		return reason_set(why, EFBIG,
+				  "dtbo: %u bytes declared, %u are the most that is taken for an "
+				  "overlay",
+				  size, BLOB_MAX);
 	if (read_be32(s->blob + 20) < 16 || read_be32(s->blob + 24) > 17)
 		return damaged(20, why, "a version that is not 16 or 17, or compatible with these");
-	if (structure < HEADER || strings < HEADER || structure > size || structure_len > size - structure || structure % 4 || structure_len % 4 ||
+	if (structure < HEADER || strings < HEADER || structure > size ||
+	    structure_len > size - structure || structure % 4 || structure_len % 4 ||
 	    strings > size || strings_len > size - strings)
 		return damaged(8, why, "a block lies in the header or outside of the file");
 	s->size = size;
@@ -103,13 +106,15 @@ static int property(struct walk *w, const char *name, const uint8_t *value, uint
 	const char *text = string_in(value, len);
 
 	if (w->fixups_depth && w->depth == w->fixups_depth && text) {
-		/* label = "/fragment@0:target:0": the base tree's node of that label is the target. */
+		/* label = "/fragment@0:target:0": the base tree's node of that label is the target.
+		 */
 		if (strstr(text, ":target:"))
 			buf_addf(&w->targets, "%s%.60s", w->targets.len ? " " : "", name);
 	} else if (w->fragment_depth == w->depth && !strcmp(name, "target-path") && text) {
 		buf_addf(&w->targets, "%s%.60s", w->targets.len ? " " : "", text);
 	} else if (w->overlay_depth && !strcmp(name, "firmware-name")) {
-		if (!text || !text[0] || strchr(text, '/') || !strcmp(text, "..") || !strcmp(text, "."))
+		if (!text || !text[0] || strchr(text, '/') || !strcmp(text, "..") ||
+		    !strcmp(text, "."))
 			return damaged(w->at, why, "firmware-name is not the bare name of a file");
 		if (!facts->firmware[0])
 			text_set(facts->firmware, sizeof(facts->firmware), text);
@@ -154,9 +159,9 @@ static int property_begins(struct walk *w, struct image_facts *facts, struct rea
 	len = read_be32(blob + w->at);
 	name_at = read_be32(blob + w->at + 4);
 	w->at += 8;
-	name = name_at < w->strings_len ?
-		       string_in(blob + w->strings + name_at, w->strings_len - name_at) :
-		       NULL;
+	name = name_at < w->strings_len
+		       ? string_in(blob + w->strings + name_at, w->strings_len - name_at)
+		       : NULL;
 	if (!name)
 		return damaged(w->at, why, "a property without a name");
 	if (len > w->end - w->at)
@@ -200,7 +205,9 @@ static int walk(struct walk *w, struct image_facts *facts, struct reason *why)
 		case NOP:
 			break;
 		case END:
-			return w->depth ? damaged(w->at - 4, why, "the structure ends inside of a node") : 0;
+			return w->depth ? damaged(w->at - 4, why,
+						  "the structure ends inside of a node")
+					: 0;
 		default:
 			return damaged(w->at - 4, why, "no token of a device tree");
 		}
@@ -230,12 +237,14 @@ static int blob_complete(struct dtb *s, struct image_facts *facts, struct reason
 		  "this format carries no checksum; its structure is whole");
 	if (!w.overlay) {
 		text_copy(facts->detail, sizeof(facts->detail), "a device tree, and no overlay");
-		return reason_set(why, EMEDIUMTYPE,
-				  "dtbo: a device tree for a whole machine; a card takes an overlay (a node "
-				  "__overlay__ in a fragment), which dtc makes with /plugin/");
+		return reason_set(
+			why, EMEDIUMTYPE,
+			"dtbo: a device tree for a whole machine; a card takes an overlay (a node "
+			"__overlay__ in a fragment), which dtc makes with /plugin/");
 	}
 	if (!facts->firmware[0])
-		text_copy(facts->detail, sizeof(facts->detail), "the overlay names no image (firmware-name)");
+		text_copy(facts->detail, sizeof(facts->detail),
+			  "the overlay names no image (firmware-name)");
 	return 0;
 }
 
@@ -281,7 +290,8 @@ static int dtb_end(void *state, uint64_t fed, struct image_facts *facts, struct 
 	if (s->complete)
 		return 0;
 	return reason_set(why, EBADMSG, "dtbo: truncated: %llu of %s%u bytes; copy the file again",
-			  (unsigned long long)fed, s->size ? "" : "at least ", s->size ? s->size : HEADER + 1);
+			  (unsigned long long)fed, s->size ? "" : "at least ",
+			  s->size ? s->size : HEADER + 1);
 }
 
 const struct image_format image_dtbo = {

@@ -23,15 +23,26 @@
 #include "text.h"
 
 enum {
-	OP_DICTIONARY = 0x02, OP_CONTROL = 0x22, OP_RESET_CRC = 0x3b, OP_INIT_ADDRESS = 0x46,
-	OP_DONE = 0x5e, OP_SPI_MODE = 0x79, OP_JUMP = 0x7e, OP_FRAMES = 0x82, OP_RAM_WRITE = 0xb2,
-	OP_COMPRESSED = 0xb8, OP_USERCODE = 0xc2, OP_SECURITY = 0xce, OP_VERIFY_ID = 0xe2,
-	OP_RAM_ADDRESS = 0xf6, OP_DUMMY = 0xff,
+	OP_DICTIONARY = 0x02,
+	OP_CONTROL = 0x22,
+	OP_RESET_CRC = 0x3b,
+	OP_INIT_ADDRESS = 0x46,
+	OP_DONE = 0x5e,
+	OP_SPI_MODE = 0x79,
+	OP_JUMP = 0x7e,
+	OP_FRAMES = 0x82,
+	OP_RAM_WRITE = 0xb2,
+	OP_COMPRESSED = 0xb8,
+	OP_USERCODE = 0xc2,
+	OP_SECURITY = 0xce,
+	OP_VERIFY_ID = 0xe2,
+	OP_RAM_ADDRESS = 0xf6,
+	OP_DUMMY = 0xff,
 };
 
-#define RAM_FRAME 9	/* bytes of a frame of block RAM */
-#define FLAG_CRC 0x80	/* of the first parameter: a CRC follows */
-#define FLAG_ONCE 0x40	/* of frames: only behind the last one */
+#define RAM_FRAME 9    /* bytes of a frame of block RAM */
+#define FLAG_CRC  0x80 /* of the first parameter: a CRC follows */
+#define FLAG_ONCE 0x40 /* of frames: only behind the last one */
 
 enum phase { FRONT, COMMAND, PARAMETERS, DATA, CRC, FRAME, DUMMIES, ENCRYPTED, BEHIND };
 
@@ -46,7 +57,7 @@ struct ecp5 {
 	uint32_t frames_left;
 	uint32_t frame_bytes; /* of this part; 0 = not known */
 	bool crc_started;
-	bool unchecked;	 /* covered bytes since the last check are frames or block RAM */
+	bool unchecked; /* covered bytes since the last check are frames or block RAM */
 	bool frames_seen, crc_off;
 	/* Decoding a compressed frame: bits of a code that only have to be passed over. */
 	uint8_t skip_bits, code_bits;
@@ -85,7 +96,8 @@ static enum image_tri ecp5_probe(const uint8_t *head, size_t n, bool last)
 
 static int damaged(const struct ecp5 *s, struct reason *why, const char *what)
 {
-	return reason_set(why, EBADMSG, "ecp5: damaged at byte %llu: %s; copy or build the file again",
+	return reason_set(why, EBADMSG,
+			  "ecp5: damaged at byte %llu: %s; copy or build the file again",
 			  (unsigned long long)s->at, what);
 }
 
@@ -211,11 +223,13 @@ static int command(struct ecp5 *s, struct image_facts *facts, struct reason *why
 	case OP_DONE:
 		return done(s, facts, why);
 	case OP_JUMP:
-		text_copy(facts->detail, sizeof(facts->detail),
-			  "a flash image that goes on at another address, for several images in one flash");
-		return reason_set(why, EMEDIUMTYPE,
-				  "ecp5: a flash image that only jumps to another address; the card takes a "
-				  "single image: copy one of those that it leads to");
+		text_copy(
+			facts->detail, sizeof(facts->detail),
+			"a flash image that goes on at another address, for several images in one flash");
+		return reason_set(
+			why, EMEDIUMTYPE,
+			"ecp5: a flash image that only jumps to another address; the card takes a "
+			"single image: copy one of those that it leads to");
 	}
 	snprintf(what, sizeof(what), "unknown command %02x", s->opcode);
 	return damaged(s, why, what);
@@ -233,7 +247,8 @@ static int data_complete(struct ecp5 *s, struct image_facts *facts)
 		snprintf(facts->user_id, sizeof(facts->user_id), "%08x", s->value);
 	}
 	if (s->opcode == OP_RAM_WRITE ||
-	    ((s->opcode == OP_USERCODE || s->opcode == OP_DICTIONARY) && s->parameters[0] & FLAG_CRC))
+	    ((s->opcode == OP_USERCODE || s->opcode == OP_DICTIONARY) &&
+	     s->parameters[0] & FLAG_CRC))
 		crc_follows(s, COMMAND);
 	return 0;
 }
@@ -243,8 +258,9 @@ static int crc_complete(struct ecp5 *s, struct reason *why)
 	char what[80];
 
 	if (s->crc != s->value) {
-		snprintf(what, sizeof(what), "the CRC there is %04x, that of the data before it is %04x",
-			 s->value, s->crc);
+		snprintf(what, sizeof(what),
+			 "the CRC there is %04x, that of the data before it is %04x", s->value,
+			 s->crc);
 		return damaged(s, why, what);
 	}
 	s->crc = 0;
@@ -287,7 +303,8 @@ static void decode(struct ecp5 *s, uint8_t c)
 			if (!--s->skip_bits)
 				s->left--;
 		} else if (s->code_bits) {
-			/* 10 and four bits: a byte of one bit, or of the dictionary; 11 and the byte. */
+			/* 10 and four bits: a byte of one bit, or of the dictionary; 11 and the
+			 * byte. */
 			s->code_bits = 0;
 			s->skip_bits = one ? 8 : 4;
 		} else if (one) {
@@ -410,14 +427,16 @@ static int ecp5_end(void *state, uint64_t fed, struct image_facts *facts, struct
 	if (s->phase == BEHIND || s->phase == ENCRYPTED)
 		return 0;
 	if (s->frames_seen && s->frames_left)
-		return reason_set(why, EBADMSG,
-				  "ecp5: truncated: %llu bytes, and %u frames of the configuration are "
-				  "missing; copy the file again",
-				  (unsigned long long)fed, s->frames_left);
-	return reason_set(why, EBADMSG,
-			  "ecp5: truncated: %llu bytes end before the command that ends a configuration; "
-			  "copy the file again",
-			  (unsigned long long)fed);
+		return reason_set(
+			why, EBADMSG,
+			"ecp5: truncated: %llu bytes, and %u frames of the configuration are "
+			"missing; copy the file again",
+			(unsigned long long)fed, s->frames_left);
+	return reason_set(
+		why, EBADMSG,
+		"ecp5: truncated: %llu bytes end before the command that ends a configuration; "
+		"copy the file again",
+		(unsigned long long)fed);
 }
 
 const struct image_format image_ecp5 = {

@@ -17,7 +17,7 @@
 #include "parts.h"
 #include "text.h"
 
-#define LINE_MAX 128	/* bytes of a line of text that are kept */
+#define LINE_MAX   128	/* bytes of a line of text that are kept */
 #define TEXT_BYTES 1024 /* bytes in which lines of text are looked for */
 
 struct efinix {
@@ -131,9 +131,11 @@ static int efinix_feed(void *state, const uint8_t *b, size_t n, struct image_fac
 			s->value = (uint8_t)(s->value << 4 | digit);
 			s->digits++;
 		} else {
-			return reason_set(why, EBADMSG,
-					  "efinix: damaged in line %u: byte %02x, where a line has two hex "
-					  "digits; copy the file again", s->lines + 1, *b);
+			return reason_set(
+				why, EBADMSG,
+				"efinix: damaged in line %u: byte %02x, where a line has two hex "
+				"digits; copy the file again",
+				s->lines + 1, *b);
 		}
 	}
 	return s->digits == 1 ? IMAGE_MORE : IMAGE_COMPLETE;
@@ -146,8 +148,10 @@ static int efinix_end(void *state, uint64_t fed, struct image_facts *facts, stru
 	(void)facts;
 	if (s->digits != 1)
 		return 0;
-	return reason_set(why, EBADMSG, "efinix: truncated: %llu bytes end in the middle of line %u; copy the file again",
-			  (unsigned long long)fed, s->lines + 1);
+	return reason_set(
+		why, EBADMSG,
+		"efinix: truncated: %llu bytes end in the middle of line %u; copy the file again",
+		(unsigned long long)fed, s->lines + 1);
 }
 
 const struct image_format image_efinix = {

@@ -20,10 +20,11 @@
 #include "formats.h"
 #include "text.h"
 
-#define JSON_MAX 65536
+#define JSON_MAX     65536
 #define SIGNED_FRONT 1024
 
-static const uint8_t GUID[16] = { 'X', 'e', 'o', 'n', 'F', 'P', 'G', 'A', 0xb7, 'G', 'B', 'S', 'v', '0', '0', '1' };
+static const uint8_t GUID[16] = { 'X',	'e', 'o', 'n', 'F', 'P', 'G', 'A',
+				  0xb7, 'G', 'B', 'S', 'v', '0', '0', '1' };
 static const uint8_t LEGACY[4] = { 0x80, 0x86, 0x1f, 0x1d };
 static const uint8_t SIGNED[4] = { 0x19, 0xfd, 0xea, 0xb6 };
 
@@ -73,11 +74,14 @@ static void clean_copy(char *out, size_t size, const char *text)
 
 static void json_read(const char *text, struct image_facts *facts)
 {
-	struct buf afus CLEANUP_BUF = BUF_INIT, needs CLEANUP_BUF = BUF_INIT, names CLEANUP_BUF = BUF_INIT;
-	json_t *o = json_loads(text, 0, NULL), *image = json_object_get(o, "afu-image"), *cluster, *v;
+	struct buf afus CLEANUP_BUF = BUF_INIT, needs CLEANUP_BUF = BUF_INIT,
+			names CLEANUP_BUF = BUF_INIT;
+	json_t *o = json_loads(text, 0, NULL), *image = json_object_get(o, "afu-image"), *cluster,
+	       *v;
 	size_t i;
 
-	json_array_foreach(json_object_get(image, "accelerator-clusters"), i, cluster) {
+	json_array_foreach(json_object_get(image, "accelerator-clusters"), i, cluster)
+	{
 		char name[64];
 
 		uuid_add(&afus, string_of(cluster, "accelerator-type-uuid"));
@@ -89,7 +93,8 @@ static void json_read(const char *text, struct image_facts *facts)
 	for (int k = 0; k < 2; k++) {
 		v = json_object_get(image, k ? "clock-frequency-low" : "clock-frequency-high");
 		if (json_is_number(v) && json_number_value(v) > 0 && json_number_value(v) < 10000)
-			buf_addf(&needs, "%s%g MHz", needs.len ? ", " : "clocks ", json_number_value(v));
+			buf_addf(&needs, "%s%g MHz", needs.len ? ", " : "clocks ",
+				 json_number_value(v));
 	}
 	v = json_object_get(image, "power");
 	if (json_is_number(v) && json_number_value(v) > 0 && json_number_value(v) < 10000)
@@ -127,12 +132,15 @@ static int front_read(struct gbs *s, struct image_facts *facts, struct reason *w
 		return 0;
 	}
 	if (memcmp(s->front, GUID, 16))
-		return reason_set(why, EBADMSG, "gbs: the id of a .gbs is not where it should be; is it an "
+		return reason_set(why, EBADMSG,
+				  "gbs: the id of a .gbs is not where it should be; is it an "
 				  "image of another kind that was signed, or damaged?");
 	s->json_len = read_le32(s->front + 16);
 	if (!s->json_len || s->json_len > JSON_MAX)
-		return reason_set(why, EBADMSG, "gbs: a description of %u bytes, 1 to %d are taken; copy or "
-				  "build the file again", s->json_len, JSON_MAX);
+		return reason_set(why, EBADMSG,
+				  "gbs: a description of %u bytes, 1 to %d are taken; copy or "
+				  "build the file again",
+				  s->json_len, JSON_MAX);
 	s->phase = JSON;
 	s->got = 0;
 	return 0;
@@ -176,8 +184,10 @@ static int gbs_end(void *state, uint64_t fed, struct image_facts *facts, struct 
 	(void)facts;
 	if (s->phase == BITS)
 		return 0;
-	return reason_set(why, EBADMSG, "gbs: truncated: %llu bytes end within the description; copy the file "
-			  "again", (unsigned long long)fed);
+	return reason_set(why, EBADMSG,
+			  "gbs: truncated: %llu bytes end within the description; copy the file "
+			  "again",
+			  (unsigned long long)fed);
 }
 
 const struct image_format image_gbs = {

@@ -24,12 +24,13 @@
 #include "parts.h"
 #include "text.h"
 
-#define TAIL 8	       /* bytes behind the data of a row: CRC (where there is one) and six of ff */
-#define COMMAND_MAX 32 /* bytes of a command that count */
+#define TAIL	      8 /* bytes behind the data of a row: CRC (where there is one) and six of ff */
+#define COMMAND_MAX   32 /* bytes of a command that count */
 #define LINE_MAX_BITS (1u << 20)
-#define END_BITS 32	       /* least digits of the line that ends a configuration */
-#define GW5A(idcode) (((idcode) & 0x0fff0fff) == 0x0001081b)
-#define PADDED_ROWS(idcode) (((idcode) & 0x0fffffff) == 0x0100481b || ((idcode) & 0x0fffffff) == 0x0100581b)
+#define END_BITS      32 /* least digits of the line that ends a configuration */
+#define GW5A(idcode)  (((idcode)&0x0fff0fff) == 0x0001081b)
+#define PADDED_ROWS(idcode) \
+	(((idcode)&0x0fffffff) == 0x0100481b || ((idcode)&0x0fffffff) == 0x0100581b)
 
 enum { FRONT, ROWS, TRAILER, BEHIND, LOOSE };
 
@@ -86,7 +87,8 @@ static enum image_tri gowin_probe(const uint8_t *head, size_t n, bool last)
 
 static int damaged(const struct gowin *s, struct reason *why, const char *what)
 {
-	return reason_set(why, EBADMSG, "gowin-fs: damaged in line %u: %s; copy or build the file again",
+	return reason_set(why, EBADMSG,
+			  "gowin-fs: damaged in line %u: %s; copy or build the file again",
 			  s->lines + 1, what);
 }
 
@@ -113,7 +115,8 @@ static void comment_line(struct gowin *s, struct image_facts *facts)
 			*c = *c == ' ' ? '\0' : (char)tolower((unsigned char)*c);
 	} else if ((value = value_of(line, "Part Number"))) {
 		snprintf(facts->detail, sizeof(facts->detail), "part number %.60s", value);
-	} else if ((value = value_of(line, "GOWIN Version")) || (value = value_of(line, "Tool Version"))) {
+	} else if ((value = value_of(line, "GOWIN Version")) ||
+		   (value = value_of(line, "Tool Version"))) {
 		snprintf(facts->tool, sizeof(facts->tool), "GOWIN %.60s", value);
 	} else if ((value = value_of(line, "Created Time"))) {
 		text_copy(facts->built, sizeof(facts->built), value);
@@ -180,8 +183,8 @@ static int row_complete(struct gowin *s, struct reason *why)
 			tail[i] = s->tail[(s->row_bytes + i) % TAIL];
 		told = read_le16(tail);
 		if (s->rows && !s->compressed && !s->encrypted && told != s->crc) {
-			snprintf(what, sizeof(what), "the CRC of the row is %04x, that of its data %04x",
-				 told, s->crc);
+			snprintf(what, sizeof(what),
+				 "the CRC of the row is %04x, that of its data %04x", told, s->crc);
 			return damaged(s, why, what);
 		}
 		s->crcs += told == s->crc;
@@ -200,13 +203,15 @@ static int row_complete(struct gowin *s, struct reason *why)
 
 static int done(struct gowin *s, struct image_facts *facts, struct reason *why)
 {
-	bool sum_counts = PADDED_ROWS(s->idcode) && !s->compressed && !s->encrypted && s->nibbles % 4 == 0;
+	bool sum_counts =
+		PADDED_ROWS(s->idcode) && !s->compressed && !s->encrypted && s->nibbles % 4 == 0;
 	bool sum_holds = s->has_sum && (uint16_t)s->sum == s->told_sum && s->nibbles % 4 == 0;
 	char what[90];
 
 	if (s->has_sum && sum_counts && !sum_holds) {
-		snprintf(what, sizeof(what), "the checksum in the comment is %04x, that of the rows %04x",
-			 s->told_sum, (uint16_t)s->sum);
+		snprintf(what, sizeof(what),
+			 "the checksum in the comment is %04x, that of the rows %04x", s->told_sum,
+			 (uint16_t)s->sum);
 		return damaged(s, why, what);
 	}
 	s->phase = BEHIND;
@@ -221,10 +226,14 @@ static int done(struct gowin *s, struct image_facts *facts, struct reason *why)
 		text_copy(facts->integrity_absent, sizeof(facts->integrity_absent),
 			  "the CRC of compressed rows is not recomputed");
 	else if (!s->crc_on && !sum_holds)
-		text_copy(facts->integrity_absent, sizeof(facts->integrity_absent), "its rows have no CRC");
+		text_copy(facts->integrity_absent, sizeof(facts->integrity_absent),
+			  "its rows have no CRC");
 	else
 		snprintf(facts->integrity_checked, sizeof(facts->integrity_checked), "%s%s",
-			 s->crc_on ? "crc16" : "", !sum_holds ? "" : s->crc_on ? " checksum" : "checksum");
+			 s->crc_on ? "crc16" : "",
+			 !sum_holds  ? ""
+			 : s->crc_on ? " checksum"
+				     : "checksum");
 	facts->integrity_ok = facts->integrity_checked[0];
 	return 0;
 }
@@ -248,13 +257,16 @@ static int command_complete(struct gowin *s, struct image_facts *facts, struct r
 	switch (s->command[0] & 0x7f) {
 	case 0x06:
 		if (bytes != 8 || s->has_idcode)
-			return damaged(s, why, "the line of the IDCODE is not of eight bytes, or comes twice");
+			return damaged(
+				s, why,
+				"the line of the IDCODE is not of eight bytes, or comes twice");
 		s->has_idcode = true;
 		s->idcode = value;
 		facts_idcode(facts, "gowin", value, s->named);
 		/* Some tools write the id without the nibble that tells versions apart. */
 		if (!part_by_idcode(NULL, "gowin", value) && !facts->detail[0])
-			snprintf(facts->detail, sizeof(facts->detail), "no known part has the idcode %08x", value);
+			snprintf(facts->detail, sizeof(facts->detail),
+				 "no known part has the idcode %08x", value);
 		s->loose = GW5A(value);
 		return 0;
 	case 0x0a:
@@ -267,7 +279,8 @@ static int command_complete(struct gowin *s, struct image_facts *facts, struct r
 		return 0;
 	case 0x3b:
 		if (bytes != 4)
-			return damaged(s, why, "the line in front of the rows is not of four bytes");
+			return damaged(s, why,
+				       "the line in front of the rows is not of four bytes");
 		s->crc_on = value >> 23 & 1;
 		s->rows_left = value & 0xffff;
 		if (!s->rows_left)
@@ -367,12 +380,14 @@ static int gowin_feed(void *state, const uint8_t *b, size_t n, struct image_fact
 	for (; n; n--, b++) {
 		s->at++;
 		/* Behind the end: lines of ones, empty lines and comments. */
-		if (s->phase == BEHIND && *b != '1' && *b != '\n' && *b != '\r' && *b != '/' && !s->in_comment)
-			return reason_set(why, EFBIG,
-					  "gowin-fs: %llu bytes after the end of the image at byte %llu, the "
-					  "last of them %02x: only lines of 1 may follow",
-					  (unsigned long long)(s->at - s->end_at),
-					  (unsigned long long)s->end_at, *b);
+		if (s->phase == BEHIND && *b != '1' && *b != '\n' && *b != '\r' && *b != '/' &&
+		    !s->in_comment)
+			return reason_set(
+				why, EFBIG,
+				"gowin-fs: %llu bytes after the end of the image at byte %llu, the "
+				"last of them %02x: only lines of 1 may follow",
+				(unsigned long long)(s->at - s->end_at),
+				(unsigned long long)s->end_at, *b);
 		err = s->phase == BEHIND && *b == '1' ? 0 : character(s, *b, facts, why);
 		if (err)
 			return err;
@@ -396,13 +411,15 @@ static int gowin_end(void *state, uint64_t fed, struct image_facts *facts, struc
 	if (s->phase >= BEHIND)
 		return 0;
 	if (s->phase == ROWS)
-		return reason_set(why, EBADMSG,
-				  "gowin-fs: truncated: %llu bytes, %u of %u rows; copy the file again",
-				  (unsigned long long)fed, s->rows, s->rows + s->rows_left);
-	return reason_set(why, EBADMSG,
-			  "gowin-fs: truncated: %llu bytes end before the line that ends a configuration "
-			  "(08); copy the file again",
-			  (unsigned long long)fed);
+		return reason_set(
+			why, EBADMSG,
+			"gowin-fs: truncated: %llu bytes, %u of %u rows; copy the file again",
+			(unsigned long long)fed, s->rows, s->rows + s->rows_left);
+	return reason_set(
+		why, EBADMSG,
+		"gowin-fs: truncated: %llu bytes end before the line that ends a configuration "
+		"(08); copy the file again",
+		(unsigned long long)fed);
 }
 
 const struct image_format image_gowin = {

@@ -14,8 +14,8 @@
 
 enum { START, COMMENT, HUNT, DONE };
 
-#define PREAMBLE 0xffffbdb3u
-#define PREAMBLE_ENCRYPTED 0xffffbfb3u
+#define PREAMBLE		 0xffffbdb3u
+#define PREAMBLE_ENCRYPTED	 0xffffbfb3u
 #define PREAMBLE_NEXUS_ENCRYPTED 0xffffbeb3u
 
 /* --- the comment ------------------------------------------------------------------ */
@@ -71,7 +71,8 @@ int lattice_front_byte(struct lattice_front *f, uint8_t c, struct reason *why)
 {
 	if (++f->bytes > FRONT_MAX)
 		return reason_set(why, EBADMSG,
-				  "damaged: no preamble within %d bytes; copy the file again", FRONT_MAX);
+				  "damaged: no preamble within %d bytes; copy the file again",
+				  FRONT_MAX);
 	f->window = f->window << 8 | c;
 	switch (f->phase) {
 	case START:
@@ -137,8 +138,9 @@ static enum lattice_kind kind_of_name(const char *part)
 		return LATTICE_ECP5;
 	if (!strncmp(part, "lcmxo", 5) || !strncmp(part, "lamxo", 5))
 		return LATTICE_MACHXO;
-	if (!strncmp(part, "lifcl", 5) || !strncmp(part, "lfd2nx", 6) || !strncmp(part, "lfcpnx", 6) ||
-	    !strncmp(part, "lfmxo5", 6) || !strncmp(part, "ut24c", 5))
+	if (!strncmp(part, "lifcl", 5) || !strncmp(part, "lfd2nx", 6) ||
+	    !strncmp(part, "lfcpnx", 6) || !strncmp(part, "lfmxo5", 6) ||
+	    !strncmp(part, "ut24c", 5))
 		return LATTICE_NEXUS;
 	return LATTICE_NONE;
 }

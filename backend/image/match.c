@@ -34,12 +34,14 @@ static bool in_list(const char *list, const char *word)
 static void parts_text(const struct image_facts *facts, char *out, size_t size)
 {
 	const char *list = facts->also_parts;
-	size_t n = (size_t)snprintf(out, size, "%s", facts->part[0] ? facts->part : "an unnamed part");
+	size_t n =
+		(size_t)snprintf(out, size, "%s", facts->part[0] ? facts->part : "an unnamed part");
 
 	while (*list && n < size) {
 		int len = (int)strcspn(list, " ");
 
-		n += (size_t)snprintf(out + n, size - n, "%s%.*s", list[len] ? ", " : " or ", len, list);
+		n += (size_t)snprintf(out + n, size - n, "%s%.*s", list[len] ? ", " : " or ", len,
+				      list);
 		list += len;
 		list += strspn(list, " ");
 	}
@@ -89,8 +91,8 @@ int image_suits(const struct image_facts *facts, const char *part, bool has_idco
 			return reason_set(why, EMEDIUMTYPE,
 					  "image is of format %s for %s, card has %s and takes %s",
 					  facts->format, all, part, formats);
-		return reason_set(why, EMEDIUMTYPE, "image is of format %s, card takes %s", facts->format,
-				  formats);
+		return reason_set(why, EMEDIUMTYPE, "image is of format %s, card takes %s",
+				  facts->format, formats);
 	}
 	both = has_idcode && facts->has_idcode;
 	if (both)
@@ -98,8 +100,9 @@ int image_suits(const struct image_facts *facts, const char *part, bool has_idco
 	else if (facts->has_idcode && has_part)
 		both = table_idcode(part, facts->idcode, &idcode, &alike);
 	if (both && !alike)
-		return reason_set(why, EMEDIUMTYPE, "image is for %s (idcode %08x), card has %s (%08x)",
-				  all, facts->idcode, has_part ? part : "an unnamed part", idcode);
+		return reason_set(why, EMEDIUMTYPE,
+				  "image is for %s (idcode %08x), card has %s (%08x)", all,
+				  facts->idcode, has_part ? part : "an unnamed part", idcode);
 	if (!both && has_part && facts->part[0] && !part_alike(facts, part))
 		return reason_set(why, EMEDIUMTYPE, "image is for %s, card has %s", all, part);
 	return 0;

@@ -16,7 +16,7 @@
 #include "formats.h"
 #include "text.h"
 
-#define LINE_MAX 200
+#define LINE_MAX  200
 #define NOTES_MAX 16384 /* bytes in which notes are looked for */
 
 struct stp {
@@ -39,8 +39,9 @@ static enum image_tri stp_probe(const uint8_t *head, size_t n, bool last)
 	if (!n || memcmp(head, front, have))
 		return n ? IMAGE_NO : IMAGE_UNKNOWN;
 	/* Whose STAPL it is. */
-	if (head_has(head, n, "Actel") || head_has(head, n, "Microsemi") || head_has(head, n, "Microchip") ||
-	    head_has(head, n, "FlashPro") || head_has(head, n, "Libero"))
+	if (head_has(head, n, "Actel") || head_has(head, n, "Microsemi") ||
+	    head_has(head, n, "Microchip") || head_has(head, n, "FlashPro") ||
+	    head_has(head, n, "Libero"))
 		return IMAGE_YES;
 	return IMAGE_UNKNOWN;
 }

@@ -44,8 +44,8 @@ static void front_facts(const struct nexus *s, const char *family, struct image_
 	facts->unsized = true;
 	facts->encrypted = s->front.encrypted ? IMAGE_YES : IMAGE_UNKNOWN;
 	text_copy(facts->integrity_absent, sizeof(facts->integrity_absent),
-		  s->front.encrypted ? "encrypted: only the card can check it" :
-				       "the CRC of this family's images is not recomputed");
+		  s->front.encrypted ? "encrypted: only the card can check it"
+				     : "the CRC of this family's images is not recomputed");
 }
 
 static int feed(struct nexus *s, const char *family, const uint8_t *b, size_t n,
@@ -91,8 +91,10 @@ static int nexus_end(void *state, uint64_t fed, struct image_facts *facts, struc
 	(void)facts;
 	if (s->front_done && s->behind)
 		return 0;
-	return reason_set(why, EBADMSG, "truncated: %llu bytes, nothing follows the preamble; copy the file again",
-			  (unsigned long long)fed);
+	return reason_set(
+		why, EBADMSG,
+		"truncated: %llu bytes, nothing follows the preamble; copy the file again",
+		(unsigned long long)fed);
 }
 
 const struct image_format image_nexus = {

@@ -35,7 +35,8 @@ static size_t pattern_takes(const char *pattern, const char *text)
 			t++;
 			continue;
 		}
-		/* Letters, at least one; the letter that the pattern goes on with may be the last. */
+		/* Letters, at least one; the letter that the pattern goes on with may be the last.
+		 */
 		const char *from = t;
 
 		while (isalpha((unsigned char)*t))

@@ -51,6 +51,7 @@ bool idcodes_alike(uint32_t a, uint32_t b);
  * and the part `named` beside it ("" = none is), which no checksum covers: where the two
  * contradict each other the IDCODE is believed and `detail` says so. Once an image.
  */
-void facts_idcode(struct image_facts *facts, const char *vendor, uint32_t idcode, const char *named);
+void facts_idcode(struct image_facts *facts, const char *vendor, uint32_t idcode,
+		  const char *named);
 
 #endif

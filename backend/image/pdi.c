@@ -20,10 +20,10 @@
 #include "parts.h"
 #include "text.h"
 
-#define HEAD 0xf34	      /* bytes of the boot header, with its sum at 0xf30 */
-#define TABLE 128	      /* of the table of images, and of the header of a partition */
+#define HEAD	       0xf34 /* bytes of the boot header, with its sum at 0xf30 */
+#define TABLE	       128   /* of the table of images, and of the header of a partition */
 #define PARTITIONS_MAX 64
-#define TABLES_MAX (256u << 20) /* an offset beyond this is none */
+#define TABLES_MAX     (256u << 20) /* an offset beyond this is none */
 
 struct pdi {
 	uint64_t at, images_at, parts_at, end_at; /* 0 = not known yet */
@@ -34,8 +34,9 @@ struct pdi {
 	uint8_t headers[PARTITIONS_MAX * TABLE];
 };
 
-static const uint8_t FRONT[24] = { 0xdd, 0, 0, 0, 0x44, 0x33, 0x22, 0x11, 0x88, 0x77, 0x66, 0x55, 0xcc, 0xbb,
-				   0xaa, 0x99, 0x66, 0x55, 0x99, 0xaa, 'X', 'N', 'L', 'X' };
+static const uint8_t FRONT[24] = { 0xdd, 0,    0,    0,	   0x44, 0x33, 0x22, 0x11,
+				   0x88, 0x77, 0x66, 0x55, 0xcc, 0xbb, 0xaa, 0x99,
+				   0x66, 0x55, 0x99, 0xaa, 'X',	 'N',  'L',  'X' };
 
 static enum image_tri pdi_probe(const uint8_t *head, size_t n, bool last)
 {
@@ -50,7 +51,8 @@ static enum image_tri pdi_probe(const uint8_t *head, size_t n, bool last)
 
 static int damaged(uint64_t at, struct reason *why, const char *what)
 {
-	return reason_set(why, EBADMSG, "pdi: damaged at byte %llu: %s; copy or build the file again",
+	return reason_set(why, EBADMSG,
+			  "pdi: damaged at byte %llu: %s; copy or build the file again",
 			  (unsigned long long)at, what);
 }
 
@@ -91,14 +93,15 @@ static int images_read(struct pdi *s, struct image_facts *facts, struct reason *
 	uint32_t id = read_le32(t + 0x20), parent = read_le32(t + 0x24);
 
 	if (!sum_holds(t, 31))
-		return damaged(s->images_at + 0x7c, why, "the sum of the table of images does not hold");
+		return damaged(s->images_at + 0x7c, why,
+			       "the sum of the table of images does not hold");
 	facts_idcode(facts, "xilinx", read_le32(t + 0x18), "");
 	if (!facts->family[0])
 		text_copy(facts->family, sizeof(facts->family), "Versal");
 	facts->confidence = IMAGE_EXACT;
-	facts->partial = !memcmp(t + 0x28, "PPDI", 4) ? IMAGE_YES :
-			 !memcmp(t + 0x28, "FPDI", 4) ? IMAGE_NO :
-							IMAGE_UNKNOWN;
+	facts->partial = !memcmp(t + 0x28, "PPDI", 4)	? IMAGE_YES
+			 : !memcmp(t + 0x28, "FPDI", 4) ? IMAGE_NO
+							: IMAGE_UNKNOWN;
 	if (id)
 		snprintf(facts->detail, sizeof(facts->detail), "pdi id %08x", id);
 	if (parent)
@@ -183,8 +186,9 @@ static int pdi_feed(void *state, const uint8_t *b, size_t n, struct image_facts 
 			memcpy(to + (s->at - from), b, take);
 		} else if (s->end_at) {
 			if (s->at >= s->end_at)
-				return padding_check("pdi", &s->at, s->end_at, b, n, why) ? -EFBIG :
-											   IMAGE_COMPLETE;
+				return padding_check("pdi", &s->at, s->end_at, b, n, why)
+					       ? -EFBIG
+					       : IMAGE_COMPLETE;
 			take = n < s->end_at - s->at ? n : (size_t)(s->end_at - s->at);
 		}
 		s->at += take;
@@ -206,9 +210,11 @@ static int pdi_end(void *state, uint64_t fed, struct image_facts *facts, struct 
 	if (s->unsized || (s->end_at && s->at >= s->end_at))
 		return 0;
 	if (s->end_at)
-		return reason_set(why, EBADMSG, "pdi: truncated: %llu of %llu bytes; copy the file again",
+		return reason_set(why, EBADMSG,
+				  "pdi: truncated: %llu of %llu bytes; copy the file again",
 				  (unsigned long long)fed, (unsigned long long)s->end_at);
-	return reason_set(why, EBADMSG, "pdi: truncated: %llu bytes end before its tables; copy the file again",
+	return reason_set(why, EBADMSG,
+			  "pdi: truncated: %llu bytes end before its tables; copy the file again",
 			  (unsigned long long)fed);
 }
 

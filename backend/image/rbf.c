@@ -86,8 +86,10 @@ static int rbf_end(void *state, uint64_t fed, struct image_facts *facts, struct 
 	(void)facts;
 	if (s->known)
 		return 0;
-	return reason_set(why, EBADMSG, "rbf: truncated: %llu bytes, more than 40 are wanted; copy the file again",
-			  (unsigned long long)fed);
+	return reason_set(
+		why, EBADMSG,
+		"rbf: truncated: %llu bytes, more than 40 are wanted; copy the file again",
+		(unsigned long long)fed);
 }
 
 const struct image_format image_rbf = {

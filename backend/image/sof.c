@@ -16,9 +16,9 @@
 #include "parts.h"
 #include "text.h"
 
-#define FRONT 12	/* magic, zero, number of records */
-#define RECORD 6	/* type and length */
-#define TEXT_MAX 128
+#define FRONT	    12 /* magic, zero, number of records */
+#define RECORD	    6  /* type and length */
+#define TEXT_MAX    128
 #define RECORDS_MAX 4096
 
 enum record { TOOL = 1, DEVICE = 2, DESIGN = 3, CRC = 8, CONFIGURATION = 17 };
@@ -72,7 +72,8 @@ static enum image_tri sof_probe(const uint8_t *head, size_t n, bool last)
 
 static int damaged(const struct sof *s, struct reason *why, const char *what)
 {
-	return reason_set(why, EBADMSG, "sof: damaged at byte %llu: %s; copy or build the file again",
+	return reason_set(why, EBADMSG,
+			  "sof: damaged at byte %llu: %s; copy or build the file again",
 			  (unsigned long long)s->at, what);
 }
 
@@ -114,8 +115,9 @@ static int record_complete(struct sof *s, struct image_facts *facts, struct reas
 	case CRC:
 		told = read_le16(s->head);
 		if (told != wanted) {
-			snprintf(what, sizeof(what), "the CRC there is %04x, that of the file before it %04x",
-				 told, wanted);
+			snprintf(what, sizeof(what),
+				 "the CRC there is %04x, that of the file before it %04x", told,
+				 wanted);
 			return damaged(s, why, what);
 		}
 		if (s->records)
@@ -222,7 +224,8 @@ static int sof_end(void *state, uint64_t fed, struct image_facts *facts, struct 
 	(void)facts;
 	if (s->phase == BEHIND)
 		return 0;
-	return reason_set(why, EBADMSG, "sof: truncated: %llu of at least %llu bytes; copy the file again",
+	return reason_set(why, EBADMSG,
+			  "sof: truncated: %llu of at least %llu bytes; copy the file again",
 			  (unsigned long long)fed, (unsigned long long)(s->at + s->left + 8));
 }
 

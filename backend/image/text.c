@@ -50,15 +50,17 @@ int padding_check(const char *format, uint64_t *at, uint64_t end_at, const uint8
 		uint64_t after = *at + 1 - end_at;
 
 		if (b[i] != 0x00 && b[i] != 0xff)
-			return reason_set(why, EFBIG,
-					  "%s: %llu bytes after the end of the image at byte %llu, the "
-					  "last of them %02x: only padding of 00 or ff may follow",
-					  format, (unsigned long long)after,
-					  (unsigned long long)end_at, b[i]);
+			return reason_set(
+				why, EFBIG,
+				"%s: %llu bytes after the end of the image at byte %llu, the "
+				"last of them %02x: only padding of 00 or ff may follow",
+				format, (unsigned long long)after, (unsigned long long)end_at,
+				b[i]);
 		if (after > PADDING_MAX)
-			return reason_set(why, EFBIG,
-					  "%s: more than %u bytes after the end of the image at byte %llu",
-					  format, PADDING_MAX, (unsigned long long)end_at);
+			return reason_set(
+				why, EFBIG,
+				"%s: more than %u bytes after the end of the image at byte %llu",
+				format, PADDING_MAX, (unsigned long long)end_at);
 	}
 	return 0;
 }

@@ -20,11 +20,11 @@
 #include "formats.h"
 #include "text.h"
 
-#define FRONT 456	  /* bytes in front of the table */
-#define ENTRY 40	  /* bytes of a row of the table */
+#define FRONT	     456 /* bytes in front of the table */
+#define ENTRY	     40	 /* bytes of a row of the table */
 #define SECTIONS_MAX 256
-#define KEPT_MAX 8192	  /* bytes kept of a section that is read */
-#define AFI_MAX 64	  /* a bitstream this short is text that names one */
+#define KEPT_MAX     8192 /* bytes kept of a section that is read */
+#define AFI_MAX	     64	  /* a bitstream this short is text that names one */
 
 enum kind { BITSTREAM = 0, MEMORY = 6, IP_LAYOUT = 8, CLOCKS = 11, PDI = 18, AIE = 32 };
 
@@ -94,10 +94,14 @@ static int front_read(struct xclbin *s, struct image_facts *facts, struct reason
 	text_copy(facts->vendor, sizeof(facts->vendor), "xilinx");
 	/* An id of zeros is an unknown one (Kria, AWS). */
 	text_copy(facts->shell, sizeof(facts->shell),
-		  vbnv[0] ? vbnv : strspn(interface, "0") == 32 ? "" : interface);
+		  vbnv[0]			 ? vbnv
+		  : strspn(interface, "0") == 32 ? ""
+						 : interface);
 	facts->is_signed = (int32_t)read_le32(t + 8) > 0 ? IMAGE_YES : IMAGE_NO;
-	snprintf(facts->tool, sizeof(facts->tool), "XRT %u.%u.%u", t[330], t[331], read_le16(t + 328));
-	if (built && gmtime_r(&built, &tm) && strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm))
+	snprintf(facts->tool, sizeof(facts->tool), "XRT %u.%u.%u", t[330], t[331],
+		 read_le16(t + 328));
+	if (built && gmtime_r(&built, &tm) &&
+	    strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm))
 		text_copy(facts->built, sizeof(facts->built), when);
 	if (strspn(image, "0") != 32)
 		snprintf(facts->detail, sizeof(facts->detail), "uuid %s", image);
@@ -124,7 +128,8 @@ static int table_read(struct xclbin *s, struct image_facts *facts, struct reason
 		uint64_t offset = read_le64(row + 24), size = read_le64(row + 32);
 
 		if (offset < s->table_end || offset > s->total || size > s->total - offset) {
-			snprintf(what, sizeof(what), "section %u (kind %u) lies outside of the file", i, kind);
+			snprintf(what, sizeof(what),
+				 "section %u (kind %u) lies outside of the file", i, kind);
 			return damaged(s, why, what);
 		}
 		if (kind == BITSTREAM)
@@ -141,13 +146,15 @@ static int table_read(struct xclbin *s, struct image_facts *facts, struct reason
 	s->table_done = true;
 	if (!programs && processor) {
 		text_copy(facts->detail, sizeof(facts->detail), "for the NPU of a processor");
-		return reason_set(why, EMEDIUMTYPE,
-				  "xclbin: an image for the NPU of a processor, not for an FPGA card");
+		return reason_set(
+			why, EMEDIUMTYPE,
+			"xclbin: an image for the NPU of a processor, not for an FPGA card");
 	}
 	if (!programs)
-		text_copy(facts->detail, sizeof(facts->detail),
-			  "no bitstream: it describes the .bit.bin that it came with, and programs nothing "
-			  "by itself");
+		text_copy(
+			facts->detail, sizeof(facts->detail),
+			"no bitstream: it describes the .bit.bin that it came with, and programs nothing "
+			"by itself");
 	return 0;
 }
 
@@ -171,7 +178,8 @@ static void kept_bytes(struct kept *k, uint64_t at, const uint8_t *b, size_t n)
 		memcpy(k->bytes + (at + skip - k->offset), b + skip, len);
 }
 
-static int bitstream_bytes(struct xclbin *s, uint64_t at, const uint8_t *b, size_t n, struct reason *why)
+static int bitstream_bytes(struct xclbin *s, uint64_t at, const uint8_t *b, size_t n,
+			   struct reason *why)
 {
 	static const uint8_t magic[4] = { 0x00, 0x09, 0x0f, 0xf0 };
 	size_t skip, len = overlap(at, n, s->head.offset, s->head.size, &skip);
@@ -180,8 +188,8 @@ static int bitstream_bytes(struct xclbin *s, uint64_t at, const uint8_t *b, size
 	if (s->head.size <= AFI_MAX || !len)
 		return 0;
 	/* Its first four bytes, which may come in pieces, decide; a .bit is told them again. */
-	if (!s->bit && at + skip + len >= s->head.offset + 4 && at + skip < s->head.offset + AFI_MAX &&
-	    !memcmp(s->head.bytes, magic, 4)) {
+	if (!s->bit && at + skip + len >= s->head.offset + 4 &&
+	    at + skip < s->head.offset + AFI_MAX && !memcmp(s->head.bytes, magic, 4)) {
 		size_t known = (size_t)(at + skip - s->head.offset);
 
 		s->bit = calloc(1, image_xilinx_bit.state_bytes);
@@ -216,7 +224,8 @@ static void words_add(struct buf *b, const uint8_t *name, size_t n, char until)
 /* Kernels, clocks and memories (ip_layout, clock_freq_topology, mem_topology of xclbin.h). */
 static void sections_read(struct xclbin *s, struct image_facts *facts)
 {
-	struct buf kernels CLEANUP_BUF = BUF_INIT, needs CLEANUP_BUF = BUF_INIT, memories CLEANUP_BUF = BUF_INIT;
+	struct buf kernels CLEANUP_BUF = BUF_INIT, needs CLEANUP_BUF = BUF_INIT,
+			   memories CLEANUP_BUF = BUF_INIT;
 	uint32_t n = s->ips.len >= 8 ? read_le32(s->ips.bytes) : 0;
 
 	for (uint32_t i = 0; i < n && 8 + 80 * (i + 1) <= s->ips.len; i++)
@@ -226,7 +235,8 @@ static void sections_read(struct xclbin *s, struct image_facts *facts)
 		text_copy(facts->kernels, sizeof(facts->kernels), kernels.data);
 	n = s->clocks.len >= 2 ? read_le16(s->clocks.bytes) : 0;
 	for (uint32_t i = 0; i < n && 2 + 136 * (i + 1) <= s->clocks.len; i++)
-		buf_addf(&needs, "%s%u MHz", needs.len ? ", " : "clocks ", read_le16(s->clocks.bytes + 2 + 136 * i));
+		buf_addf(&needs, "%s%u MHz", needs.len ? ", " : "clocks ",
+			 read_le16(s->clocks.bytes + 2 + 136 * i));
 	n = s->memory.len >= 8 ? read_le32(s->memory.bytes) : 0;
 	for (uint32_t i = 0; i < n && 8 + 40 * (i + 1) <= s->memory.len; i++)
 		if (s->memory.bytes[8 + 40 * i + 1])
@@ -319,7 +329,8 @@ static int xclbin_end(void *state, uint64_t fed, struct image_facts *facts, stru
 	(void)facts;
 	if (s->complete)
 		return 0;
-	return reason_set(why, EBADMSG, "xclbin: truncated: %llu of %s%llu bytes; copy the file again",
+	return reason_set(why, EBADMSG,
+			  "xclbin: truncated: %llu of %s%llu bytes; copy the file again",
 			  (unsigned long long)fed, s->total ? "" : "at least ",
 			  (unsigned long long)(s->total ? s->total : FRONT + ENTRY));
 }

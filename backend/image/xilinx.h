@@ -24,10 +24,10 @@ enum xilinx_map {
 struct xilinx_level {
 	uint64_t end_word; /* of the stream that has this one in it: where it ends; 0 = nowhere */
 	uint32_t crc;
-	uint32_t left;	   /* words of data to come */
-	uint16_t hunted;   /* words since the last DESYNC, or the start, without a sync word */
+	uint32_t left;	 /* words of data to come */
+	uint16_t hunted; /* words since the last DESYNC, or the start, without a sync word */
 	uint8_t phase, reg, op;
-	bool type1_open;   /* a type 1 packet without data came just before */
+	bool type1_open; /* a type 1 packet without data came just before */
 	bool synced_once, desynced;
 	bool unchecked_data, unchecked; /* since the last CRC: frames / any register were written */
 	bool crc_used, crc_off;
@@ -38,8 +38,8 @@ struct xilinx_stream {
 	bool swapped;	    /* the bytes of each 32-bit word stand in reverse order */
 	enum xilinx_map map;
 	/* For the owner to set after init: */
-	bool map_open; /* no header told the family */
-	bool raw;      /* nothing tells the length: only padding may follow */
+	bool map_open;	/* no header told the family */
+	bool raw;	/* nothing tells the length: only padding may follow */
 	uint64_t at;	/* offset in the file of the next byte; set by the owner at the start */
 	uint64_t words; /* whole words so far */
 	uint32_t partial_word;

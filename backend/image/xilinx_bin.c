@@ -25,7 +25,7 @@
 
 enum { SYNC = 0xaa995566, SYNC_SWAPPED = 0x665599aa, XLNX = 0x584e4c58 };
 
-#define BOOT_HEAD 8192 /* bytes in which the tables of a boot image have to lie */
+#define BOOT_HEAD	    8192 /* bytes in which the tables of a boot image have to lie */
 #define BOOT_PARTITIONS_MAX 64
 
 enum kind { UNKNOWN, RAW, BOOT };
@@ -62,18 +62,20 @@ static enum order order_of(const uint8_t *head, size_t n)
 		case SYNC:
 			if (i + 8 > n)
 				return ORDER_OPEN;
-			/* Spartan-6 goes on with 16-bit packets: a write to its command register. */
-			return i && read_be16(head + i + 4) == 0x30a1 ? ORDER_NARROW :
-			       i				      ? ORDER_BUS :
-									ORDER_NONE;
+			/* Spartan-6 goes on with 16-bit packets: a write to its command register.
+			 */
+			return i && read_be16(head + i + 4) == 0x30a1 ? ORDER_NARROW
+			       : i				      ? ORDER_BUS
+								      : ORDER_NONE;
 		case SYNC_SWAPPED:
 			return i ? ORDER_SWAPPED : ORDER_NONE;
 		}
 		if (i && read_be32(head + i) == 0xffffaa99)
 			return ORDER_NARROW;
 		/* Spartan-3A syncs with aa99 alone, and a packet follows at once. */
-		return i && read_be32(head + i) >> 16 == 0xaa99 && head[i + 2] == 0x30 ? ORDER_NARROW :
-											ORDER_NONE;
+		return i && read_be32(head + i) >> 16 == 0xaa99 && head[i + 2] == 0x30
+			       ? ORDER_NARROW
+			       : ORDER_NONE;
 	}
 	for (; i < n; i++)
 		if (i < 4 && head[i] != 0xff)
@@ -84,7 +86,8 @@ static enum order order_of(const uint8_t *head, size_t n)
 /* The vectors that bootgen puts in front: branches for an ARM. */
 static bool boot_vectors(const uint8_t *head, size_t n)
 {
-	static const uint8_t zynqmp[4] = { 0x00, 0x00, 0x00, 0x14 }, zynq[4] = { 0xfe, 0xff, 0xff, 0xea };
+	static const uint8_t zynqmp[4] = { 0x00, 0x00, 0x00, 0x14 },
+			     zynq[4] = { 0xfe, 0xff, 0xff, 0xea };
 	size_t have = n < 4 ? n : 4;
 
 	return !memcmp(head, zynqmp, have) || !memcmp(head, zynq, have);
@@ -99,8 +102,9 @@ static enum image_tri bin_probe(const uint8_t *head, size_t n, bool last)
 	if (boot_vectors(head, n)) {
 		if (n < 40)
 			return last && n >= 4 ? IMAGE_YES : IMAGE_UNKNOWN;
-		return read_be32(head + 32) == SYNC_SWAPPED && read_be32(head + 36) == XLNX ? IMAGE_YES :
-											     IMAGE_NO;
+		return read_be32(head + 32) == SYNC_SWAPPED && read_be32(head + 36) == XLNX
+			       ? IMAGE_YES
+			       : IMAGE_NO;
 	}
 	order = order_of(head, n);
 	if (order == ORDER_NONE)
@@ -113,7 +117,8 @@ static enum image_tri bin_probe(const uint8_t *head, size_t n, bool last)
 
 static int damaged(struct reason *why, uint64_t at, const char *what)
 {
-	return reason_set(why, EBADMSG, "xilinx-bin: damaged at byte %llu: %s; copy or build the file again",
+	return reason_set(why, EBADMSG,
+			  "xilinx-bin: damaged at byte %llu: %s; copy or build the file again",
 			  (unsigned long long)at, what);
 }
 
@@ -134,9 +139,9 @@ static const uint8_t *table_at(const struct bin *s, uint32_t offset)
 
 static void image_name(const struct bin *s, const uint8_t *images, struct image_facts *facts)
 {
-	const uint8_t *image = table_at(s, read_le32(images + 12) & 0xffffff ?
-						   (read_le32(images + 12) & 0x3fff) * 4 :
-						   BOOT_HEAD);
+	const uint8_t *image = table_at(s, read_le32(images + 12) & 0xffffff
+						   ? (read_le32(images + 12) & 0x3fff) * 4
+						   : BOOT_HEAD);
 	char name[49];
 	size_t n = 0;
 
@@ -153,10 +158,11 @@ static int no_single_bitstream(struct image_facts *facts, struct reason *why, co
 {
 	text_copy(facts->detail, sizeof(facts->detail),
 		  "a boot image (BOOT.BIN) for a memory that a processor boots from");
-	return reason_set(why, EMEDIUMTYPE,
-			  "xilinx-bin: a boot image %s, which is for a flash memory or SD card and no "
-			  "bitstream; copy the .bit that it was made of",
-			  what);
+	return reason_set(
+		why, EMEDIUMTYPE,
+		"xilinx-bin: a boot image %s, which is for a flash memory or SD card and no "
+		"bitstream; copy the .bit that it was made of",
+		what);
 }
 
 /* The tables are there: find the one partition. */
@@ -172,7 +178,8 @@ static int boot_tables(struct bin *s, struct image_facts *facts, struct reason *
 	if (read_le32(head + 0x28))
 		facts->encrypted = IMAGE_YES;
 	if (!images || !part)
-		return no_single_bitstream(facts, why, "with its tables elsewhere than bootgen puts them");
+		return no_single_bitstream(facts, why,
+					   "with its tables elsewhere than bootgen puts them");
 	for (const uint8_t *p = part; p + 64 <= head + BOOT_HEAD && read_le32(p + 8); p += 64)
 		if (++parts == BOOT_PARTITIONS_MAX)
 			break;
@@ -181,9 +188,11 @@ static int boot_tables(struct bin *s, struct image_facts *facts, struct reason *
 		return no_single_bitstream(facts, why, what);
 	}
 	if (!sum_holds(images, 15))
-		return damaged(why, (uint64_t)(images - head), "the checksum of the image table does not hold");
+		return damaged(why, (uint64_t)(images - head),
+			       "the checksum of the image table does not hold");
 	if (!sum_holds(part, 15))
-		return damaged(why, (uint64_t)(part - head), "the checksum of the partition does not hold");
+		return damaged(why, (uint64_t)(part - head),
+			       "the checksum of the partition does not hold");
 	s->first = (uint64_t)read_le32(part + 32) * 4;
 	s->end_at = s->first + (uint64_t)read_le32(part + 8) * 4;
 	if (s->first < BOOT_HEAD)
@@ -216,15 +225,16 @@ static int boot_feed(struct bin *s, const uint8_t *b, size_t n, struct image_fac
 		} else if (s->at < s->end_at) {
 			take = n < s->end_at - s->at ? n : (size_t)(s->end_at - s->at);
 			if (s->at == s->first && b[0] != 0xff)
-				return no_single_bitstream(facts, why, "whose partition is no bitstream");
+				return no_single_bitstream(facts, why,
+							   "whose partition is no bitstream");
 			err = xilinx_stream_feed(&s->stream, b, take, why);
 			s->at += take;
 			if (!err && s->at == s->end_at)
 				err = xilinx_stream_end(&s->stream, why);
 			xilinx_stream_facts(&s->stream, "", !err && s->at == s->end_at, facts);
 			if (!err && s->at == s->end_at && facts->integrity_checked[0])
-				text_copy(facts->integrity_checked, sizeof(facts->integrity_checked),
-					  "header-sums crc32c");
+				text_copy(facts->integrity_checked,
+					  sizeof(facts->integrity_checked), "header-sums crc32c");
 		} else {
 			return padding_check("xilinx-bin", &s->at, s->end_at, b, n, why);
 		}
@@ -283,7 +293,8 @@ static int bin_feed(void *state, const uint8_t *b, size_t n, struct image_facts 
 		else if (s->kind == BOOT)
 			s->at = s->head_len;
 		else if (s->head_len == BOOT_HEAD)
-			return damaged(why, s->head_len, "no sync word (aa995566) within 8192 bytes");
+			return damaged(why, s->head_len,
+				       "no sync word (aa995566) within 8192 bytes");
 	}
 	if (err)
 		return err;
@@ -323,8 +334,10 @@ static int bin_end(void *state, uint64_t fed, struct image_facts *facts, struct 
 		return reason_set(why, EBADMSG,
 				  "xilinx-bin: truncated: %llu of %llu bytes; copy the file again",
 				  (unsigned long long)fed, (unsigned long long)s->end_at);
-	return reason_set(why, EBADMSG, "xilinx-bin: truncated: %llu bytes, more than %u are wanted; copy "
-			  "the file again", (unsigned long long)fed, BOOT_HEAD);
+	return reason_set(why, EBADMSG,
+			  "xilinx-bin: truncated: %llu bytes, more than %u are wanted; copy "
+			  "the file again",
+			  (unsigned long long)fed, BOOT_HEAD);
 }
 
 const struct image_format image_xilinx_bin = {

@@ -19,8 +19,8 @@
 #include "text.h"
 #include "xilinx.h"
 
-#define HEADER_MAX 4096		/* bytes of header that are believed; real ones have 85 to 181 */
-#define TEXT_MAX 512		/* bytes kept of an item; the rest is passed over */
+#define HEADER_MAX 4096 /* bytes of header that are believed; real ones have 85 to 181 */
+#define TEXT_MAX   512	/* bytes kept of an item; the rest is passed over */
 
 static const uint8_t MAGIC[13] = { 0x00, 0x09, 0x0f, 0xf0, 0x0f, 0xf0, 0x0f,
 				   0xf0, 0x0f, 0xf0, 0x00, 0x00, 0x01 };
@@ -138,8 +138,8 @@ static void item(struct bit *s, struct image_facts *facts)
 		break;
 	case 'd':
 		used = strlen(facts->built);
-		snprintf(facts->built + used, sizeof(facts->built) - used, "%s%.20s", used ? " " : "",
-			 s->text);
+		snprintf(facts->built + used, sizeof(facts->built) - used, "%s%.20s",
+			 used ? " " : "", s->text);
 		break;
 	default: /* kept out of the facts, and no reason to refuse */
 		break;
@@ -265,11 +265,13 @@ static int bit_end(void *state, uint64_t fed, struct image_facts *facts, struct 
 	if (s->phase == BEHIND)
 		return 0;
 	if (s->phase < STREAM)
-		return reason_set(why, EBADMSG,
-				  "xilinx-bit: truncated: %llu bytes, the header goes on behind them; copy "
-				  "the file again",
-				  (unsigned long long)fed);
-	return reason_set(why, EBADMSG, "xilinx-bit: truncated: %llu of %llu bytes; copy the file again",
+		return reason_set(
+			why, EBADMSG,
+			"xilinx-bit: truncated: %llu bytes, the header goes on behind them; copy "
+			"the file again",
+			(unsigned long long)fed);
+	return reason_set(why, EBADMSG,
+			  "xilinx-bit: truncated: %llu of %llu bytes; copy the file again",
 			  (unsigned long long)fed, (unsigned long long)s->end_at);
 }
 

@@ -10,7 +10,7 @@
 
 #define POLY32 0x82f63b78u /* CRC-32C, reflected */
 #define POLY16 0xa001u	   /* CRC-16, reflected */
-#define BITS (32 + 5)	   /* fed for a word: its data and the register's number */
+#define BITS   (32 + 5)	   /* fed for a word: its data and the register's number */
 
 /* by_byte[w][k][v]: what byte k of the first (w = 0) or second word becomes, at the end of
  * the second. by_reg likewise, of the register's number. */
@@ -39,8 +39,8 @@ static void prepare(void)
 
 static uint32_t look_up(unsigned w, uint32_t x)
 {
-	return by_byte[w][0][x & 255] ^ by_byte[w][1][x >> 8 & 255] ^
-	       by_byte[w][2][x >> 16 & 255] ^ by_byte[w][3][x >> 24];
+	return by_byte[w][0][x & 255] ^ by_byte[w][1][x >> 8 & 255] ^ by_byte[w][2][x >> 16 & 255] ^
+	       by_byte[w][3][x >> 24];
 }
 
 static uint32_t load(const uint8_t *b, bool swapped)

@@ -21,39 +21,53 @@
 enum { HUNT, PACKET, DATA, AUTO_CRC, OPAQUE };
 
 enum { /* registers (UG470 table 5-23; 0x0b, 0x0e of UG332 for Spartan-3) */
-	R_CRC = 0x00, R_FDRI = 0x02, R_CMD = 0x04, R_CTL0 = 0x05, R_LOUT = 0x08, R_MFWR = 0x0a,
-	R_CBC = 0x0b, R_IDCODE = 0x0c, R_COR1 = 0x0e, R_WBSTAR = 0x10,
-	R_TIMER = 0x11, R_FULL = 0x13, R_NEXT_DIE = 0x1e,
-	R3_FLR = 0x0b, R3_IDCODE = 0x0e, R3_MFWR = 0x0a,
+       R_CRC = 0x00,
+       R_FDRI = 0x02,
+       R_CMD = 0x04,
+       R_CTL0 = 0x05,
+       R_LOUT = 0x08,
+       R_MFWR = 0x0a,
+       R_CBC = 0x0b,
+       R_IDCODE = 0x0c,
+       R_COR1 = 0x0e,
+       R_WBSTAR = 0x10,
+       R_TIMER = 0x11,
+       R_FULL = 0x13,
+       R_NEXT_DIE = 0x1e,
+       R3_FLR = 0x0b,
+       R3_IDCODE = 0x0e,
+       R3_MFWR = 0x0a,
 };
 
 /* Registers of one word, which no writer writes otherwise: bits by their numbers. */
-#define ONE_WORD                                                                              \
-	(1u << 0x00 | 1u << 0x01 | 1u << 0x04 | 1u << 0x05 | 1u << 0x06 | 1u << 0x08 | 1u << 0x09 | \
-	 1u << 0x0c | 1u << 0x0d | 1u << 0x0e | 1u << 0x10 | 1u << 0x11 | 1u << 0x13 | 1u << 0x16 | \
-	 1u << 0x18)
+#define ONE_WORD                                                                       \
+	(1u << 0x00 | 1u << 0x01 | 1u << 0x04 | 1u << 0x05 | 1u << 0x06 | 1u << 0x08 | \
+	 1u << 0x09 | 1u << 0x0c | 1u << 0x0d | 1u << 0x0e | 1u << 0x10 | 1u << 0x11 | \
+	 1u << 0x13 | 1u << 0x16 | 1u << 0x18)
 
 enum { CMD_RCRC = 7, CMD_DESYNC = 13 };
 enum { OP_NOP = 0, OP_READ = 1, OP_WRITE = 2 };
 
-#define SYNC 0xaa995566u
-#define NOP 0x20000000u
-#define BUS_WIDTH_1 0x000000bbu
-#define BUS_WIDTH_2 0x11220044u
+#define SYNC	     0xaa995566u
+#define NOP	     0x20000000u
+#define BUS_WIDTH_1  0x000000bbu
+#define BUS_WIDTH_2  0x11220044u
 #define CRC_CONSTANT 0x0000defcu /* written where the CRC is switched off (UG470) */
-#define HUNT_MAX 1024		 /* words in front of a sync word: 4 KiB */
+#define HUNT_MAX     1024	 /* words in front of a sync word: 4 KiB */
 
 void xilinx_stream_init(struct xilinx_stream *s, const char *format, enum xilinx_map map,
 			bool swapped, uint64_t at)
 {
-	*s = (struct xilinx_stream){ .format = format, .map = map, .swapped = swapped, .at = at,
-				     .dies = 1 };
+	*s = (struct xilinx_stream){
+		.format = format, .map = map, .swapped = swapped, .at = at, .dies = 1
+	};
 }
 
 static int damaged(const struct xilinx_stream *s, struct reason *why, const char *what)
 {
-	return reason_set(why, EBADMSG, "%s: damaged at byte %llu: %s; copy or build the file again",
-			  s->format, (unsigned long long)(s->at - 4), what);
+	return reason_set(why, EBADMSG,
+			  "%s: damaged at byte %llu: %s; copy or build the file again", s->format,
+			  (unsigned long long)(s->at - 4), what);
 }
 
 static struct xilinx_level *top(struct xilinx_stream *s)
@@ -115,7 +129,8 @@ static int command(struct xilinx_stream *s, struct xilinx_level *l, uint32_t wor
 		l->unchecked = l->unchecked_data = false;
 	} else if (word == CMD_DESYNC) {
 		if (l->unchecked_data && l->crc_used)
-			return damaged(s, why, "the configuration ends without a CRC of its last frames");
+			return damaged(s, why,
+				       "the configuration ends without a CRC of its last frames");
 		l->phase = HUNT;
 		l->hunted = 0;
 		l->desynced = true;
@@ -243,10 +258,11 @@ static int hunt(struct xilinx_stream *s, struct xilinx_level *l, uint32_t word, 
 		return damaged(s, why, "no sync word (aa995566) within 4096 bytes");
 	if (s->raw && l->synced_once && !s->depth && word && word != NOP && word != UINT32_MAX &&
 	    word != BUS_WIDTH_1 && word != BUS_WIDTH_2)
-		return reason_set(why, EFBIG,
-				  "%s: bytes after the end of the configuration: %08x at byte %llu is neither "
-				  "padding nor another configuration",
-				  s->format, word, (unsigned long long)(s->at - 4));
+		return reason_set(
+			why, EFBIG,
+			"%s: bytes after the end of the configuration: %08x at byte %llu is neither "
+			"padding nor another configuration",
+			s->format, word, (unsigned long long)(s->at - 4));
 	return 0;
 }
 

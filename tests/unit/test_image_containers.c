@@ -35,7 +35,8 @@ static void property(struct tree *t, const char *name, const void *value, size_t
 static struct buf blob(struct tree *t)
 {
 	struct buf b = BUF_INIT;
-	size_t structure = 56, strings = structure + t->structure.len + 4, size = strings + t->strings.len;
+	size_t structure = 56, strings = structure + t->structure.len + 4,
+	       size = strings + t->strings.len;
 
 	put32(&t->structure, 9);
 	put32(&b, 0xd00dfeed);
@@ -114,7 +115,9 @@ static void a_name_of_firmware_that_leads_elsewhere_is_refused(void **state)
 	static const struct {
 		const char *name;
 		size_t n;
-	} rows[] = { { "../../etc/passwd", 17 }, { "a/b", 4 }, { "..", 3 }, { "", 1 }, { "no end", 6 } };
+	} rows[] = {
+		{ "../../etc/passwd", 17 }, { "a/b", 4 }, { "..", 3 }, { "", 1 }, { "no end", 6 }
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -157,10 +160,15 @@ static void a_tree_that_does_not_hold_together_is_refused(void **state)
 			struct buf c CLEANUP_BUF = BUF_INIT;
 
 			buf_add(&c, b.data, b.len);
-			memcpy(c.data + at, k == 0 ? "\0\0\0\0" : k == 1 ? "\0\0\0\1" : "\xff\xff\xff\xff", 4);
+			memcpy(c.data + at,
+			       k == 0	? "\0\0\0\0"
+			       : k == 1 ? "\0\0\0\1"
+					: "\xff\xff\xff\xff",
+			       4);
 			/* Memory to reserve and the processor are the kernel's; a later version may
 			 * be compatible with an early one. */
-			if (!judge_buf(&c).end && at != 16 && at != 24 && at != 28 && !(at == 20 && k == 2))
+			if (!judge_buf(&c).end && at != 16 && at != 24 && at != 28 &&
+			    !(at == 20 && k == 2))
 				fail_msg("the word at %zu at its extreme: accepted", at);
 		}
 	for (int i = 0; i < 40; i++)
@@ -283,8 +291,9 @@ static struct buf memories(void)
 /* A small .bit of a 7-series part: register writes and a CRC over them. */
 static struct buf bit(void)
 {
-	static const uint32_t writes[][2] = { { 17, 0 }, { 4, 7 }, { 12, 0x0362d093 }, { 2, 0x12345678 }, { 0, 0 },
-					      { 4, 5 }, { 0, 0 }, { 4, 13 } };
+	static const uint32_t writes[][2] = { { 17, 0 },	 { 4, 7 }, { 12, 0x0362d093 },
+					      { 2, 0x12345678 }, { 0, 0 }, { 4, 5 },
+					      { 0, 0 },		 { 4, 13 } };
 	struct buf b = BUF_INIT, s CLEANUP_BUF = BUF_INIT;
 	uint32_t crc = 0;
 
@@ -303,7 +312,11 @@ static struct buf bit(void)
 		if (!reg || (reg == 4 && word == 7))
 			crc = 0;
 	}
-	buf_add(&b, "\x00\x09\x0f\xf0\x0f\xf0\x0f\xf0\x0f\xf0\x00\x00\x01" "a\0\4top\0b\0\x0c" "7a35tcpg236\0e", 36);
+	buf_add(&b,
+		"\x00\x09\x0f\xf0\x0f\xf0\x0f\xf0\x0f\xf0\x00\x00\x01"
+		"a\0\4top\0b\0\x0c"
+		"7a35tcpg236\0e",
+		36);
 	put32(&b, (uint32_t)s.len);
 	buf_add(&b, s.data, s.len);
 	return b;
@@ -311,7 +324,11 @@ static struct buf bit(void)
 
 static struct buf with_bit(void)
 {
-	struct section s[] = { { 2, text("<?xml?>") }, { 0, bit() }, { 8, kernels() }, { 11, clocks() }, { 6, memories() } };
+	struct section s[] = { { 2, text("<?xml?>") },
+			       { 0, bit() },
+			       { 8, kernels() },
+			       { 11, clocks() },
+			       { 6, memories() } };
 
 	return xclbin("xilinx_u250_gen3x16_xdma_4_1", s, 5);
 }
@@ -353,10 +370,11 @@ static void a_damaged_bitstream_in_an_xclbin_is_refused(void **state)
 
 static void an_xclbin_that_programs_nothing_says_so(void **state)
 {
-	struct section kria[] = { { 8, kernels() } }, aws[] = { { 0, text("agfi-08025ce1d75d038c0") } };
+	struct section kria[] = { { 8, kernels() } },
+		       aws[] = { { 0, text("agfi-08025ce1d75d038c0") } };
 	struct section npu[] = { { 32, text("partition") } };
-	struct buf a CLEANUP_BUF = xclbin("xilinx_kv260", kria, 1), b CLEANUP_BUF = xclbin("", aws, 1),
-		   c CLEANUP_BUF = xclbin("", npu, 1);
+	struct buf a CLEANUP_BUF = xclbin("xilinx_kv260", kria, 1),
+		     b CLEANUP_BUF = xclbin("", aws, 1), c CLEANUP_BUF = xclbin("", npu, 1);
 
 	(void)state;
 	assert_non_null(strstr(assert_sound(&a).facts.detail, "programs nothing by itself"));
@@ -402,11 +420,14 @@ static void container_samples_of_vendor_tools_are_judged_right(void **state)
 	static const struct {
 		const char *name, *shell, *kernels, *firmware, *detail;
 	} rows[] = {
-		{ "xclbin/kv260-aibox-reid.xclbin", "xilinx_kv260_vcuDecode_vmixDP_kv260_vcuDecode_vmixDP_1_0",
+		{ "xclbin/kv260-aibox-reid.xclbin",
+		  "xilinx_kv260_vcuDecode_vmixDP_kv260_vcuDecode_vmixDP_1_0",
 		  "DPUCZDX8G pp_pipeline_accel", "", "programs nothing" },
-		{ "xclbin/dpu_RP_0.xclbin", "xilinx_kv260_ispMipiRx_vcu_DP_kv260_ispMipiRx_vcu_DP_1_0",
+		{ "xclbin/dpu_RP_0.xclbin",
+		  "xilinx_kv260_ispMipiRx_vcu_DP_kv260_ispMipiRx_vcu_DP_1_0",
 		  "DPUCZDX8G pp_pipeline_accel", "", "programs nothing" },
-		{ "xclbin/aws_vector_addition.awsxclbin", "", "vector_add", "", "agfi-08025ce1d75d038c0" },
+		{ "xclbin/aws_vector_addition.awsxclbin", "", "vector_add", "",
+		  "agfi-08025ce1d75d038c0" },
 		{ "dtbo/k24_starter_kits.dtbo", "", "", "k24_starter_kits.bit.bin", "" },
 	};
 

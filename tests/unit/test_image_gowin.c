@@ -2,7 +2,7 @@
 /* Gowin .fs, row by row. */
 #include "image_fixture.h"
 
-#define ROWS 8
+#define ROWS	 8
 #define ROW_DATA 26 /* bytes; of GW1N-9 with four bits of padding: 25.5, 51 nibbles */
 
 struct fs {
@@ -19,7 +19,8 @@ static void line(struct fs *s, const uint8_t *bytes, size_t n)
 	buf_adds(&s->b, s->newline);
 }
 
-/* CRC-16/ARC with its unreflected polynomial on reversed bits: another way than the recogniser's. */
+/* CRC-16/ARC with its unreflected polynomial on reversed bits: another way than the recogniser's.
+ */
 static uint16_t crc_arc(const uint8_t *b, size_t n)
 {
 	uint16_t crc = 0, out = 0;
@@ -56,14 +57,16 @@ static struct fs compose(const struct kind *k)
 		buf_addf(&s.b, "//Part Number: GW1NR-LV9QN88PC6/I5%s", s.newline);
 		buf_addf(&s.b, "//GOWIN Version: 1.9.8%s//CheckSum: 0x", s.newline);
 		sum_at = s.b.len;
-		buf_addf(&s.b, "0000%s//UserCode: 0x0000BEEF%s//Created Time: Sat Nov 21 2026%s", s.newline,
-			 s.newline, s.newline);
+		buf_addf(&s.b, "0000%s//UserCode: 0x0000BEEF%s//Created Time: Sat Nov 21 2026%s",
+			 s.newline, s.newline, s.newline);
 	}
 	line(&s, fill, 20);
 	line(&s, fill, 2);
 	line(&s, (const uint8_t *)"\xa5\xc3", 2);
-	line(&s, (const uint8_t[]){ 6, 0, 0, 0, (uint8_t)(k->idcode >> 24), (uint8_t)(k->idcode >> 16),
-				    (uint8_t)(k->idcode >> 8), (uint8_t)k->idcode }, 8);
+	line(&s,
+	     (const uint8_t[]){ 6, 0, 0, 0, (uint8_t)(k->idcode >> 24), (uint8_t)(k->idcode >> 16),
+				(uint8_t)(k->idcode >> 8), (uint8_t)k->idcode },
+	     8);
 	line(&s, (const uint8_t[]){ 0x10, 0, 0, 0, 0, 0, k->compressed ? 0x20 : 0, 0 }, 8);
 	line(&s, (const uint8_t[]){ 0x0b, 0, 0, 0 }, 4);
 	line(&s, (const uint8_t[]){ 0x3b, k->crc ? 0x80 : 0, 0, ROWS }, 4);
@@ -90,7 +93,8 @@ static struct fs compose(const struct kind *k)
 	s.last_row = s.b.len;
 	assert_true(nibbles % 2 == 0);
 	for (size_t i = 0; i + 4 <= nibbles; i += 4)
-		sum = (uint16_t)(sum + (bits[i] << 12 | bits[i + 1] << 8 | bits[i + 2] << 4 | bits[i + 3]));
+		sum = (uint16_t)(sum + (bits[i] << 12 | bits[i + 1] << 8 | bits[i + 2] << 4 |
+					bits[i + 3]));
 	if (k->device) {
 		char text[8];
 
@@ -104,8 +108,14 @@ static struct fs compose(const struct kind *k)
 	return s;
 }
 
-#define GW1NR_9C { 0x1100481b, "GW1NR-9C", true, false, true }
-#define GW2A_18 { 0x0000081b, "GW2A-18", true, false, false }
+#define GW1NR_9C                                          \
+	{                                                 \
+		0x1100481b, "GW1NR-9C", true, false, true \
+	}
+#define GW2A_18                                           \
+	{                                                 \
+		0x0000081b, "GW2A-18", true, false, false \
+	}
 
 static void an_image_tells_its_part_tool_and_checks(void **state)
 {
@@ -187,7 +197,8 @@ static void a_flipped_digit_in_the_rows_is_refused(void **state)
 		for (size_t at = i ? s.second_row : s.first_row; at < s.last_row; at++) {
 			char was = s.b.data[at];
 			/* Padding, and the CRC of the first row, are nobody's. */
-			bool free = at < s.second_row && (at < s.first_row + 4 || at >= s.second_row - 66);
+			bool free = at < s.second_row &&
+				    (at < s.first_row + 4 || at >= s.second_row - 66);
 
 			if ((was != '0' && was != '1') || free)
 				continue;

@@ -122,8 +122,9 @@ static void a_sof_tells_device_tool_and_design_and_its_crc_holds(void **state)
 
 static void a_sof_whose_records_do_not_add_up_is_refused(void **state)
 {
-	struct buf a CLEANUP_BUF = sof("10M08SAU169C8G", false, 6), b CLEANUP_BUF = sof("10M08", true, 5),
-		   c CLEANUP_BUF = sof("10M08", true, 7), d CLEANUP_BUF = sof("10M08", true, 0);
+	struct buf a CLEANUP_BUF = sof("10M08SAU169C8G", false, 6),
+		     b CLEANUP_BUF = sof("10M08", true, 5), c CLEANUP_BUF = sof("10M08", true, 7),
+		     d CLEANUP_BUF = sof("10M08", true, 0);
 
 	(void)state;
 	assert_refused(judge_buf(&a), EBADMSG, "no record holds a configuration");
@@ -144,7 +145,10 @@ static struct buf aocx(const struct part *parts, unsigned n)
 	struct buf b = BUF_INIT, names CLEANUP_BUF = BUF_INIT, rows CLEANUP_BUF = BUF_INIT;
 	size_t at;
 
-	buf_add(&b, "\x7f" "ELF\1\1\1\0\0\0\0\0\0\0\0\0", 16);
+	buf_add(&b,
+		"\x7f"
+		"ELF\1\1\1\0\0\0\0\0\0\0\0\0",
+		16);
 	buf_add(&b, "\0\0\x3e\0\1\0\0\0\0\0\0\0\0\0\0\0", 16);
 	put_fill(&b, 0, 20);
 	put8(&names, 0);
@@ -185,12 +189,14 @@ static void an_aocx_tells_board_and_tool(void **state)
 					     { ".acl.fpga.bin", "", 1000 },
 					     { ".acl.compileoptions", "x", 0 } };
 	/* Larger than what is kept of the front; the names come behind it. */
-	static const struct part large[] = { { ".acl.fpga.bin", "", 150000 }, { ".acl.board", "late", 0 } };
+	static const struct part large[] = { { ".acl.fpga.bin", "", 150000 },
+					     { ".acl.board", "late", 0 } };
 	/* A board that lies where nothing is kept. */
 	static const struct part hidden[] = { { ".acl.fpga.bin", "", 100000 },
 					      { ".acl.board", "hidden", 0 },
 					      { ".acl.source.1", "", 100000 } };
-	struct buf b CLEANUP_BUF = aocx(parts, 4), c CLEANUP_BUF = aocx(large, 2), d CLEANUP_BUF = aocx(hidden, 3);
+	struct buf b CLEANUP_BUF = aocx(parts, 4), c CLEANUP_BUF = aocx(large, 2),
+		     d CLEANUP_BUF = aocx(hidden, 3);
 	struct verdict v = assert_sound(&b);
 
 	(void)state;
@@ -225,13 +231,15 @@ static void an_aocx_for_the_emulator_is_for_no_card(void **state)
 
 static void hostile_tables_of_an_aocx_are_refused(void **state)
 {
-	static const struct part parts[] = { { ".acl.board", "pac_a10", 0 }, { ".acl.fpga.bin", "", 1000 } };
+	static const struct part parts[] = { { ".acl.board", "pac_a10", 0 },
+					     { ".acl.fpga.bin", "", 1000 } };
 	static const struct {
 		size_t at, n;
 		const char *bytes;
 	} rows[] = {
-		{ 32, 4, "\0\0\0\0" }, { 32, 4, "\1\0\0\0" }, { 32, 4, "\xff\xff\xff\xff" }, { 46, 2, "\0\0" },
-		{ 46, 2, "\xff\xff" }, { 48, 2, "\0\0" },	{ 48, 2, "\xff\xff" },	      { 50, 2, "\xff\xff" },
+		{ 32, 4, "\0\0\0\0" }, { 32, 4, "\1\0\0\0" }, { 32, 4, "\xff\xff\xff\xff" },
+		{ 46, 2, "\0\0" },     { 46, 2, "\xff\xff" }, { 48, 2, "\0\0" },
+		{ 48, 2, "\xff\xff" }, { 50, 2, "\xff\xff" },
 	};
 
 	(void)state;
@@ -258,11 +266,11 @@ static void hostile_tables_of_an_aocx_are_refused(void **state)
 
 /* --- gbs ---------------------------------------------------------------------------------- */
 
-#define AFU_JSON                                                                                  \
-	"{\"version\": 1, \"platform-name\": \"DCP\", \"afu-image\": {\"power\": 20, "            \
-	"\"clock-frequency-high\": 300, \"clock-frequency-low\": 150, "                           \
+#define AFU_JSON                                                                                    \
+	"{\"version\": 1, \"platform-name\": \"DCP\", \"afu-image\": {\"power\": 20, "              \
+	"\"clock-frequency-high\": 300, \"clock-frequency-low\": 150, "                             \
 	"\"interface-uuid\": \"f59830f7-e716-5369-9b8e-5a0f8a4e8b9a\", \"accelerator-clusters\": [" \
-	"{\"name\": \"nlb_400\", \"total-contexts\": 1, "                                         \
+	"{\"name\": \"nlb_400\", \"total-contexts\": 1, "                                           \
 	"\"accelerator-type-uuid\": \"d8424dc4-a4a3-c413-f89e-433683f9040b\"}]}}"
 
 static struct buf gbs(const char *json, bool is_signed)
@@ -319,7 +327,11 @@ static void a_gbs_of_the_older_form_tells_its_interface(void **state)
 static void hostile_descriptions_of_a_gbs_are_survived(void **state)
 {
 	static const char *const texts[] = {
-		"x", "[]", "{}", "{\"afu-image\": 5}", "{\"afu-image\": {\"accelerator-clusters\": {}}}",
+		"x",
+		"[]",
+		"{}",
+		"{\"afu-image\": 5}",
+		"{\"afu-image\": {\"accelerator-clusters\": {}}}",
 		// NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one text in two lines
 		"{\"afu-image\": {\"interface-uuid\": \"../../etc\", \"power\": 1e300, "
 		"\"accelerator-clusters\": [1, null, {\"name\": \"a\\u0001 b\", \"accelerator-type-uuid\": []}]}}",

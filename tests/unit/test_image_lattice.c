@@ -2,8 +2,13 @@
 /* Lattice .bit: ECP5 frame by frame, Nexus and MachXO as far as they are known. */
 #include "image_fixture.h"
 
-enum { LFE5U_25F = 0x41111043, LFE5U_12F = 0x21111043, LFE5U_85F = 0x41113043, LIFCL_40 = 0x010f1043,
-       LCMXO2_7000 = 0x012bd043 };
+enum {
+	LFE5U_25F = 0x41111043,
+	LFE5U_12F = 0x21111043,
+	LFE5U_85F = 0x41113043,
+	LIFCL_40 = 0x010f1043,
+	LCMXO2_7000 = 0x012bd043
+};
 
 struct ecp5 {
 	struct buf b;
@@ -135,8 +140,8 @@ static struct ecp5 compose(enum kind kind, const char *part, uint32_t idcode, un
 
 static struct ecp5 good(enum kind kind)
 {
-	static const char *const names[] = { "ecp5-plain", "ecp5-compressed", "ecp5-one-crc", "ecp5-ram",
-					     "ecp5-no-crc" };
+	static const char *const names[] = { "ecp5-plain", "ecp5-compressed", "ecp5-one-crc",
+					     "ecp5-ram", "ecp5-no-crc" };
 	struct ecp5 s = compose(kind, PART, LFE5U_25F, 74);
 
 	keep_image(names[kind], &s.b);
@@ -171,10 +176,11 @@ static void a_comment_of_diamond_is_read(void **state)
 {
 	struct ecp5 s = compose(PLAIN, PART, LFE5U_25F, 74);
 	struct buf b CLEANUP_BUF = BUF_INIT;
-	static const char comment[] = "LSCC\xff\x00Lattice Semiconductor Corporation Bitstream\0"
-				      "Version:         Diamond (64-bit) 3.9.0.99.2\0"
-				      "Design name: /home/me/secret/top.ncd\0Part: LFE5U-25F-6CABGA256\0"
-				      "Date: Sun A ug 26 15:29:50 2018\0Rows: 5";
+	static const char comment[] =
+		"LSCC\xff\x00Lattice Semiconductor Corporation Bitstream\0"
+		"Version:         Diamond (64-bit) 3.9.0.99.2\0"
+		"Design name: /home/me/secret/top.ncd\0Part: LFE5U-25F-6CABGA256\0"
+		"Date: Sun A ug 26 15:29:50 2018\0Rows: 5";
 	struct verdict v;
 
 	(void)state;
@@ -252,7 +258,8 @@ static void a_file_cut_anywhere_is_refused(void **state)
 		struct ecp5 s = good(kind);
 
 		cuts_are_refused(&s.b, 9, s.b.len - 4, 1);
-		assert_refused(judge(s.b.data, 120, 120), EBADMSG, "frames of the configuration are missing");
+		assert_refused(judge(s.b.data, 120, 120), EBADMSG,
+			       "frames of the configuration are missing");
 		buf_free(&s.b);
 	}
 }
@@ -285,8 +292,10 @@ static void what_breaks_the_order_of_commands_is_refused(void **state)
 		ROW("\x3b\0\0\0\x82\x91\0\5", EBADMSG, "before an IDCODE"),
 		ROW("\x3b\0\0\0\xe2\0\0\0\x41\x11\x10\x43\x82\x91\0\0", EBADMSG, "0 frames"),
 		ROW("\x3b\0\0\0\xe2\0\0\0\x41\x11\x10\x43\x5e\0\0\0", EBADMSG, "without any frame"),
-		ROW("\x3b\0\0\0\xe2\0\0\0\x41\x11\x10\x43\x11\0\0\0", EBADMSG, "unknown command 11"),
-		ROW("\x22\0\0\0\0\0\0\0\x7e\0\0\0\3\1\0\0", EMEDIUMTYPE, "jumps to another address"),
+		ROW("\x3b\0\0\0\xe2\0\0\0\x41\x11\x10\x43\x11\0\0\0", EBADMSG,
+		    "unknown command 11"),
+		ROW("\x22\0\0\0\0\0\0\0\x7e\0\0\0\3\1\0\0", EMEDIUMTYPE,
+		    "jumps to another address"),
 #undef ROW
 	};
 
@@ -331,7 +340,8 @@ static void nexus_and_machxo_are_recognised_and_not_judged(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 4; i++) {
-		struct ecp5 s = compose(PLAIN, i < 2 ? rows[i].comment : "", rows[i % 2].idcode, 74);
+		struct ecp5 s =
+			compose(PLAIN, i < 2 ? rows[i].comment : "", rows[i % 2].idcode, 74);
 		struct verdict v = assert_sound(&s.b);
 
 		assert_string_equal(v.facts.format, rows[i % 2].format);
@@ -340,7 +350,8 @@ static void nexus_and_machxo_are_recognised_and_not_judged(void **state)
 		assert_string_equal(v.facts.integrity_checked, "");
 		assert_int_not_equal(v.facts.integrity_absent[0], 0);
 		assert_int_equal(image_suits(&v.facts, rows[i % 2].part, false, 0, "", NULL), 0);
-		assert_int_equal(image_suits(&v.facts, "LFE5U-25F", false, 0, "", NULL), -EMEDIUMTYPE);
+		assert_int_equal(image_suits(&v.facts, "LFE5U-25F", false, 0, "", NULL),
+				 -EMEDIUMTYPE);
 		assert_true(v.facts.unsized);
 		keep_image(rows[i % 2].format, &s.b);
 		flips_are_survived(&s.b, 0, s.b.len, 1);

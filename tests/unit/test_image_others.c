@@ -20,13 +20,15 @@ static void sum_put(struct buf *b, size_t at, unsigned words)
 }
 
 #define IMAGES 0x1800
-#define PARTS (IMAGES + 0x100)
+#define PARTS  (IMAGES + 0x100)
 
 static struct buf pdi(const char *text, uint32_t parent, bool sums)
 {
 	struct buf b = BUF_INIT;
 
-	buf_add(&b, "\xdd\0\0\0\x44\x33\x22\x11\x88\x77\x66\x55\xcc\xbb\xaa\x99\x66\x55\x99\xaaXNLX", 24);
+	buf_add(&b,
+		"\xdd\0\0\0\x44\x33\x22\x11\x88\x77\x66\x55\xcc\xbb\xaa\x99\x66\x55\x99\xaaXNLX",
+		24);
 	put_fill(&b, 0, 0x3000 - b.len);
 	set_le32(&b, 0xc4, IMAGES);
 	sum_put(&b, 0x10, (0xf30 - 0x10) / 4);
@@ -114,12 +116,15 @@ static void a_pdi_whose_tables_lie_nowhere_is_refused(void **state)
 
 static struct buf efinix(const char *newline)
 {
-	static const char text[] = "Version: 2022.2.322.2.14\nGenerated: Mon Apr 17 07:59:34 2023\n\n"
-				   "Project: /home/someone/secret/blinky\nFamily: Trion\nDevice: T8F81\nWidth: 1\n\n\n\n";
+	static const char text[] =
+		"Version: 2022.2.322.2.14\nGenerated: Mon Apr 17 07:59:34 2023\n\n"
+		"Project: /home/someone/secret/blinky\nFamily: Trion\nDevice: T8F81\nWidth: 1\n\n\n\n";
 	struct buf b = BUF_INIT;
 
 	for (size_t i = 0; i < sizeof(text) - 1 + 200; i++)
-		buf_addf(&b, "%02X%s", i < sizeof(text) - 1 ? (unsigned)text[i] : (unsigned)(i * 7 & 255), newline);
+		buf_addf(&b, "%02X%s",
+			 i < sizeof(text) - 1 ? (unsigned)text[i] : (unsigned)(i * 7 & 255),
+			 newline);
 	assert_int_equal(buf_ok(&b), 0);
 	return b;
 }
@@ -175,9 +180,11 @@ static void microchip_files_are_recognised_and_not_judged(void **state)
 	struct verdict v;
 
 	(void)state;
-	buf_adds(&b, "NOTE \"CREATOR\" \"Microsemi Libero Version: 12.1\";\nNOTE \"DEVICE\" \"M2S010\";\n"
-		     "NOTE \"DATE\" \"2019/05/01\";\nNOTE \"DESIGN\" \"C:\\work\\top\";\nNOTE \"PACKAGE\" \"M2S010-vf400\";\n"
-		     "ACTION PROGRAM = DO_IT;\nCRC 1234;\n");
+	buf_adds(
+		&b,
+		"NOTE \"CREATOR\" \"Microsemi Libero Version: 12.1\";\nNOTE \"DEVICE\" \"M2S010\";\n"
+		"NOTE \"DATE\" \"2019/05/01\";\nNOTE \"DESIGN\" \"C:\\work\\top\";\nNOTE \"PACKAGE\" \"M2S010-vf400\";\n"
+		"ACTION PROGRAM = DO_IT;\nCRC 1234;\n");
 	buf_add(&c, "Designer Version 11.9.0.4\0\1\2", 28);
 	buf_adds(&d, "NOTE \"CREATOR\" \"QUARTUS PRIME JAM COMPOSER 18.1\";\n");
 	v = assert_sound(&b);
@@ -196,9 +203,10 @@ static void microchip_files_are_recognised_and_not_judged(void **state)
 	assert_refused(judge_buf(&d), ENOEXEC, "as text");
 }
 
-/* --- AWS --------------------------------------------------------------------------------------- */
+/* --- AWS ---------------------------------------------------------------------------------------
+ */
 
-#define AFI "afi-036e093268f857aad"
+#define AFI  "afi-036e093268f857aad"
 #define AGFI "agfi-08025ce1d75d038c0"
 
 static struct verdict judge_text(const char *text)
@@ -212,7 +220,8 @@ static struct verdict judge_text(const char *text)
 
 static void the_name_of_an_image_is_read_from_json_and_text(void **state)
 {
-	static const char json[] = "{\n    \"FpgaImageId\": \"" AFI "\", \n    \"FpgaImageGlobalId\": \"" AGFI "\"\n}\n";
+	static const char json[] = "{\n    \"FpgaImageId\": \"" AFI
+				   "\", \n    \"FpgaImageGlobalId\": \"" AGFI "\"\n}\n";
 	struct verdict v = judge_text(json);
 	struct buf b CLEANUP_BUF = BUF_INIT;
 

@@ -5,15 +5,30 @@
  */
 #include "image_fixture.h"
 
-enum { CRC = 0, FAR = 1, FDRI = 2, CMD = 4, CTL0 = 5, MASK = 6, LOUT = 8, COR0 = 9, MFWR = 10, CBC = 11,
-       IDCODE = 12, COR1 = 14, WBSTAR = 16, TIMER = 17, NEXT_DIE = 0x1e };
+enum {
+	CRC = 0,
+	FAR = 1,
+	FDRI = 2,
+	CMD = 4,
+	CTL0 = 5,
+	MASK = 6,
+	LOUT = 8,
+	COR0 = 9,
+	MFWR = 10,
+	CBC = 11,
+	IDCODE = 12,
+	COR1 = 14,
+	WBSTAR = 16,
+	TIMER = 17,
+	NEXT_DIE = 0x1e
+};
 enum { WCFG = 1, MFW = 2, DGHIGH = 3, START = 5, RCRC = 7, DESYNC = 13 };
 
-#define XC7A35T 0x0362d093u
-#define XC7A50T 0x0362c093u
-#define XCVU37P 0x04b79093u
+#define XC7A35T	 0x0362d093u
+#define XC7A50T	 0x0362c093u
+#define XCVU37P	 0x04b79093u
 #define XC3S500E 0x01c22093u
-#define FRAME 101
+#define FRAME	 101
 
 struct stream {
 	struct buf b;
@@ -123,7 +138,19 @@ static void back(struct stream *s)
 	nops(s, 40);
 }
 
-enum kind { FULL, COMPRESSED, PER_FRAME, DEBUG, PARTIAL, CRC_OFF, CRC_CONSTANT, ENCRYPTED, DIES, SPARTAN3, SPARTAN6 };
+enum kind {
+	FULL,
+	COMPRESSED,
+	PER_FRAME,
+	DEBUG,
+	PARTIAL,
+	CRC_OFF,
+	CRC_CONSTANT,
+	ENCRYPTED,
+	DIES,
+	SPARTAN3,
+	SPARTAN6
+};
 
 static struct stream nested(uint32_t idcode, unsigned depth);
 
@@ -300,9 +327,9 @@ static struct buf bit_of(const struct stream *s, const char *design, const char 
 
 static struct buf bit(enum kind kind)
 {
-	static const char *const names[] = { "full", "compressed", "per-frame", "debug", "partial",
-					     "crc-off", "crc-constant", "encrypted", "dies", "spartan3",
-					     "spartan6" };
+	static const char *const names[] = { "full",	"compressed", "per-frame",    "debug",
+					     "partial", "crc-off",    "crc-constant", "encrypted",
+					     "dies",	"spartan3",   "spartan6" };
 	char name[40];
 	struct stream s;
 	struct buf b;
@@ -420,10 +447,12 @@ static void an_encrypted_image_is_taken_as_far_as_it_can_be_read(void **state)
 static void the_header_may_have_any_keys_in_any_order_and_length(void **state)
 {
 	struct stream s = compose(FULL, XC7A35T);
-	struct buf a CLEANUP_BUF =
-		bit_of(&s, "deep/folder/spi;UniqueID=8def22be;ParentID=00000000;Version=2025.1;New=1", "7a35tcpg236");
+	struct buf a CLEANUP_BUF = bit_of(
+		&s, "deep/folder/spi;UniqueID=8def22be;ParentID=00000000;Version=2025.1;New=1",
+		"7a35tcpg236");
 	struct buf b CLEANUP_BUF = bit_of(&s, "C:\\work\\x.ncd", "7a35tcpg236");
-	struct buf c CLEANUP_BUF = bit_of(&s, "slot;PARTIAL=TRUE;ParentID=12345678", "XC7A35T-CPG236-1-c");
+	struct buf c CLEANUP_BUF =
+		bit_of(&s, "slot;PARTIAL=TRUE;ParentID=12345678", "XC7A35T-CPG236-1-c");
 	struct verdict v = assert_sound(&a);
 
 	(void)state;
@@ -498,7 +527,8 @@ static void a_flipped_bit_in_an_inner_die_is_refused(void **state)
 
 static void a_flip_anywhere_is_survived(void **state)
 {
-	static const enum kind kinds[] = { FULL, DEBUG, PARTIAL, CRC_OFF, ENCRYPTED, DIES, SPARTAN3, SPARTAN6 };
+	static const enum kind kinds[] = { FULL,      DEBUG, PARTIAL,  CRC_OFF,
+					   ENCRYPTED, DIES,  SPARTAN3, SPARTAN6 };
 
 	(void)state;
 	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
@@ -559,7 +589,8 @@ static void hostile_lengths_end_in_a_refusal(void **state)
 
 			buf_add(&c, b.data, b.len);
 			for (int n = 0; n < 4; n++)
-				c.data[payload_at - 4 + (size_t)n] = (char)(lengths[i] >> (24 - 8 * n));
+				c.data[payload_at - 4 + (size_t)n] =
+					(char)(lengths[i] >> (24 - 8 * n));
 			if (!judge_buf(&c).end)
 				fail_msg("a declared length of %x: accepted", lengths[i]);
 		}
@@ -775,17 +806,28 @@ static void xilinx_samples_of_vendor_tools_are_judged_right(void **state)
 		uint32_t idcode;
 		enum image_tri partial, compressed;
 	} rows[] = {
-		{ "xilinx-bit/xc7a50t_full.bit", "xc7a50t", "crc32c", 0x0362c093, IMAGE_NO, IMAGE_NO },
-		{ "xilinx-bit/xc7a50t_perframecrc.bit", "xc7a50t", "crc32c", 0x0362c093, IMAGE_NO, IMAGE_NO },
-		{ "xilinx-bit/xc7a50t_debug.bit", "xc7a50t", "crc32c", 0x0362c093, IMAGE_NO, IMAGE_NO },
-		{ "xilinx-bit/xc7a35t_compressed.bit", "xc7a35t", "crc32c", 0x0362d093, IMAGE_NO, IMAGE_YES },
-		{ "xilinx-bit/xcku040_compressed.bit", "xcku040", "crc32c", 0x03822093, IMAGE_NO, IMAGE_YES },
-		{ "xilinx-bit/xc6slx9_spartan6.bit", "xc6slx9", "", 0x04001093, IMAGE_UNKNOWN, IMAGE_UNKNOWN },
-		{ "xilinx-bit/xc3s500e_spartan3e.bit", "xc3s500e", "crc16", 0x01c22093, IMAGE_UNKNOWN, IMAGE_YES },
-		{ "xilinx-bit/xcau10p_vivado2025_uniqueid.bit", "xcau10p", "crc32c", 0x04ac4093, IMAGE_NO, IMAGE_YES },
-		{ "xilinx-bit/xck26_kr260_gps_compressed.bit", "xck26", "crc32c", 0x04a49093, IMAGE_NO, IMAGE_YES },
-		{ "xilinx-bit/xck26_dfx_partial.bit", "xck26", "crc32c", 0x04a49093, IMAGE_YES, IMAGE_NO },
-		{ "xilinx-bin/k24_bootgen_header.bit.bin", "xck24", "header-sums crc32c", 0x04a44093, IMAGE_NO, IMAGE_YES },
+		{ "xilinx-bit/xc7a50t_full.bit", "xc7a50t", "crc32c", 0x0362c093, IMAGE_NO,
+		  IMAGE_NO },
+		{ "xilinx-bit/xc7a50t_perframecrc.bit", "xc7a50t", "crc32c", 0x0362c093, IMAGE_NO,
+		  IMAGE_NO },
+		{ "xilinx-bit/xc7a50t_debug.bit", "xc7a50t", "crc32c", 0x0362c093, IMAGE_NO,
+		  IMAGE_NO },
+		{ "xilinx-bit/xc7a35t_compressed.bit", "xc7a35t", "crc32c", 0x0362d093, IMAGE_NO,
+		  IMAGE_YES },
+		{ "xilinx-bit/xcku040_compressed.bit", "xcku040", "crc32c", 0x03822093, IMAGE_NO,
+		  IMAGE_YES },
+		{ "xilinx-bit/xc6slx9_spartan6.bit", "xc6slx9", "", 0x04001093, IMAGE_UNKNOWN,
+		  IMAGE_UNKNOWN },
+		{ "xilinx-bit/xc3s500e_spartan3e.bit", "xc3s500e", "crc16", 0x01c22093,
+		  IMAGE_UNKNOWN, IMAGE_YES },
+		{ "xilinx-bit/xcau10p_vivado2025_uniqueid.bit", "xcau10p", "crc32c", 0x04ac4093,
+		  IMAGE_NO, IMAGE_YES },
+		{ "xilinx-bit/xck26_kr260_gps_compressed.bit", "xck26", "crc32c", 0x04a49093,
+		  IMAGE_NO, IMAGE_YES },
+		{ "xilinx-bit/xck26_dfx_partial.bit", "xck26", "crc32c", 0x04a49093, IMAGE_YES,
+		  IMAGE_NO },
+		{ "xilinx-bin/k24_bootgen_header.bit.bin", "xck24", "header-sums crc32c",
+		  0x04a44093, IMAGE_NO, IMAGE_YES },
 	};
 
 	(void)state;

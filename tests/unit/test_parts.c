@@ -24,9 +24,10 @@ static void no_two_rows_contradict_each_other(void **state)
 				fail_msg("%s is of two families", a->part);
 			if ((a->idcode ^ b->idcode) & a->mask & b->mask)
 				continue;
-			if (a->idcode != b->idcode || a->mask != b->mask || strcmp(a->vendor, b->vendor))
-				fail_msg("%s (%08x/%08x) and %s (%08x/%08x) cannot both be right", a->part,
-					 a->idcode, a->mask, b->part, b->idcode, b->mask);
+			if (a->idcode != b->idcode || a->mask != b->mask ||
+			    strcmp(a->vendor, b->vendor))
+				fail_msg("%s (%08x/%08x) and %s (%08x/%08x) cannot both be right",
+					 a->part, a->idcode, a->mask, b->part, b->idcode, b->mask);
 		}
 }
 
@@ -39,8 +40,10 @@ static void every_row_is_spelt_as_the_tree_shows_it(void **state)
 		if (strspn(p->part, "abcdefghijklmnopqrstuvwxyz0123456789-*") != strlen(p->part))
 			fail_msg("'%s' is not in lower case, or has a blank", p->part);
 		assert_in_range(strlen(p->part), 2, sizeof(((struct image_facts *)0)->part) - 1);
-		assert_in_range(strlen(p->family), 2, sizeof(((struct image_facts *)0)->family) - 1);
-		assert_in_range(strlen(p->vendor), 2, sizeof(((struct image_facts *)0)->vendor) - 1);
+		assert_in_range(strlen(p->family), 2,
+				sizeof(((struct image_facts *)0)->family) - 1);
+		assert_in_range(strlen(p->vendor), 2,
+				sizeof(((struct image_facts *)0)->vendor) - 1);
 		/* An IDCODE ends in 1 (IEEE 1149.1), but for those of configuration networks. */
 		assert_true(p->idcode & 1);
 		assert_false(p->idcode & ~p->mask);
@@ -48,7 +51,8 @@ static void every_row_is_spelt_as_the_tree_shows_it(void **state)
 	}
 }
 
-static const char *split(const char *vendor, const char *prefix, const char *text, const char **rest)
+static const char *split(const char *vendor, const char *prefix, const char *text,
+			 const char **rest)
 {
 	size_t n = 99;
 	const struct image_part *p = part_by_text(vendor, prefix, text, &n);
