@@ -11,6 +11,7 @@
 #include "text.h"
 
 #define FRONT_MAX IMAGE_HEAD_MAX
+#define HUNT_MAX  64 /* bytes between the comment, or the start, and the preamble */
 
 enum { START, COMMENT, HUNT, DONE };
 
@@ -96,8 +97,14 @@ int lattice_front_byte(struct lattice_front *f, uint8_t c, struct reason *why)
 		return 0;
 	case HUNT:
 		if (f->window != PREAMBLE && f->window != PREAMBLE_ENCRYPTED &&
-		    f->window != PREAMBLE_NEXUS_ENCRYPTED)
+		    f->window != PREAMBLE_NEXUS_ENCRYPTED) {
+			if (++f->hunted > HUNT_MAX)
+				return reason_set(why, EBADMSG,
+						  "damaged: no preamble within %d bytes of the comment; "
+						  "copy the file again",
+						  HUNT_MAX);
 			return 0;
+		}
 		f->encrypted = f->window != PREAMBLE;
 		f->phase = DONE;
 		return 1;
@@ -148,8 +155,14 @@ static enum lattice_kind kind_of_name(const char *part)
 enum lattice_kind lattice_kind_of(const uint8_t *head, size_t n)
 {
 	struct lattice_front f = { 0 };
-	size_t i = 0;
+	size_t i = 0, skip = n >= 4 && !memcmp(head, "LSCC", 4) ? 4 : 0;
 	int rc = 0;
+
+	/* Asked again with each byte of a writer that writes one at a time: while the comment goes
+	 * on there is nothing to read in it. */
+	if (n >= skip + 2 && head[skip] == 0xff && !head[skip + 1] &&
+	    !memchr(head + skip + 2, 0xff, n - skip - 2))
+		return n < FRONT_MAX ? LATTICE_OPEN : LATTICE_NONE;
 
 	if (n && head[0] != 0xff && memcmp(head, "LSCC", n < 4 ? n : 4))
 		return LATTICE_NONE;

@@ -18,7 +18,7 @@ enum lattice_kind { LATTICE_NONE, LATTICE_OPEN, LATTICE_ECP5, LATTICE_NEXUS, LAT
 struct lattice_front {
 	uint8_t phase;
 	bool encrypted;
-	uint16_t line_len, bytes;
+	uint16_t line_len, bytes, hunted;
 	uint32_t window;
 	char line[160];
 	char part[48], package[32], speed[16]; /* of the comment */

@@ -328,6 +328,24 @@ static void an_encrypted_image_is_known_by_its_comment_and_has_no_end(void **sta
 	any_chunking_agrees(&b);
 }
 
+static void a_comment_without_a_preamble_near_it_is_no_image(void **state)
+{
+	struct buf b CLEANUP_BUF = BUF_INIT;
+
+	(void)state;
+	buf_add(&b, "\xff\0" PART "\0", 2 + sizeof(PART));
+	put_fill(&b, 0xff, 60);
+	buf_add(&b, "\xff\xff\xbd\xb3", 4);
+	put_fill(&b, 0x11, 100);
+	assert_int_not_equal(judge_buf(&b).end, 0);
+	any_chunking_agrees(&b);
+	buf_clear(&b);
+	buf_add(&b, "\xff\0" PART "\0", 2 + sizeof(PART));
+	put_fill(&b, 0xff, 5000);
+	assert_refused(judge_buf(&b), ENOEXEC, "not an image");
+	any_chunking_agrees(&b);
+}
+
 static void nexus_and_machxo_are_recognised_and_not_judged(void **state)
 {
 	static const struct {
@@ -392,6 +410,7 @@ int main(void)
 		cmocka_unit_test(any_chunking_gives_the_same_answer),
 		cmocka_unit_test(what_breaks_the_order_of_commands_is_refused),
 		cmocka_unit_test(an_encrypted_image_is_known_by_its_comment_and_has_no_end),
+		cmocka_unit_test(a_comment_without_a_preamble_near_it_is_no_image),
 		cmocka_unit_test(nexus_and_machxo_are_recognised_and_not_judged),
 		cmocka_unit_test(lattice_samples_of_vendor_tools_are_judged_right),
 	};
