@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The store: card numbers, rows, blobs and durability. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -186,6 +187,49 @@ static void trimming_keeps_loaded_and_previous_blobs_and_removes_the_rest(void *
 	close(fd);
 	assert_int_equal(store_blob_open(store, previous, &fd, NULL, NULL), 0);
 	close(fd);
+	store_close(store);
+}
+
+/* Descriptors of this process whose file has no name any more. */
+static unsigned deleted_open(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+	struct dirent *e;
+	char path[300], to[4096];
+
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		ssize_t len;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%s", e->d_name);
+		len = readlink(path, to, sizeof(to) - 1);
+		if (len <= 0)
+			continue;
+		to[len] = '\0';
+		n += strstr(to, "/blobs/") && strstr(to, " (deleted)");
+	}
+	closedir(d);
+	return n;
+}
+
+static void the_bytes_of_removed_blobs_are_freed_behind(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	char sha256[SHA256_HEX], name[16];
+
+	for (uint64_t i = 0; i < 40; i++) { /* more than are put off */
+		snprintf(name, sizeof(name), "blob %d", (int)i);
+		blob_make(store, i + 1, name, sha256);
+	}
+	assert_int_equal(store_blobs_trim(store, NULL), 0);
+	assert_int_equal(store_sync(store, NULL), 0);
+	assert_int_equal(deleted_open(), 0);
+	assert_false(store_room_make(store));
+	blob_make(store, 1, "the same", sha256);
+	blob_make(store, 2, "the same", sha256);
+	assert_int_equal(store_sync(store, NULL), 0);
+	assert_int_equal(deleted_open(), 0);
 	store_close(store);
 }
 
@@ -397,6 +441,7 @@ int main(void)
 		CLAIM(a_spool_file_becomes_the_blob_and_is_gone),
 		CLAIM(a_blob_that_was_damaged_is_mended_when_its_bytes_come_again),
 		CLAIM(the_spool_is_emptied_by_a_fresh_start_only),
+		CLAIM(the_bytes_of_removed_blobs_are_freed_behind),
 		CLAIM(trimming_keeps_loaded_and_previous_blobs_and_removes_the_rest),
 		CLAIM(a_row_of_before_a_power_loss_is_believed_only_if_its_blob_hashes_right),
 		CLAIM(a_row_of_before_a_power_loss_with_a_whole_blob_is_believed),
