@@ -270,8 +270,6 @@ static int complete(struct xclbin *s, struct image_facts *facts, struct reason *
 	text_copy(facts->part, sizeof(facts->part), bit->part);
 	text_copy(facts->also_parts, sizeof(facts->also_parts), bit->also_parts);
 	text_copy(facts->family, sizeof(facts->family), bit->family);
-	text_copy(facts->package, sizeof(facts->package), bit->package);
-	text_copy(facts->speed, sizeof(facts->speed), bit->speed);
 	text_copy(facts->design, sizeof(facts->design), bit->design);
 	facts->has_idcode = bit->has_idcode;
 	facts->idcode = bit->idcode;

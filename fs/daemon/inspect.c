@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,7 @@ static void usage(FILE *to)
 	      "Says what an image is and whether it is sound; FILE - is standard input.\n"
 	      "  --json       one JSON object a line for each file\n"
 	      "  --for WHAT   whether it fits: a part (iCE40-HX1K), or a card of a mounted tree (dev0)\n"
-	      "  --mount DIR  where the tree of devN is mounted (default /fpga)\n"
+	      "  --mount DIR  where the tree of devN is mounted (default: the first that is, else /fpga)\n"
 	      "Exit status: 0 every file is sound (and fits), 1 not, 2 wrong usage.\n",
 	      to);
 }
@@ -72,6 +73,21 @@ static int read_value(const char *mount, const char *dev, const char *file, char
 	return 0;
 }
 
+/* The first mounted tree, or /fpga. The caller frees; NULL for lack of memory. */
+static char *mount_find(void)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	struct mntent *m;
+	char *dir = NULL;
+
+	while (mounts && !dir && (m = getmntent(mounts)))
+		if (!strcmp(m->mnt_type, "fuse.fabricfs"))
+			dir = strdup(m->mnt_dir);
+	if (mounts)
+		endmntent(mounts);
+	return dir ? dir : strdup("/fpga");
+}
+
 static bool is_card(const char *name)
 {
 	if (strncmp(name, "dev", 3) || !name[3])
@@ -94,9 +110,10 @@ static int target_find(struct target *t, const char *mount, struct reason *why)
 	}
 	rc = read_value(mount, t->name, "part", t->part, sizeof(t->part));
 	if (rc < 0)
-		return reason_set(why, -rc,
-				  "--for %s: %s/%s/part cannot be read: %s; say --mount DIR, or name a part",
-				  t->name, mount, t->name, strerror(-rc));
+		return reason_set(
+			why, -rc,
+			"--for %s: %s/%s/part cannot be read: %s; say --mount DIR, or name a part",
+			t->name, mount, t->name, strerror(-rc));
 	if (!read_value(mount, t->name, "idcode", idcode, sizeof(idcode)) && idcode[0]) {
 		t->idcode = (uint32_t)strtoul(idcode, &end, 16);
 		t->has_idcode = !*end;
@@ -169,15 +186,15 @@ static void headline(const struct report *r)
 	else if (r->why.err)
 		printf("%s: not sound: %s (%s)\n", r->file, r->why.text, errno_name(r->why.err));
 	else
-		printf("%s: sound, %s%s for %s\n", r->file,
+		printf("%s: sound%s, %s for %s\n", r->file,
+		       f->integrity_checked[0] ? "" : " as far as it can be checked",
 		       f->partial == IMAGE_YES ? "a partial image" : "an image",
-		       f->integrity_checked[0] ? "" : ", as far as it can be checked,",
-		       f->part[0]    ? f->part :
-		       f->shell[0]   ? f->shell :
-		       f->targets[0] ? f->targets :
-		       f->family[0]  ? f->family :
-		       f->vendor[0]  ? f->vendor :
-				       "a part that it does not name");
+		       f->part[0]      ? f->part
+		       : f->shell[0]   ? f->shell
+		       : f->targets[0] ? f->targets
+		       : f->family[0]  ? f->family
+		       : f->vendor[0]  ? f->vendor
+				       : "a part that it does not name");
 }
 
 static void kind(const struct image_facts *f)
@@ -207,11 +224,14 @@ static void tell(const struct report *r, const struct target *t)
 	headline(r);
 	if (f->format[0])
 		printf("  %-10s %s (%s)\n", "format", f->format, sure[f->confidence]);
+	if (!f->part[0] && f->format[0])
+		line("part", "not told by the image");
 	if (f->part[0])
-		printf("  %-10s %s%s%s\n", "part", f->part, f->also_parts[0] ? ", the same bytes suit " : "",
-		       f->also_parts);
+		printf("  %-10s %s%s%s\n", "part", f->part,
+		       f->also_parts[0] ? ", the same bytes suit " : "", f->also_parts);
 	if (f->package[0])
-		printf("  %-10s %s%s%s\n", "package", f->package, f->speed[0] ? ", speed " : "", f->speed);
+		printf("  %-10s %s%s%s\n", "package", f->package, f->speed[0] ? ", speed " : "",
+		       f->speed);
 	buf_addf(&b, "%s%s%s", f->vendor, f->vendor[0] && f->family[0] ? " " : "", f->family);
 	if (!buf_ok(&b))
 		line("family", b.data);
@@ -221,6 +241,10 @@ static void tell(const struct report *r, const struct target *t)
 		printf("  %-10s %llu bytes", "size", (unsigned long long)r->size);
 		if (f->declared_size && f->declared_size != r->size)
 			printf(", the image itself %llu", (unsigned long long)f->declared_size);
+		else if (f->declared_size)
+			fputs(", to the end that it shows", stdout);
+		else if (f->unsized)
+			fputs(", and nothing in it shows where it ends", stdout);
 		putchar('\n');
 	}
 	if (f->integrity_checked[0])
@@ -237,12 +261,15 @@ static void tell(const struct report *r, const struct target *t)
 	line("needs", f->needs);
 	line("firmware", f->firmware);
 	line("targets", f->targets);
-	line("tool", f->tool);
-	line("built", f->built);
+	if (f->tool[0] && f->built[0])
+		printf("  %-10s %s by %s\n", "built", f->built, f->tool);
+	else
+		line(f->tool[0] ? "tool" : "built", f->tool[0] ? f->tool : f->built);
 	line("sha256", r->sha256);
 	line("detail", f->detail);
 	if (t->name && !r->fit_known && f->format[0])
-		printf("  %-10s %s: not known, the image does not tell its part\n", "fits", t->name);
+		printf("  %-10s %s: not known, the image does not tell its part\n", "fits",
+		       t->name);
 	else if (r->fit_known && r->misfit.err)
 		printf("  %-10s %s: no, %s\n", "fits", t->name, r->misfit.text);
 	else if (r->fit_known)
@@ -251,10 +278,12 @@ static void tell(const struct report *r, const struct target *t)
 
 static int tell_json(const struct report *r)
 {
-	char *json CLEANUP_FREE = image_facts_json(
-		&r->facts, r->file, r->sha256[0] ? r->sha256 : NULL, r->size, r->why.err,
-		r->why.err ? r->why.text : NULL,
-		!r->fit_known ? NULL : r->misfit.err ? r->misfit.text : "");
+	char *json CLEANUP_FREE =
+		image_facts_json(&r->facts, r->file, r->sha256[0] ? r->sha256 : NULL, r->size,
+				 r->why.err, r->why.err ? r->why.text : NULL,
+				 !r->fit_known	 ? NULL
+				 : r->misfit.err ? r->misfit.text
+						 : "");
 
 	if (!json)
 		return -ENOMEM;
@@ -273,7 +302,8 @@ int inspect_main(int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	struct target target = { 0 };
-	const char *mount = "/fpga";
+	char *found CLEANUP_FREE = NULL;
+	const char *mount = NULL;
 	struct reason why = { 0 };
 	bool json = false, good = true;
 	int c;
@@ -302,7 +332,13 @@ int inspect_main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
-	if (target.name && target_find(&target, mount, &why)) {
+	if (target.name && !mount)
+		mount = found = mount_find();
+	if (target.name && !mount)
+		reason_set(&why, ENOMEM, "out of memory");
+	else if (target.name)
+		target_find(&target, mount, &why);
+	if (why.err) {
 		fprintf(stderr, "fabricfs inspect: %s\n", why.text);
 		return 2;
 	}

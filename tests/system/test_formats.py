@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import tarfile
 import zipfile
 
@@ -10,7 +11,7 @@ import pytest
 
 from bitstreams import ecp5_bit, lattice_encrypted, xilinx_bit, xilinx_stream
 from harness import BIN, run
-from images import flip, sha256
+from images import ROOT, flip, sha256
 
 CARD = """cards:
   - name: board
@@ -144,3 +145,71 @@ def test_what_is_handed_over_by_mistake_is_named_with_the_next_step(card, tmp_pa
         assert refusal_of_write(card.image, (tmp_path / name).read_bytes()[:65536]) == errno.ENOEXEC
         assert word in card.error, name
         assert word in inspect(tmp_path / name).stdout
+
+
+# --- inspect, over a small image of each format -----------------------------------------
+
+SEEDS = {path.name: path.read_bytes()[1:] for path in sorted((ROOT / "tests/fuzz/corpus/image").iterdir())
+         if path.read_bytes()[:1] == b"@"}
+
+TEXT, BOOL, NUMBER, WORDS = (str, type(None)), (bool, type(None)), (int, type(None)), (list, type(None))
+SCHEMA = {"file": TEXT, "sound": bool, "errno": TEXT, "reason": TEXT, "confidence": TEXT, "format": TEXT,
+          "vendor": TEXT, "family": TEXT, "part": TEXT, "also_parts": WORDS, "package": TEXT, "speed": TEXT,
+          "partial": BOOL, "compressed": BOOL, "encrypted": BOOL, "signed": BOOL, "shell": TEXT, "design": TEXT,
+          "user_id": TEXT, "dies": NUMBER, "kernels": WORDS, "afus": WORDS, "needs": TEXT, "firmware": TEXT,
+          "targets": WORDS, "tool": TEXT, "built": TEXT, "detail": TEXT, "idcode": TEXT, "size": NUMBER,
+          "declared_size": NUMBER, "sha256": TEXT, "integrity": (str, dict, type(None)), "fits": BOOL}
+
+
+def formats():
+    """All names of formats that a policy may have."""
+    text = (ROOT / "fs/daemon/config_card.c").read_text()
+    block = re.search(r"#define FORMAT_NAMES(.*?)\n\n", text, re.S)[1]
+    return set("".join(re.findall(r'"([^"]*)"', block)).split())
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_inspect_reads_like_a_label(name, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(SEEDS[name])
+    done = inspect(path)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and lines[0].startswith(f"{path}: sound"), lines
+    assert 8 <= len(lines) <= 15, lines
+    assert all(line.startswith("  ") for line in lines[1:])
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_the_json_of_inspect_has_all_keys_with_their_types(name, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(SEEDS[name])
+    told = json.loads(inspect(path, "--json").stdout)
+    assert told.keys() == SCHEMA.keys()
+    for key, types in SCHEMA.items():
+        assert isinstance(told[key], types), (key, told[key])
+    assert told["sound"] is True and told["sha256"] == sha256(SEEDS[name]) and told["size"] == len(SEEDS[name])
+    assert told["confidence"] in ("exact", "likely", "guess")
+    assert told["format"] in formats()
+    assert told["integrity"], "what was checked, or why nothing could be"
+    if isinstance(told["integrity"], dict):
+        assert told["integrity"]["ok"] is True and told["integrity"]["checked"]
+
+
+def test_every_format_has_a_seed_and_a_paragraph():
+    page = (ROOT / "fs/daemon/fabricfs.8.pod").read_text()
+    page = page[page.index("=head1 IMAGE FORMATS"):page.index("=head1 CHECK-CONFIG")]
+    described = set(re.findall(r"C<([a-z0-9-]+)>", " ".join(re.findall(r"^=item (.*)", page, re.M))))
+    assert formats() <= described
+    recognised = set(re.findall(r'\.name = "([^"]+)"', " ".join(
+        p.read_text() for p in (ROOT / "backend/image").glob("*.c"))))
+    assert recognised == formats()
+
+
+def test_inspect_finds_the_tree_of_a_card_by_itself(card, tmp_path):
+    """In a view of the mounts that has this one alone: other tests have theirs."""
+    path = tmp_path / "a.bit"
+    path.write_bytes(xilinx_bit())
+    script = ("grep ' fuse.fabricfs ' /proc/self/mounts | cut -d' ' -f2 | grep -vxF \"$1\" | xargs -r -n1 umount -l; "
+              "exec \"$2\" inspect --for \"$3\" \"$4\"")
+    done = run(["unshare", "-m", "sh", "-c", script, "sh", str(card.fabric.mount), str(BIN), card.dir.name, str(path)])
+    assert done.returncode == 1 and "card has " in done.stdout, done
