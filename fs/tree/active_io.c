@@ -298,6 +298,28 @@ static void io_write(fuse_req_t req, struct card *card, uint64_t ino, const char
 	io_call_submit(&m->call);
 }
 
+static void poll_told(struct io_call *call, int err, size_t moved)
+{
+	(void)err;
+	(void)moved;
+	free(call);
+}
+
+/* A clock on demand runs for those who only poll, too. */
+static void poll_tell(struct slot *slot, const struct saved_handle *saved)
+{
+	struct io_call *call = calloc(1, sizeof(*call));
+
+	if (!call)
+		return;
+	call->slot = slot;
+	call->load = saved->io.load;
+	call->done = poll_told;
+	call->io = (struct card_io){ .endpoint = CARD_RX, .slot = slot->index < 0 ? 0 : (unsigned)slot->index,
+				     .wait = true, .nonblock = true, .id = run_id() };
+	io_call_submit(call);
+}
+
 static void io_poll(fuse_req_t req, struct card *card, uint64_t ino, struct fuse_file_info *fi,
 		    struct fuse_pollhandle *ph)
 {
@@ -305,8 +327,9 @@ static void io_poll(fuse_req_t req, struct card *card, uint64_t ino, struct fuse
 	struct saved_handle *saved = saved_find(fi->fh);
 	enum card_endpoint e = endpoint_of(ino);
 	unsigned revents = 0, ready;
+	bool waits = ph != NULL;
 
-	if (saved && ph)
+	if (saved && waits)
 		atomic_store(&saved->poll_kh, request_current()->poll_kh + 1);
 	if (ph)
 		fuse_pollhandle_destroy(ph);
@@ -317,6 +340,8 @@ static void io_poll(fuse_req_t req, struct card *card, uint64_t ino, struct fuse
 		revents = POLLIN | POLLOUT;
 	else if (ready & CARD_ENDPOINT_BIT(e))
 		revents = e == CARD_RX ? POLLIN : POLLOUT;
+	else if (waits && e == CARD_RX)
+		poll_tell(slot, saved);
 	fuse_reply_poll(req, revents);
 }
 

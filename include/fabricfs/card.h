@@ -190,7 +190,8 @@ struct card_run {
  * told again, not moved twice.
  *
  * RX reads: `wait` false: run until a byte comes or the design is quiet (then
- * 0 bytes); true: wait for a byte. TX writes wait while the design is not
+ * 0 bytes); true: wait for a byte. One of size 0 that waits: somebody polls for a
+ * byte, let the design work for it a while; it is done at once. TX writes wait while the design is not
  * ready. `nonblock`: EAGAIN (or a short count) instead of waiting. REGS: offset
  * and size in bytes within 512; ETIMEDOUT when a register does not acknowledge
  * and nothing came before it. ENODEV: the loaded design has no such endpoint.

@@ -2,13 +2,14 @@
 """One writer of io/tx and one reader of io/rx at a time, and none that has gone already."""
 import errno
 import os
+import select
 import subprocess
 import sys
 
 import pytest
 
-from harness import put, shell
-from images import UPPER
+from harness import LIMIT, put, shell
+from images import ROOT, UPPER
 
 
 def test_who_opens_after_a_close_does_not_meet_the_one_who_closed(card):
@@ -29,6 +30,21 @@ def test_who_opens_after_a_close_does_not_meet_the_one_who_closed(card):
     # As scripts do it; each command ends as soon as its close was answered.
     done = shell(f"cd {card.dir}/io && for i in $(seq 100 199); do printf x$i > tx && cat rx || exit 1; done")
     assert done.returncode == 0 and done.stdout == "".join(f"X{i}" for i in range(100, 200)), done.stderr
+
+
+def test_the_clock_runs_for_who_only_polls(card):
+    # It is never quiet, and sends a number every 65,536 cycles once it is told to.
+    card.load(ROOT / "tests" / "data" / "talker.bin")
+    put(card.dir / "io/regs", b"\x01\x00", flags=os.O_WRONLY, must=True)
+    rx = os.open(card.dir / "io/.rx", os.O_RDONLY)
+    got = b""
+    try:
+        while len(got) < 50:
+            assert select.select([rx], [], [], LIMIT)[0], f"after {len(got)} bytes nothing came"
+            got += os.read(rx, 300)
+    finally:
+        os.close(rx)
+    assert got == bytes((got[0] + n) & 255 for n in range(len(got)))
 
 
 @pytest.mark.parametrize("name, flags", [("tx", os.O_WRONLY), ("rx", os.O_RDONLY)])

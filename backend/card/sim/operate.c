@@ -255,6 +255,9 @@ void op_submit(struct process *p, const struct proto_msg *msg)
 		err = regs_range(&op, &size);
 	if (!err && pending >= OPS_MAX)
 		err = EBUSY;
+	/* Somebody polls. */
+	if (!err && !size && endpoint == CARD_RX && op.wait)
+		clock_want(p, WORK_NS);
 	if (err || !size || (endpoint == CARD_REGS && op.offset >= 2 * BOARD_REGS)) {
 		io_reply(p, msg->seq, err, 0, NULL, 0);
 		return;
