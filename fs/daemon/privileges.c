@@ -31,7 +31,8 @@
 /* Receive buffers are locked, for a reason (loop.c), and may be more than RLIMIT_MEMLOCK. */
 #define RIGHTS_BUFFERS RIGHT(CAP_IPC_LOCK)
 
-/* To root in a state folder of somebody else's, and its files. */
+/* To root in a state folder of somebody else's, and its files; and in one of its own below a
+ * directory that is closed to others (/home/al, 0700). */
 #define RIGHTS_FOREIGN_STATE (RIGHT(CAP_DAC_OVERRIDE) | RIGHT(CAP_FOWNER))
 
 int privileges_drop(const struct config *config, const char *state_dir, struct reason *why)
@@ -40,7 +41,7 @@ int privileges_drop(const struct config *config, const char *state_dir, struct r
 	struct stat st;
 	int err;
 
-	if (!stat(state_dir, &st) && st.st_uid != geteuid())
+	if ((!stat(state_dir, &st) && st.st_uid != geteuid()) || !rights_suffice(all.keep, state_dir))
 		all.keep |= RIGHTS_FOREIGN_STATE;
 	for (size_t i = 0; i < config->cards_len; i++) {
 		const struct config_card *card = &config->cards[i];

@@ -9,6 +9,7 @@
  * permitted, and not in effect, is what an executed program gets.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/prctl.h>
@@ -88,6 +89,25 @@ uint64_t rights_have(void)
 	uint64_t permitted = 0;
 
 	return permitted_get(&permitted) ? 0 : permitted;
+}
+
+bool rights_suffice(uint64_t keep, const char *dir)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct now[2] = { { 0 } }, less[2];
+	bool suffice;
+
+	if (syscall(SYS_capget, &header, now))
+		return false;
+	memcpy(less, now, sizeof(less));
+	for (int i = 0; i < 2; i++)
+		less[i].effective &= (uint32_t)(keep >> 32 * i);
+	if (syscall(SYS_capset, &header, less))
+		return false;
+	suffice = !faccessat(AT_FDCWD, dir, R_OK | W_OK | X_OK, AT_EACCESS) || errno != EACCES;
+	/* They are permitted still: this cannot be refused. */
+	(void)!syscall(SYS_capset, &header, now);
+	return suffice;
 }
 
 int rights_drop_quietly(uint64_t keep, uint64_t lend)

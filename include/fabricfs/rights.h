@@ -29,6 +29,10 @@ uint64_t right_parse(const char *name);
 /* This thread's permitted set. */
 uint64_t rights_have(void);
 
+/* Could this thread, with no more than `keep` in effect, work in that directory? Tried, with the
+ * rest put aside for a moment: call before other threads exist. False if it cannot be tried. */
+bool rights_suffice(uint64_t keep, const char *dir);
+
 /*
  * For good: `keep` stays in effect, `lend` stays only to be given to programs
  * that are executed, the rest is gone, also from the bounding set where that is

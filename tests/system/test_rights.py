@@ -119,6 +119,22 @@ def test_a_state_folder_of_somebody_else_is_served(fpga):
     rights_are(fabric, "fabricfs-worker", WORKER | {DAC_OVERRIDE, FOWNER})
 
 
+def test_a_state_folder_below_a_private_home_is_served(fpga):
+    """`sudo fabricfs -s ~/state`: the folder is root's, the way to it is not."""
+    fabric = fpga.make()
+    home = fabric.folder / "home"
+    home.mkdir(mode=0o700)
+    os.chown(home, 12345, 12345)
+    fabric.state_dir = home / "state"
+    for _ in range(2):
+        fabric.start()
+        card = fabric.card()
+        card.load(UPPER)
+        assert card.exchange(b"at home") == b"AT HOME"
+        rights_are(fabric, "fabricfs-worker", WORKER | {DAC_OVERRIDE, FOWNER})
+        fabric.stop()
+
+
 @pytest.mark.parametrize("key, wanted", [
     ("", USUAL),
     (", capabilities: [sys_admin, CAP_SYS_MODULE]", USUAL | {SYS_ADMIN, SYS_MODULE}),
