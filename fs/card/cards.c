@@ -37,7 +37,7 @@ unsigned cards_count(void)
 
 struct card *cards_nth(unsigned i)
 {
-	return i < cards_len ? cards[i] : NULL;
+	return i < cards_len && !atomic_load(&cards[i]->forgotten) ? cards[i] : NULL;
 }
 
 struct card *cards_find(unsigned dev)

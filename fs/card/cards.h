@@ -38,7 +38,7 @@ int cards_timer_fd(void);
 /* In the order of their numbers. Cards come (hotplug) but never go while mounted,
  * except by `forget`; the pointer stays valid until cards_stop. */
 unsigned cards_count(void);
-struct card *cards_nth(unsigned i);
+struct card *cards_nth(unsigned i);     /* NULL: it was forgotten */
 struct card *cards_find(unsigned dev); /* NULL: there is none */
 
 /* The present view; give it back with card_view_put(). Never NULL. */

@@ -141,7 +141,7 @@ static int word_forget(struct command *c, struct reason *why)
 
 	if (!err) {
 		atomic_store(&card->forgotten, true);
-		card_changed(-1, -1, CHANGE_CARDS);
+		card_changed((int)card->dev, -1, CHANGE_CARDS);
 	}
 	return err;
 }

@@ -152,10 +152,13 @@ static void rows_stale(const struct row *rows, unsigned len, const struct place 
 
 static void slot_stale(int dev, int slot, unsigned what)
 {
+	uint64_t ino = node_make(NODE_CARD, (unsigned)dev, slot, FILE_DIR);
 	struct place dir CLEANUP_PLACE = { 0 };
 
-	if (!place_open(&dir, node_make(NODE_CARD, (unsigned)dev, slot, FILE_DIR)))
+	if (!place_open(&dir, ino))
 		rows_stale(card_rows, card_rows_len, &dir, what);
+	else
+		session_notify_inode(ino); /* the card was forgotten: who asks again, finds no such node */
 }
 
 /* True once for each card: what the dead worker did not come to tell is told now. */
