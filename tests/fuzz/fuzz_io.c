@@ -127,11 +127,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char stream[] = "iCE40-HX1K", icestick[] = "iCE40-HX1K\0icestick\000115200";
 	static uint8_t packet[PROTO_MAX];
-	struct process p = { .listen_fd = -1, .run_fd = -1, .conn = -1, .load.fd = -1,
+	struct process p = { .listen_fd = -1, .run_fd = -1, .nudge_fd = -1, .conn = -1, .load.fd = -1,
 			     .condition = CARD_UNCONFIGURED, .slice = 256, .instance = 1,
 			     .packet = packet, .alone_ns = clock_mono_ns() };
 	int pair[2];
-	bool kit = size && data[0] & 0x80;
+	bool kit = size && data[0] & 0x80, slots = size && data[0] & 0x40;
 
 	if (!size)
 		return 0;
@@ -139,12 +139,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	p.thermal = &p.own_thermal;
 	fuzz_claim(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
 	p.conn = pair[0];
+	/* A card with slots, as its own thread sees it. */
+	if (slots)
+		fuzz_claim(carrier_begin(&p, 2) == 0);
 	if (data[0] % 4 != 3)
 		send_message(&p, (struct proto_msg){ .type = PROTO_HELLO, .seq = 1,
 						     .data = (const uint8_t *)(kit ? icestick : stream),
 						     .len = kit ? sizeof(icestick) - 1
 								: sizeof(stream) - 1 }, -1);
-	if (data[0] % 4 == 1 || data[0] % 4 == 2)
+	if (!slots && (data[0] % 4 == 1 || data[0] % 4 == 2))
 		load(&p, pair[1], data[0] % 4 - 1u + (kit ? 4 : 0));
 	data++;
 	size--;
@@ -161,6 +164,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (p.load.fd >= 0)
 		load_abort(&p, ECANCELED, "the input ended");
 	hear(&p, pair[1]);
+	if (slots)
+		carrier_end(&p);
 	close(pair[0]);
 	close(pair[1]);
 	ledger_fini(&p.ledger);

@@ -254,7 +254,6 @@ static int seats_begin(struct carrier *c, struct process *card, int first_fd)
 		/* As spawn.c named them. */
 		snprintf(name, sizeof(name), "%.*s.%u%s", (int)(dot - card->socket_name),
 			 card->socket_name, i, dot);
-		pthread_mutex_init(&c->seats[i].lock, NULL);
 		err = process_init(p, first_fd + (int)i, name);
 		p->nudge_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (!err && p->nudge_fd < 0)
@@ -296,27 +295,32 @@ static void names_unlink(const struct carrier *c, const struct process *card)
 		unlinkat(card->run_fd, c->seats[i].p.socket_name, 0);
 }
 
-int carrier_run(struct process *card, unsigned slots, int first_fd)
+int carrier_begin(struct process *card, unsigned slots)
 {
-	struct carrier c = { .n = slots };
-	int err = -ENOMEM;
+	struct carrier *c = calloc(1, sizeof(*c));
 
-	c.seats = calloc(slots, sizeof(*c.seats));
-	card->carrier = &c;
-	card->thermal = &c.thermal;
-	if (c.seats)
-		err = seats_begin(&c, card, first_fd);
-	if (!err)
-		process_loop(card);
-	else
-		log_error("beginning with %u slots: %s", slots, strerror(-err));
-	if (strchr(card->socket_name, '.') && c.seats)
-		names_unlink(&c, card);
-	atomic_store(&c.ending, true);
-	if (c.seats)
-		seats_nudge(&c);
-	for (unsigned i = 0; c.seats && i < slots; i++) {
-		struct seat *seat = &c.seats[i];
+	if (c)
+		c->seats = calloc(slots, sizeof(*c->seats));
+	if (!c || !c->seats) {
+		free(c);
+		return -ENOMEM;
+	}
+	c->n = slots;
+	for (unsigned i = 0; i < slots; i++)
+		pthread_mutex_init(&c->seats[i].lock, NULL);
+	card->carrier = c;
+	card->thermal = &c->thermal;
+	return 0;
+}
+
+void carrier_end(struct process *card)
+{
+	struct carrier *c = card->carrier;
+
+	atomic_store(&c->ending, true);
+	seats_nudge(c);
+	for (unsigned i = 0; i < c->n; i++) {
+		struct seat *seat = &c->seats[i];
 
 		if (seat->thread)
 			pthread_join(seat->thread, NULL);
@@ -328,6 +332,24 @@ int carrier_run(struct process *card, unsigned slots, int first_fd)
 	}
 	card->carrier = NULL;
 	card->thermal = &card->own_thermal;
-	free(c.seats);
+	free(c->seats);
+	free(c);
+}
+
+int carrier_run(struct process *card, unsigned slots, int first_fd)
+{
+	int err = carrier_begin(card, slots);
+
+	if (!err)
+		err = seats_begin(card->carrier, card, first_fd);
+	if (!err)
+		process_loop(card);
+	else
+		log_error("beginning with %u slots: %s", slots, strerror(-err));
+	if (card->carrier) {
+		if (strchr(card->socket_name, '.'))
+			names_unlink(card->carrier, card);
+		carrier_end(card);
+	}
 	return err ? 1 : 0;
 }

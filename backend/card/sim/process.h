@@ -151,6 +151,9 @@ bool service_cool(struct process *p);
 
 /* Serve a card with slots; their sockets are the descriptors from first_fd on. The exit status. */
 int carrier_run(struct process *card, unsigned slots, int first_fd);
+/* Make a card one with slots, which nobody serves yet; and the end of all that. */
+int carrier_begin(struct process *card, unsigned slots);
+void carrier_end(struct process *card);
 /* A message to the card as a whole; -EPROTO as above. */
 int carrier_message(struct process *card, const struct proto_msg *msg, int fd);
 /* Of a slot's thread: let the card see what it has counted. */
