@@ -143,8 +143,9 @@ static int rate_check(struct slot *slot, int64_t max_per_minute, struct reason *
 	int64_t now = clock_now_ns();
 	unsigned recent = 0, n = sizeof(slot->run_times) / sizeof(slot->run_times[0]);
 
+	/* Of a clock that was set back what lies far ahead is no reason to refuse everything until then. */
 	for (unsigned i = 0; i < n; i++)
-		recent += slot->run_times[i] && now - slot->run_times[i] < RATE_NS;
+		recent += slot->run_times[i] && llabs(now - slot->run_times[i]) < RATE_NS;
 	if (max_per_minute && recent >= (max_per_minute < n ? (unsigned)max_per_minute : n))
 		return reason_set(why, EPERM, "%s was programmed %u times in the last minute, its "
 				  "policy max-per-minute allows no more", slot->name, recent);

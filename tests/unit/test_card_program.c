@@ -2,6 +2,8 @@
 /* A programming run: what is done in which order, and what is shown, stored and kept when a step fails. */
 #include "tests/unit/card_fixture.h"
 
+#include <fabricfs/clock.h>
+
 static void a_good_image_goes_through_accept_program_confirm_in_this_order(void **arg)
 {
 	char sha[SHA256_HEX];
@@ -209,6 +211,23 @@ static void the_rate_of_the_policy_outlives_the_worker(void **arg)
 	assert_int_equal(command("reload"), EPERM);
 }
 
+static void the_rate_of_the_policy_forgives_a_clock_that_was_set_back(void **arg)
+{
+	struct store_record ahead = { .time_ns = clock_now_ns(), .dev = (int)card->dev, .slot = -1,
+		.json = "{\"time\":\"2099-01-01T00:00:00.000000Z\",\"dev\":\"dev0\",\"event\":\"programmed\","
+			"\"result\":\"ok\",\"size\":1,\"uid\":0}" };
+	struct reason why = { 0 };
+
+	(void)arg;
+	config_card.policy.max_per_minute = 1;
+	assert_int_equal(store_record_add(store, &ahead, NULL, &why), 0);
+	card_down();
+	card_up(false);
+	settle();
+	assert_int_equal(copy(0), 0);
+	assert_int_equal(copy(0), EPERM);
+}
+
 static void skip_identical_clears_the_error_and_takes_the_time(void **arg)
 {
 	char error[REASON_MAX];
@@ -251,6 +270,7 @@ int main(void)
 		CLAIM(an_untouched_design_keeps_its_open_endpoints),
 		CLAIM(the_rate_of_the_policy_is_for_commands_too),
 		CLAIM(the_rate_of_the_policy_outlives_the_worker),
+		CLAIM(the_rate_of_the_policy_forgives_a_clock_that_was_set_back),
 		CLAIM(skip_identical_clears_the_error_and_takes_the_time),
 	};
 
