@@ -60,19 +60,21 @@ static int content_seed(struct upload *u, const char *sha256, struct reason *why
 	return err;
 }
 
+static int content_claim(struct upload *u, struct reason *why)
+{
+	return upload_is_temp(u) ? 0 : upload_claim(u, why);
+}
+
 /* Before the first byte: the claim, the spool, the seed. */
 static int content_begin(struct upload *u, struct reason *why)
 {
 	struct card *card = u->slot->card;
 	uint32_t bits = upload_bits(u);
 	char loaded[SHA256_HEX];
-	int err = 0;
+	int err = content_claim(u, why);
 
-	if (!upload_is_temp(u)) {
-		err = upload_claim(u, why);
-		if (err)
-			return err;
-	}
+	if (err)
+		return err;
 	if (u->fd < 0)
 		err = store_spool_open(card->store, u->fh, &u->fd, why);
 	if (!err && ftruncate(u->fd, 0))
@@ -465,11 +467,8 @@ int upload_reference(struct upload *u, const char *sha256, uint64_t size,
 		return reason_set(why, EBUSY, "%s: the image is being validated or programmed",
 				  u->slot->name);
 	err = write_allowed(u, why);
-	if (!err) {
-		err = content_begin(u, why);
-		if (err && err != -EBUSY)
-			err = content_refuse(u, fresh, why);
-	}
+	if (!err)
+		err = content_claim(u, why);
 	if (!err) {
 		memcpy(u->saved->upload.sha256, sha256, SHA256_HEX);
 		text_copy(u->saved->upload.source, sizeof(u->saved->upload.source), source);
@@ -479,8 +478,10 @@ int upload_reference(struct upload *u, const char *sha256, uint64_t size,
 		u->facts_known = true;
 		blobs_hold();
 		u->held = true;
-		close(STEAL_FD(u->fd));
-		store_spool_drop(u->slot->card->store, u->fh);
+		if (u->fd >= 0) {
+			close(STEAL_FD(u->fd));
+			store_spool_drop(u->slot->card->store, u->fh);
+		}
 		upload_bits_change(u, UPLOAD_WRITTEN | UPLOAD_REFERENCE, UPLOAD_JUDGED | UPLOAD_SEEDED | UPLOAD_SPARSE);
 		cards_kick();
 		err = slot_suits(u->slot, facts, why);
