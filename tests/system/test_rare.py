@@ -2,9 +2,10 @@
 """What happens seldom, and to somebody all the same."""
 import errno
 import os
+import signal
 import threading
 
-from harness import until
+from harness import SLOW, mounted, until
 from images import REGS, UPPER, sha256
 
 SLOW_LINK = "user.fpga.sim.slow"
@@ -94,3 +95,15 @@ def test_a_card_that_is_gone_for_good_is_forgotten_and_its_number_with_it(fpga):
     # The configuration still has it: it is a new card now.
     assert sorted(c["dev"] for c in fabric.status()["cards"]) == ["dev0", "dev2"]
     assert fabric.card(2).history() == [] or fabric.card(2).sha == ""
+
+
+def test_a_worker_that_is_told_to_end_ends_all_of_it_cleanly(fpga):
+    fabric = fpga()
+    fabric.card().load(UPPER)
+    assert fabric.kill("fabricfs-worker", signal.SIGTERM) == 1
+    assert fabric.process.wait(60 * SLOW) == 0
+    assert not mounted(fabric.mount) and fabric.processes() == []
+    fabric.process = None
+    # Nothing was lost by it.
+    fabric.start()
+    assert fabric.card().state == "configured" and fabric.card().sha == sha256(UPPER)
