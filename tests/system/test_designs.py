@@ -585,6 +585,15 @@ def test_pin_that_nobody_drives_is_what_the_image_pulls_it_to(part, drive, tmp_p
         "1101", "1001", "1101"]              # the pad in both directions: by the design, 0, 1
 
 
+def tile_bits_set(asc, tile, bits):
+    head, rows = re.match(rf"(.*\.{tile}\n)(.*)", asc.read_text(), re.S).groups()
+    rows = rows.split("\n")
+    for row, column in bits:
+        assert rows[row][column] == "0"
+        rows[row] = rows[row][:column] + "1" + rows[row][column + 1:]
+    asc.write_text(head + "\n".join(rows))
+
+
 def lights_pcf(path):
     """Pins of a design with inputs only, beside the three that can light something."""
     inputs = re.findall(r"^set_io (?:clk|in).*\n", (DESIGNS / "designs-sg48.pcf").read_text(), re.M)
@@ -602,17 +611,26 @@ LIGHTS = {
                """assign led[1:0] = in[1:0];
                   SB_IO #(.PIN_TYPE(6'b101001)) pad (.PACKAGE_PIN(led[2]), .D_OUT_0(in[2]),
                                                      .OUTPUT_ENABLE(in[4]));"""),
+    # nextpnr-ice40 0.4 gives a pad to one of them, so the bits of a bidirectional pad are set
+    # by hand; without routes it has OUT_ENB 1 and D_OUT_0 0, or is read only
+    "both": (lambda bit: [1, bit(0) & bit(1) & bit(3), 0], None),
 }
 
 
 @needs_tools
 @pytest.mark.parametrize("name", LIGHTS)
 def test_pads_of_the_led_driver_only_sink(name, drive, tmp_path):
-    low, body = LIGHTS[name]
+    low, body = LIGHTS[name][0], LIGHTS[name][1] or LIGHTS["driver"][1]
     (tmp_path / "top.v").write_text(
         f"module top(input clk, input [15:0] in, inout [2:0] led);\n{body}\nendmodule\n")
     pcf = lights_pcf(tmp_path / "top.pcf")
     synthesise(tmp_path / "top.v", pcf, tmp_path / "design.bin", "iCE40-UP5K")
+    if name == "both":
+        # PINTYPE of the first pad: 100101, an output as OUT_ENB says, and a plain input; of the
+        # second 000001, the input alone
+        tile_bits_set(tmp_path / "design.asc", "io_tile 4 31", [(3, 17), (0, 16), (4, 17)])
+        tile_bits_set(tmp_path / "design.asc", "io_tile 5 31", [(3, 17)])
+        run("icepack", tmp_path / "design.asc", tmp_path / "design.bin")
     rng, lines, want = random.Random(SEED), [], []
     for _ in range(300):
         now, outside = rng.getrandbits(16) | rng.choice((0, 3)), rng.getrandbits(3)
@@ -624,25 +642,6 @@ def test_pads_of_the_led_driver_only_sink(name, drive, tmp_path):
     text = "clk {}\nin {} {leds}\nout {leds}\n".format(
         pins["clk"], " ".join(pins[f"in[{i}]"] for i in reversed(range(16))), leds=leds)
     assert run(drive, tmp_path / "design.bin", "iCE40-UP5K", input=text + "".join(lines)).split() == want
-
-
-@needs_tools
-def test_pad_that_the_led_driver_and_the_fabric_both_drive_is_refused(drive, tmp_path):
-    body = LIGHTS["driver"][1]
-    (tmp_path / "top.v").write_text(
-        f"module top(input clk, input [15:0] in, inout [2:0] led);\n{body}\nendmodule\n")
-    synthesise(tmp_path / "top.v", lights_pcf(tmp_path / "top.pcf"), tmp_path / "design.bin", "iCE40-UP5K")
-    # PINTYPE_4 of the first pad in tile 4,31: an output that is always on
-    head, rows = re.match(r"(.*\.io_tile 4 31\n)(.*)", (tmp_path / "design.asc").read_text(), re.S).groups()
-    rows = rows.split("\n")
-    assert rows[4][16] == "0"
-    rows[4] = rows[4][:16] + "1" + rows[4][17:]
-    (tmp_path / "both.asc").write_text(head + "\n".join(rows))
-    run("icepack", tmp_path / "both.asc", tmp_path / "both.bin")
-    for image, message in (("design", ""), ("both", "pad 0 of IO tile 4,31 would be driven by both")):
-        done = subprocess.run([drive, tmp_path / f"{image}.bin", "iCE40-UP5K"], input="",
-                              capture_output=True, text=True)
-        assert (done.returncode != 0) == bool(message) and message in done.stderr
 
 
 NETLISTS = int(os.environ.get("FABRICFS_NETLISTS", "50"))

@@ -96,7 +96,7 @@ int blocks_number(struct netlist *n, struct reason *why)
 	n->mac_base = n->block_base + n->db->count[DB_ENTRIES];
 	n->spram_base = n->mac_base + MAC_SIGNALS * n->n_macs;
 	n->rgb_base = n->spram_base + 16 * n->n_sprams;
-	n->signals = n->rgb_base + RGB_PADS;
+	n->signals = n->rgb_base + 2 * RGB_PADS;
 	for (unsigned k = 0; k < RGB_PADS; k++)
 		n->rgb[k].pad = -1;
 	return 0;
@@ -118,9 +118,7 @@ int blocks_open(struct netlist *n, struct reason *why)
 		if (!strcmp(cell.kind, "SPRAM"))
 			spram_open(n, spram++, &cell);
 		if (!strcmp(cell.kind, "RGBA_DRV"))
-			err = rgb_open(n, &cell, why);
-		if (err != 0)
-			return err;
+			rgb_open(n, &cell);
 	}
 	return 0;
 }

@@ -187,12 +187,6 @@ static void io_dff(struct netlist *n, unsigned pad, bool input, bool negedge, ui
 static void pad_out(struct netlist *n, unsigned pad, struct cell *out)
 {
 	unsigned tile = n->io_tiles[pad / 2];
-	int k = rgb_of_pad(n, pad);
-
-	if (k >= 0 && n->rgb[k].driver) {
-		lut1(out, 0, 0);
-		return;
-	}
 
 	switch (pin_type(n, pad) >> 2 & 3) {
 	case 2:
@@ -230,7 +224,7 @@ static int pad_get(struct netlist *n, unsigned pad, enum pad_signal what, struct
 			return 0;
 		}
 		out->kind = CELL_LUT;
-		out->in[0] = sig_pad(n, pad, PAD_OUT);
+		out->in[0] = rgb_of_pad(n, pad) < 0 ? sig_pad(n, pad, PAD_OUT) : 0;
 		out->in[1] = ext;
 		out->in[2] = pad_enable(n, pad);
 		out->table = 0xacac; /* enabled: OUT, else what the board drives */

@@ -103,6 +103,7 @@ void ram_extract(const struct config *c, unsigned x, unsigned y, uint16_t words[
  *	ram_base + 16 * ram + bit        read data of a block RAM
  *	spram_base + 16 * spram + bit    read data of a single-port RAM
  *	rgb_base + k                     is pad k of the LED driver low?
+ *	rgb_base + RGB_PADS + k          does the driver make it so?
  *	block_base + entry               output of a block beside the fabric, by its entry
  *	                                 in the database
  *	mac_base + MAC_SIGNALS * mac + signal of a multiplier (mac16.c)
@@ -129,7 +130,7 @@ enum pad_signal {
 /* A pad of the LED driver (rgb.c). */
 struct rgb_pad {
 	int pad;       /* -1 = none */
-	bool driver;   /* the LED driver has it, else the fabric */
+	bool driver;   /* the LED driver may light it */
 	int32_t on[3]; /* nets that must all be 1 then, -1 = none */
 };
 
@@ -348,12 +349,12 @@ unsigned spram_async(struct spram *s, uint8_t *val);
 
 /* ---- rgb.c ---- */
 
-/* Fill n->rgb from this cell of the database. -EIO: a pad has two drivers. */
-int rgb_open(struct netlist *n, const struct chipdb_cell *cell, struct reason *why);
+/* Fill n->rgb from this cell of the database. */
+void rgb_open(struct netlist *n, const struct chipdb_cell *cell);
 /* Which of n->rgb the pad is, or -1. */
 int rgb_of_pad(const struct netlist *n, unsigned pad);
-/* Describe signal rgb_base + k. */
-void rgb_get(struct netlist *n, unsigned k, struct cell *out);
+/* Describe signal rgb_base + what. */
+void rgb_get(struct netlist *n, unsigned what, struct cell *out);
 
 /* ---- blocks.c ---- */
 

@@ -3,13 +3,14 @@
  * The three pads of an UltraPlus that can drive a light (RGB0 to RGB2 of the LED
  * driver, SB_RGBA_DRV). They only ever sink: as outputs of the fabric they are
  * open drain, and a 1 releases them; the LED driver makes them low while CURREN,
- * RGBLEDEN and its PWM input are 1, and releases them otherwise. How much current
- * is set has no effect here, except that none at all never lights. Sources:
- * Lattice's LED driver guide (FPGA-TN-02021), Project IceStorm for nets and bits.
+ * RGBLEDEN and its PWM input are 1, and releases them otherwise. Both may be in use
+ * at once (a design that reads its light as a sensor): what either sinks is low. How
+ * much current is set has no effect here, except that none at all never lights.
+ * Sources: Lattice's LED driver guide (FPGA-TN-02021), Project IceStorm for nets
+ * and bits.
  */
 #include "engine.h"
 
-#include <errno.h>
 #include <stdio.h>
 
 static int32_t entry_net(const struct netlist *n, const struct chipdb_cell *cell, const char *name)
@@ -27,7 +28,7 @@ static bool entry_bit(const struct netlist *n, const struct chipdb_cell *cell, c
 	       tile_bit(&n->tiles[chipdb_tile(n->db, e.x, e.y)], e.value >> 8, e.value & 255);
 }
 
-int rgb_open(struct netlist *n, const struct chipdb_cell *cell, struct reason *why)
+void rgb_open(struct netlist *n, const struct chipdb_cell *cell)
 {
 	bool enabled = entry_bit(n, cell, "RGBA_DRV_EN");
 
@@ -44,20 +45,11 @@ int rgb_open(struct netlist *n, const struct chipdb_cell *cell, struct reason *w
 			snprintf(name, sizeof(name), "RGB%u_CURRENT_%u", k, bit);
 			p->driver |= entry_bit(n, cell, name);
 		}
-		if (p->driver && pad_has_output(n, (unsigned)p->pad)) {
-			p->driver = false;
-			if (!n->tolerant)
-				return reason_set(why, EIO,
-						  "pad %u of IO tile %u,%u would be driven by both "
-						  "the LED driver and an output of the fabric",
-						  (unsigned)e.value, e.x, e.y);
-		}
 		snprintf(name, sizeof(name), "RGB%uPWM", k);
 		p->on[0] = entry_net(n, cell, "CURREN");
 		p->on[1] = entry_net(n, cell, "RGBLEDEN");
 		p->on[2] = entry_net(n, cell, name);
 	}
-	return 0;
 }
 
 int rgb_of_pad(const struct netlist *n, unsigned pad)
@@ -68,16 +60,18 @@ int rgb_of_pad(const struct netlist *n, unsigned pad)
 	return -1;
 }
 
-void rgb_get(struct netlist *n, unsigned k, struct cell *out)
+void rgb_get(struct netlist *n, unsigned what, struct cell *out)
 {
+	unsigned k = what % RGB_PADS;
 	const struct rgb_pad *p = &n->rgb[k];
 
 	out->kind = CELL_LUT;
 	out->carry = true; /* no look-up table of the fabric */
-	if (!p->driver) {
-		out->in[0] = pad_output_enable(n, (unsigned)p->pad);
-		out->in[1] = sig_pad(n, (unsigned)p->pad, PAD_OUT);
-		out->table = 0x2222; /* enabled and not 1 */
+	if (what < RGB_PADS) {
+		out->in[0] = p->driver ? n->rgb_base + RGB_PADS + k : 0;
+		out->in[1] = pad_output_enable(n, (unsigned)p->pad);
+		out->in[2] = sig_pad(n, (unsigned)p->pad, PAD_OUT);
+		out->table = 0xaeae; /* the driver, or an output that is on and not 1 */
 		return;
 	}
 	for (unsigned i = 0; i < 3; i++)
