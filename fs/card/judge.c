@@ -253,6 +253,9 @@ static int judge_content(struct judge *j, struct reason *why)
 		return judge_stopped(j, &facts, verdict == VERDICT_SOUND ? sha256 : NULL, size, why);
 	if (verdict == VERDICT_INCOMPLETE)
 		return judge_incomplete(j, &facts, size, why);
+	/* Nothing in it shows where it ends: only its close tells that no more will come. */
+	if (verdict == VERDICT_SOUND && j->kind == JUDGE_FSYNC && !facts.declared_size)
+		return 0;
 	if (!quiet && !u->check && slot_run_done(u->slot, run)) {
 		/* A worker did it and died before it could answer. */
 		err = slot_run_again(u->slot, &u->saved->who, why);

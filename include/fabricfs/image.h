@@ -87,7 +87,7 @@ struct image_format {
 	 * The next n bytes, from offset 0 of the image on (the head is fed
 	 * again). Returns an image_progress or -errno with the sentence:
 	 * EBADMSG damaged, EFBIG bytes after the end, EMEDIUMTYPE sound but for
-	 * no card. After an error it is not called again.
+	 * no card, ENOEXEC no image after all. After an error it is not called again.
 	 */
 	int (*feed)(void *state, const uint8_t *bytes, size_t n, struct image_facts *facts,
 		    struct reason *why);

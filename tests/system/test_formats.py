@@ -91,6 +91,22 @@ def test_a_damaged_or_cut_bit_file_never_reaches_the_card(arty):
     assert not (arty.fabric.folder / "config").exists()
 
 
+def test_an_fsync_programs_only_what_shows_its_end(board):
+    """A raw image may go on with another die behind any DESYNC: its close programs it."""
+    card = board("xc7a35t")
+    for data, at_fsync in ((xilinx_stream(0x0362D093), False), (xilinx_bit(), True)):
+        before = card.count("programmed")
+        fd = os.open(card.image, os.O_WRONLY | os.O_TRUNC)
+        try:
+            os.write(fd, data)
+            os.fsync(fd)
+            assert card.count("programmed") == before + at_fsync
+        finally:
+            os.close(fd)
+        assert card.count("programmed") == before + 1
+        assert card.sha == sha256(data)
+
+
 def test_inspect_says_first_whether_it_is_sound_and_for_what(tmp_path):
     path = tmp_path / "a.bit"
     path.write_bytes(xilinx_bit())

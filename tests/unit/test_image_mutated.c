@@ -5,6 +5,7 @@
  * complete image is always one whose end is good. The seed is printed;
  * FABRICFS_SEED and FABRICFS_ROUNDS repeat or lengthen a run.
  */
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,6 +19,8 @@
 
 #include <fabricfs/buf.h>
 #include <fabricfs/image.h>
+
+#define EXAMPLE_MAX 16384 /* bytes of a small image */
 
 static uint64_t seed;
 
@@ -54,7 +57,8 @@ static uint16_t crc16(const uint8_t *b, size_t n)
 	return crc;
 }
 
-static int judge(const uint8_t *b, size_t n, bool in_pieces, struct image_facts *facts, struct reason *why)
+static int judge(const uint8_t *b, size_t n, bool in_pieces, struct image_facts *facts,
+		 struct reason *why)
 {
 	struct image_parser *p = image_parser_new();
 	size_t at = 0;
@@ -62,7 +66,7 @@ static int judge(const uint8_t *b, size_t n, bool in_pieces, struct image_facts 
 
 	assert_non_null(p);
 	while (at < n) {
-		size_t take = in_pieces ? 1 + draw(5000) : n;
+		size_t take = in_pieces ? 1 + draw(n < 8192 ? 500 : 5000) : n;
 
 		if (take > n - at)
 			take = n - at;
@@ -99,7 +103,8 @@ static void mutate(uint8_t *b, size_t *n)
 static void no_damage_crashes_or_depends_on_the_chunking(void **state)
 {
 	static uint8_t good[65536], b[65536];
-	size_t size = read_file("contrib/examples/blink/blink.bin", good, sizeof(good)), accepted = 0;
+	size_t size = read_file("contrib/examples/blink/blink.bin", good, sizeof(good)),
+	       accepted = 0;
 	const char *text = getenv("FABRICFS_SEED"), *rounds = getenv("FABRICFS_ROUNDS");
 	unsigned long n_rounds = rounds ? strtoul(rounds, NULL, 10) : 1500;
 
@@ -108,7 +113,8 @@ static void no_damage_crashes_or_depends_on_the_chunking(void **state)
 	seed |= 1;
 	print_message("seed %llu, %lu rounds\n", (unsigned long long)seed, n_rounds);
 	if (size < 1000)
-		fail_msg("contrib/examples/blink/blink.bin is missing: run the tests from the top of the project");
+		fail_msg(
+			"contrib/examples/blink/blink.bin is missing: run the tests from the top of the project");
 	for (unsigned long i = 0; i < n_rounds; i++) {
 		struct image_facts a, c;
 		struct reason why_a = { 0 }, why_c = { 0 };
@@ -128,7 +134,8 @@ static void no_damage_crashes_or_depends_on_the_chunking(void **state)
 		assert_int_equal(judge(b, n, true, &c, &why_c), rc);
 		assert_string_equal(why_a.text, why_c.text);
 		assert_memory_equal(&a, &c, sizeof(a));
-		assert_true(rc == 0 || rc == -EBADMSG || rc == -ENOEXEC || rc == -EFBIG || rc == -EMEDIUMTYPE);
+		assert_true(rc == 0 || rc == -EBADMSG || rc == -ENOEXEC || rc == -EFBIG ||
+			    rc == -EMEDIUMTYPE);
 		accepted += rc == 0;
 	}
 	/* A damaged body with a right CRC is an image: the test would see nothing otherwise. */
@@ -136,10 +143,71 @@ static void no_damage_crashes_or_depends_on_the_chunking(void **state)
 		assert_in_range(accepted, 1, n_rounds / 2);
 }
 
+/* One image of each other format: those with which fuzzing begins, behind a byte '@'. */
+static size_t examples(uint8_t images[][EXAMPLE_MAX], size_t *sizes, size_t most)
+{
+	DIR *folder = opendir("tests/fuzz/corpus/image");
+	const struct dirent *e;
+	uint8_t first[EXAMPLE_MAX + 1];
+	char path[300];
+	size_t n = 0;
+
+	while (folder && n < most && (e = readdir(folder))) {
+		snprintf(path, sizeof(path), "tests/fuzz/corpus/image/%s", e->d_name);
+		sizes[n] = read_file(path, first, sizeof(first));
+		if (sizes[n] < 2 || first[0] != '@')
+			continue;
+		memcpy(images[n], first + 1, --sizes[n]);
+		n++;
+	}
+	if (folder)
+		closedir(folder);
+	return n;
+}
+
+static void no_damage_to_any_format_crashes_or_depends_on_the_chunking(void **state)
+{
+	static uint8_t images[60][EXAMPLE_MAX], b[EXAMPLE_MAX];
+	size_t sizes[60], n_images = examples(images, sizes, 60);
+	const char *rounds = getenv("FABRICFS_ROUNDS");
+	unsigned long n_rounds = rounds ? strtoul(rounds, NULL, 10) : 300;
+
+	(void)state;
+	if (n_images < 20)
+		fail_msg(
+			"the images of tests/fuzz/corpus/image are missing: run the tests from the top of the project");
+	for (size_t k = 0; k < n_images; k++)
+		for (unsigned long i = 0; i < n_rounds; i++) {
+			struct image_facts a, c;
+			struct reason why_a = { 0 }, why_c = { 0 };
+			size_t n = sizes[k], other = draw((uint32_t)n_images), from, len;
+			int rc;
+
+			memcpy(b, images[k], n);
+			if (draw(4))
+				mutate(b, &n);
+			if (!draw(3)) {
+				/* A splice: a piece of another image, or of another place of this
+				 * one. */
+				len = 1 + draw((uint32_t)(n < sizes[other] ? n : sizes[other]));
+				from = draw((uint32_t)(sizes[other] - len + 1));
+				memcpy(b + draw((uint32_t)(n - len + 1)), images[other] + from,
+				       len);
+			}
+			rc = judge(b, n, false, &a, &why_a);
+			assert_int_equal(judge(b, n, true, &c, &why_c), rc);
+			assert_string_equal(why_a.text, why_c.text);
+			assert_memory_equal(&a, &c, sizeof(a));
+			assert_true(rc == 0 || rc == -EBADMSG || rc == -ENOEXEC || rc == -EFBIG ||
+				    rc == -EMEDIUMTYPE);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_damage_crashes_or_depends_on_the_chunking),
+		cmocka_unit_test(no_damage_to_any_format_crashes_or_depends_on_the_chunking),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
