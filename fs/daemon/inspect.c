@@ -332,8 +332,10 @@ int inspect_main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
-	if (target.name && !mount)
-		mount = found = mount_find();
+	if (target.name && !mount) {
+		found = mount_find();
+		mount = found;
+	}
 	if (target.name && !mount)
 		reason_set(&why, ENOMEM, "out of memory");
 	else if (target.name)
