@@ -163,6 +163,53 @@ static void every_board_finds_its_pins_and_wires_none_twice(void **state)
 	assert_null(board_row_find("stream"));
 }
 
+/* An image that runs on this board by hand, with one bit of it flipped. */
+static struct board *board_by_hand(const char *path, struct fabric **f, unsigned bank, unsigned row,
+				   unsigned column)
+{
+	struct board_setup setup = { .name = "stream", .manual = true };
+	struct reason why = { 0 };
+	struct board *b;
+	uint8_t image[40000];
+	FILE *file = fopen(path, "re");
+	size_t n;
+
+	assert_non_null(file);
+	n = fread(image, 1, sizeof(image), file);
+	fclose(file);
+	assert_int_equal(fabric_new("iCE40-HX1K", NULL, f, &why), 0);
+	assert_int_equal(board_new(*f, &setup, &b, &why), 0);
+	assert_int_equal(fabric_config_write(*f, image, n, &why), 0);
+	board_wake(b);
+	assert_int_equal(fabric_upset(*f, bank, row, column, &why), 0);
+	return b;
+}
+
+static void a_level_that_is_given_is_there_whatever_the_image_pulls_to(void **state)
+{
+	/* rx_data[0] of the board; the bit is REN of this pad, which pulls it up. */
+	const struct stuck_pin low = { .name = "112", .level = 0 };
+	struct reason why = { 0 };
+	struct fabric *f;
+	struct board *b = board_by_hand("contrib/examples/upper/upper.bin", &f, 3, 14, 44);
+	int pin = fabric_pin(f, "112");
+
+	(void)state;
+	assert_int_equal(fabric_pin_level(f, pin), 1);
+	/* A fault and its end leave nothing behind. */
+	assert_int_equal(board_stick(b, &low, 1, &why), 0);
+	assert_int_equal(fabric_pin_level(f, pin), 0);
+	assert_int_equal(board_stick(b, NULL, 0, &why), 0);
+	assert_int_equal(fabric_pin_level(f, pin), 1);
+	/* The first level that a host gives it may be the one that nobody drove before. */
+	assert_int_equal(board_pins_write(b, "112 0\n", 6), 0);
+	assert_int_equal(fabric_pin_level(f, pin), 0);
+	assert_int_equal(board_pins_write(b, "112 1\n", 6), 0);
+	assert_int_equal(fabric_pin_level(f, pin), 1);
+	board_free(b);
+	fabric_free(f);
+}
+
 /* --- with a card --------------------------------------------------------------------------- */
 
 static int rig_board(void **state, const char *board, int64_t baud)
@@ -374,6 +421,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_rate_that_is_a_little_off_is_understood_and_a_wrong_one_ends),
 		cmocka_unit_test(a_glitch_is_no_byte_and_a_break_is_one_error),
 		cmocka_unit_test(every_board_finds_its_pins_and_wires_none_twice),
+		cmocka_unit_test(a_level_that_is_given_is_there_whatever_the_image_pulls_to),
 #define T(name, setup) cmocka_unit_test_setup_teardown(name, setup, done)
 		T(a_design_for_the_board_alone_says_hello_and_answers, icestick),
 		T(a_read_that_does_not_wait_ends_when_the_design_is_quiet, icestick),

@@ -11,6 +11,15 @@
 
 #include <fabricfs/card.h>
 
+/* Bring to the pin what the wire has. */
+static void wire_apply(struct board *b, const struct wire *w)
+{
+	if (w->stuck >= 0 || w->driven)
+		fabric_pin_set(b->f, w->pin, w->stuck >= 0 ? w->stuck : w->level);
+	else
+		fabric_pin_release(b->f, w->pin);
+}
+
 int board_new(struct fabric *f, const struct board_setup *setup, struct board **out,
 	      struct reason *why)
 {
@@ -33,8 +42,10 @@ int board_new(struct fabric *f, const struct board_setup *setup, struct board **
 	fabric_clock(f, b->wire[b->clk].pin, row ? (unsigned)row->hz : FABRIC_CLOCK_HZ);
 	/* then only what rests high is there from the start */
 	for (unsigned i = 0; b->manual && i < b->wires; i++)
-		if (b->wire[i].own && !b->wire[i].level)
-			fabric_pin_release(f, b->wire[i].pin);
+		if (b->wire[i].own && !b->wire[i].level) {
+			b->wire[i].driven = false;
+			wire_apply(b, &b->wire[i]);
+		}
 	*out = b;
 	return 0;
 }
@@ -51,13 +62,12 @@ int board_wire(struct board *b, unsigned wire, const char *name, bool own, bool 
 {
 	struct wire *w = &b->wire[wire];
 
-	*w = (struct wire){ .pin = name ? fabric_pin(b->f, name) : -1, .own = own, .level = level,
-			    .stuck = -1 };
+	*w = (struct wire){ .pin = name ? fabric_pin(b->f, name) : -1, .own = own,
+			    .driven = own || level, .level = level, .stuck = -1 };
 	if (name && w->pin < 0)
 		return reason_set(why, ENODEV, "the board %s needs pin %s, which %s in %s has not",
 				  b->name, name, fabric_part(b->f), fabric_package(b->f));
-	if (own || level)
-		fabric_pin_set(b->f, w->pin, level);
+	wire_apply(b, w);
 	if (wire >= b->wires)
 		b->wires = wire + 1;
 	return 0;
@@ -81,10 +91,11 @@ bool wire_drive(struct board *b, unsigned wire, bool level)
 {
 	struct wire *w = &b->wire[wire];
 
-	if (w->level == level)
+	if (w->driven && w->level == level)
 		return false;
+	w->driven = true;
 	w->level = level;
-	fabric_pin_set(b->f, w->pin, w->stuck >= 0 ? w->stuck : level);
+	wire_apply(b, w);
 	return true;
 }
 
@@ -140,9 +151,10 @@ int board_stick(struct board *b, const struct stuck_pin *pins, unsigned n, struc
 	for (unsigned i = 0; i < b->wires; i++) {
 		struct wire *w = &b->wire[i];
 
-		if (stuck[i] != w->stuck)
-			fabric_pin_set(b->f, w->pin, stuck[i] >= 0 ? stuck[i] : w->level);
+		if (stuck[i] == w->stuck)
+			continue;
 		w->stuck = stuck[i];
+		wire_apply(b, w);
 	}
 	fabric_settle(b->f);
 	b->rest = b->manual;

@@ -15,7 +15,8 @@
 struct wire {
 	int pin;           /* of the fabric; -1: none, its level is 0 */
 	bool own;          /* the board drives it; else what it drives is a weak pull */
-	bool level;        /* what the board drives */
+	bool driven;       /* somebody does: the board, its pull, or a user by hand */
+	bool level;        /* ... to this level */
 	signed char stuck; /* the level that a fault ties it to, -1 = none */
 };
 
