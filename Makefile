@@ -37,7 +37,7 @@ WARN       := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototy
               -Wwrite-strings -Wformat=2 -Wundef -fno-common $(WERROR)
 
 # Targets that need no libraries must work on a machine that has none yet.
-NO_LIBS := deps deps-check deps-lint clean help format man uninstall demo check check-long asan tsan tsan-build fuzz fuzz-build
+NO_LIBS := deps deps-check deps-lint deps-bench clean help format man uninstall demo check check-long asan tsan tsan-build fuzz fuzz-build
 ifneq ($(filter-out $(NO_LIBS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(shell for p in $(PKGS); do $(PKG_CONFIG) --exists $$p 2>/dev/null || echo $$p; done)
 ifneq ($(MISSING),)
