@@ -11,7 +11,7 @@ import pytest
 
 from harness import SLOW, need, put, run, shell, until
 from images import BLINK, EXAMPLES, HX8K, REGS, UPPER, flip, sha256
-from test_restart import Killer
+from test_restart import KILL_S
 from test_tree import CRAWLERS, files
 
 DIGITS = EXAMPLES / "digits"
@@ -260,6 +260,20 @@ def test_a_slot_that_is_programmed_for_long_holds_up_nobody(carrier, card, slots
     assert answers == [errno.ECANCELED] and slots[3].state == "failed"
     assert fault(slots[3], "slow", None) == 0
     assert slots[3].ctl("rollback") == 0 and slots[3].sha == sha256(BLINK)
+
+
+class Killer(threading.Thread):
+    """kill -9 of each worker some time after it began to serve, however long it took to come to that."""
+
+    def __init__(self, fabric):
+        super().__init__()
+        self.fabric, self.done, self.kills = fabric, threading.Event(), 0
+
+    def run(self):
+        while not self.done.is_set():
+            self.fabric.read("status")
+            self.done.wait(KILL_S)
+            self.kills += self.fabric.kill("fabricfs-worker")
 
 
 def test_four_writers_at_once_while_workers_die(carrier, card, slots):
