@@ -34,15 +34,24 @@ void upload_content_gone(struct upload *u, uint32_t set_bits)
 	upload_unclaim(u);
 }
 
-static int fd_copy(int from, int to, struct reason *why)
+/* Is it worth trying again? Room may be about to be made by the bytes of removed images. */
+static bool again_after(struct upload *u, int err)
+{
+	return err == EINTR || ((err == ENOSPC || err == EDQUOT) && store_room_make(u->slot->card->store));
+}
+
+static int spool_copy(struct upload *u, int from, struct reason *why)
 {
 	off_t at_in = 0, at_out = 0;
 	ssize_t n;
 
-	while ((n = copy_file_range(from, &at_in, to, &at_out, 1 << 30, 0)) != 0)
-		if (n < 0 && errno != EINTR)
-			return reason_set(why, errno, "copying the loaded image to the spool: %s",
-					  strerror(errno));
+	while ((n = copy_file_range(from, &at_in, u->fd, &at_out, 1 << 30, 0)) != 0) {
+		int err = errno;
+
+		if (n < 0 && !again_after(u, err))
+			return reason_set(why, err, "copying the loaded image to the spool: %s",
+					  strerror(err));
+	}
 	return 0;
 }
 
@@ -54,7 +63,7 @@ static int content_seed(struct upload *u, const char *sha256, struct reason *why
 	int err = store_blob_open(u->slot->card->store, sha256, &fd, &size, why);
 
 	if (!err)
-		err = fd_copy(fd, u->fd, why);
+		err = spool_copy(u, fd, why);
 	if (!err)
 		atomic_store(&u->saved->upload.size, size);
 	return err;
@@ -116,14 +125,11 @@ static int spool_write(struct upload *u, const char *bytes, size_t n, uint64_t o
 		ssize_t w = pwrite(u->fd, bytes, n, (off_t)off);
 		int err = errno;
 
-		if (w < 0 && err == EINTR)
+		if (w < 0 && again_after(u, err))
 			continue;
-		if (w < 0 && (err == ENOSPC || err == EDQUOT) && store_room_make(u->slot->card->store))
-			continue;
-		errno = err;
 		if (w < 0)
-			return reason_set(why, errno, "spooling the image to the state folder: %s",
-					  strerror(errno));
+			return reason_set(why, err, "spooling the image to the state folder: %s",
+					  strerror(err));
 		bytes += w;
 		off += (uint64_t)w;
 		n -= (size_t)w;

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from harness import BIN, mounted, need, run, until
-from images import BLINK, REGS, UPPER, sha256
+from images import BLINK, REGS, UPPER, large_hx1k, sha256
 
 
 def refused(fabric, *words):
@@ -214,6 +214,33 @@ def test_a_full_disk_refuses_uploads_before_the_card_is_touched(fpga):
         assert card.exchange(b"still runs") == b"STILL RUNS"
         filler.unlink()
         card.load(BLINK)
+        fabric.stop()
+    finally:
+        fabric.kill_all()
+        subprocess.run(["umount", "-l", fabric.state_dir], check=True)
+
+
+def test_the_room_of_an_image_that_was_just_removed_is_there_for_a_view_of_the_loaded_one(fpga):
+    """Three fit: the loaded one, the one before, and a third that comes."""
+    fabric = fpga.make(sim=None, config="cards:\n  - {name: odd, backend: command, part: iCE40-HX1K, verify: none,"
+                                        " program: [/bin/true]}\n")
+    fabric.state_dir.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10m", "none", fabric.state_dir], check=True)
+    try:
+        fabric.start()
+        card = fabric.card()
+        for seed in range(6):
+            image = large_hx1k(3 << 20, seed)
+            card.write(image)
+            assert card.sha == sha256(image), card.error
+            if seed < 2:
+                continue
+            fd = os.open(card.image, os.O_WRONLY)
+            try:
+                os.write(fd, image[:1000])
+                os.ftruncate(fd, 0)
+            finally:
+                os.close(fd)
         fabric.stop()
     finally:
         fabric.kill_all()
