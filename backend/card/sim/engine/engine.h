@@ -12,7 +12,8 @@
  *	clocks.c    PLLs and oscillators -> ratios of their clocks
  *	cells.c     what a look-up table, carry, register, pad or RAM computes
  *	blocks.c    RAM, multipliers ... beside the fabric
- *	program.c   everything that the pads depend on -> an ordered list of LUT4s
+ *	program.c   everything that the pads depend on -> an ordered list of LUT4s:
+ *	            found by walk.c, simplified by fold.c, ordered by layout.c (build.h)
  *	eval.c      runs that list, clock domains, registers and RAM
  *	sources.c   those clocks in time, beside the one that the board drives
  *	fabric.c    the outside of it all (fabric.h)
