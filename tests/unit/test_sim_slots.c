@@ -2,8 +2,10 @@
 /* A simulated card with slots behind its backend: one process, a handle and a thread for each slot. */
 #include "sim_fixture.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 #include "backend/card/sim/proto.h"
 
@@ -15,7 +17,7 @@ struct carrier_rig {
 	struct rig slots[SLOTS];
 };
 
-static int setup(void **state)
+static int setup_board(void **state, const char *board)
 {
 	struct carrier_rig *c = calloc(1, sizeof(*c));
 	struct rig *card = rig_new(0, false);
@@ -24,6 +26,7 @@ static int setup(void **state)
 	/* It was opened as a card without slots. */
 	sim_backend.close(card->card, true);
 	card->config.slots = SLOTS;
+	card->values[card->config.values_len++] = (struct card_value){ .key = "board", .text = board };
 	rig_open(card);
 	c->card = card;
 	for (int i = 0; i < SLOTS; i++) {
@@ -38,6 +41,16 @@ static int setup(void **state)
 	}
 	*state = c;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_board(state, "stream");
+}
+
+static int go_boards(void **state)
+{
+	return setup_board(state, "go-board");
 }
 
 static int teardown(void **state)
@@ -118,6 +131,40 @@ static void the_card_itself_refuses_what_is_for_a_slot(void **state)
 	assert_int_not_equal(sim_backend.accept(card->card, &run, &card->why), 0);
 	close(fd);
 	assert_int_equal(rig_tx(card, "x"), -EOPNOTSUPP);
+}
+
+/* In the package of this board no PLL is connected, in the part's usual one it is. */
+static void the_card_judges_an_image_as_its_slots_do(void **state)
+{
+	/* The example with its PLL switched on: PLLTYPE, FEEDBACK_PATH, DIVQ, and the CRC. */
+	static const struct {
+		off_t at;
+		uint8_t byte;
+	} edits[] = { { 1482, 0x20 }, { 2104, 0x02 }, { 3349, 0x81 }, { 3432, 0x82 },
+		      { 32215, 0x3e }, { 32216, 0x80 } };
+	struct carrier_rig *c = *state;
+	struct rig *asked[] = { c->card, &c->slots[0] };
+	int example = example_open("upper"), fd = memfd_create("image", MFD_CLOEXEC);
+	uint8_t bytes[40000];
+	ssize_t n = read(example, bytes, sizeof(bytes));
+
+	assert_true(n > 0);
+	assert_int_equal(write(fd, bytes, (size_t)n), n);
+	for (int with = 0; with < 2; with++) {
+		for (size_t i = 0; with && i < sizeof(edits) / sizeof(edits[0]); i++)
+			assert_int_equal(pwrite(fd, &edits[i].byte, 1, edits[i].at), 1);
+		for (size_t i = 0; i < 2; i++) {
+			struct card_run run = rig_run(asked[i], fd, 1 + i);
+			int err = sim_backend.accept(asked[i]->card, &run, &asked[i]->why);
+
+			assert_int_equal(err, with ? -EOPNOTSUPP : 0);
+			if (with)
+				assert_non_null(strstr(asked[i]->why.text, "PLL of tile 6,0, which is not "
+						       "connected in package vq100"));
+		}
+	}
+	close(example);
+	close(fd);
 }
 
 static void a_slot_that_is_closed_takes_nothing_along(void **state)
@@ -218,6 +265,8 @@ int main(int argc, char **argv)
 		CLAIM(one_process_serves_the_card_and_all_slots),
 		CLAIM(each_slot_has_its_own_design_and_counters),
 		CLAIM(the_card_itself_refuses_what_is_for_a_slot),
+		cmocka_unit_test_setup_teardown(the_card_judges_an_image_as_its_slots_do, go_boards,
+						teardown),
 		CLAIM(a_slot_that_is_closed_takes_nothing_along),
 		CLAIM(all_who_find_the_process_dead_at_once_find_the_same_new_one),
 		CLAIM(a_fault_of_the_card_meets_the_next_configuration_of_any_slot),

@@ -44,7 +44,7 @@ struct carrier {
 	unsigned n;
 	struct seat *seats;
 	atomic_bool ending;
-	char part[65];       /* from the first HELLO on */
+	struct hello_words hello; /* the first one; part is NULL before */
 	struct model model;  /* of all of it */
 	struct thermal thermal;
 };
@@ -108,19 +108,20 @@ static void carrier_heat(struct process *p)
 static int hello(struct process *p, const struct proto_msg *msg, struct reason *why)
 {
 	struct carrier *c = p->carrier;
+	struct hello_words words;
 	struct fabric *scratch = NULL;
-	char part[sizeof(c->part)];
 	int err = 0;
 
-	snprintf(part, sizeof(part), "%.*s", (int)msg->len, (const char *)msg->data);
-	if (*c->part && strcasecmp(part, c->part) != 0)
-		return reason_set(why, EBUSY, "the card's process simulates %s, not %s", c->part, part);
-	if (!*c->part)
-		err = fabric_new(part, NULL, &scratch, why);
+	hello_words(msg, &words);
+	if (c->hello.part && strcasecmp(words.part, c->hello.part) != 0)
+		return reason_set(why, EBUSY, "the card's process simulates %s, not %s", c->hello.part,
+				  words.part);
+	if (!c->hello.part)
+		err = service_fabric(&words, &scratch, why);
 	if (err)
 		return err;
 	fabric_free(scratch);
-	text_copy(c->part, sizeof(c->part), part);
+	hello_words(msg, &c->hello);
 	p->greeted = true;
 	process_send(p, &(struct proto_msg){ .type = PROTO_HELLO, .reply = true, .seq = msg->seq,
 					     .arg = { p->instance, (uint64_t)getpid() } });
@@ -131,7 +132,7 @@ static int hello(struct process *p, const struct proto_msg *msg, struct reason *
 static int accept_image(const struct carrier *c, const struct proto_msg *msg, int fd, struct reason *why)
 {
 	struct fabric *scratch = NULL;
-	int err = fabric_new(c->part, NULL, &scratch, why);
+	int err = service_fabric(&c->hello, &scratch, why);
 
 	if (!err)
 		err = service_accept(scratch, msg, fd, why);
@@ -171,7 +172,7 @@ static void telemetry(struct process *p, const struct proto_msg *msg)
 		memcpy(own, seat->stats, sizeof(seat->stats));
 		ram_accesses = seat->ram_accesses;
 		pthread_mutex_unlock(&seat->lock);
-		model_step(&seat->model, c->part, now, own[STAT_TOGGLES], ram_accesses);
+		model_step(&seat->model, c->hello.part, now, own[STAT_TOGGLES], ram_accesses);
 		own[STAT_POWER_NW] = (uint64_t)(seat->model.power_w * 1e9);
 		power_w += seat->model.power_w;
 		for (unsigned s = 0; s < sizeof(sums) / sizeof(sums[0]); s++)

@@ -132,6 +132,15 @@ int64_t process_cpu_ns(void);
 
 /* Serve one message; fd (or -1) is taken over. -EPROTO: drop the connection. */
 int service_message(struct process *p, const struct proto_msg *msg, int fd);
+/* What a HELLO says of the card. It points into itself. */
+struct hello_words {
+	char text[PROTO_HELLO_DATA + 3]; /* three words end, whatever came */
+	const char *part, *board, *baud;
+	const struct board_row *row; /* NULL: the board is not one of board_table.h */
+};
+void hello_words(const struct proto_msg *msg, struct hello_words *w);
+/* The fabric of such a card, as its board has it: package and clock; the caller's. */
+int service_fabric(const struct hello_words *w, struct fabric **out, struct reason *why);
 /* Would a fabric take the image that came with msg? */
 int service_accept(const struct fabric *f, const struct proto_msg *msg, int fd, struct reason *why);
 /* What was counted so far; RAM accesses beside it. */

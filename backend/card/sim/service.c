@@ -54,19 +54,34 @@ static int image_read(const struct proto_msg *msg, int fd, uint8_t **out, struct
 	return 0;
 }
 
+int service_fabric(const struct hello_words *w, struct fabric **out, struct reason *why)
+{
+	int err = fabric_new(w->part, w->row ? w->row->package : NULL, out, why);
+
+	/* No pin has it until there is a board. */
+	if (!err && w->row)
+		fabric_clock(*out, -1, (unsigned)w->row->hz);
+	return err;
+}
+
+void hello_words(const struct proto_msg *msg, struct hello_words *w)
+{
+	memset(w->text, 0, sizeof(w->text));
+	memcpy(w->text, msg->data, msg->len);
+	w->part = w->text;
+	w->board = w->part + strlen(w->part) + 1;
+	w->baud = w->board + strlen(w->board) + 1;
+	w->row = board_row_find(w->board);
+}
+
 static void hello(struct process *p, const struct proto_msg *msg)
 {
 	struct reason why = { 0 };
 	const struct faults none = { 0 };
-	char words[PROTO_HELLO_DATA + 3] = "";
-	const char *part = words, *name, *baud;
-	const struct board_row *row;
+	struct hello_words words;
 	int err = 0;
 
-	memcpy(words, msg->data, msg->len);
-	name = part + strlen(part) + 1;
-	baud = name + strlen(name) + 1;
-	row = board_row_find(name);
+	hello_words(msg, &words);
 	if (!p->fabric) {
 		link_faults(&p->link, &none);
 		if (!p->link.digest)
@@ -74,11 +89,11 @@ static void hello(struct process *p, const struct proto_msg *msg)
 		if (!p->link.digest)
 			err = reason_set(&why, ENOMEM, "no memory for a digest");
 		if (!err)
-			err = fabric_new(part, row ? row->package : NULL, &p->fabric, &why);
+			err = service_fabric(&words, &p->fabric, &why);
 		if (!err) {
-			struct board_setup setup = { .name = *name ? name : "stream",
+			struct board_setup setup = { .name = *words.board ? words.board : "stream",
 						     .manual = msg->arg[1] == 1,
-						     .baud = strtoull(baud, NULL, 10) };
+						     .baud = strtoull(words.baud, NULL, 10) };
 
 			err = board_new(p->fabric, &setup, &p->board, &why);
 		}
@@ -89,9 +104,9 @@ static void hello(struct process *p, const struct proto_msg *msg)
 			p->link.fabric = p->fabric;
 			board_off(p->board);
 		}
-	} else if (strcasecmp(part, fabric_part(p->fabric)) != 0) {
+	} else if (strcasecmp(words.part, fabric_part(p->fabric)) != 0) {
 		err = reason_set(&why, EBUSY, "the card's process simulates %s, not %s",
-				 fabric_part(p->fabric), part);
+				 fabric_part(p->fabric), words.part);
 	}
 	if (err) {
 		process_reply(p, PROTO_HELLO, msg->seq, err, &why);
