@@ -92,6 +92,7 @@ static void what_is_no_fault_is_refused_and_changes_nothing(void **state)
 		{ "slow", "999" }, { "over-temperature", "20" }, { "stuck-pin", "21" }, { "stuck-pin", "=1" },
 		{ "stuck-pin", "21=2" }, { "stuck-pin", "21=11" }, { "stuck-pin", "12345678=1" },
 		{ "stuck-pin", "1=0 2=0 3=0 4=0 5=0 6=0 7=0 8=0 9=0" }, { "stuck-pin", "1 2=0" },
+		{ "stuck-pin", "1=0 2=1 1=1" },
 		{ "stuck-sensor", "luts=1" }, { "stuck-sensor", "model_temp_celsius" },
 		{ "stuck-sensor", "model_temp_celsius=" }, { "stuck-sensor", "model_temp_celsius=." },
 		{ "stuck-sensor", "model_temp_celsius=1." }, { "stuck-sensor", "model_temp_celsius=.5" },

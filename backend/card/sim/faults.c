@@ -85,7 +85,12 @@ static int pins_set(struct faults *f, const char *value, struct reason *why)
 			return reason_set(why, EINVAL, "faults: stuck-pin is PIN=0 or PIN=1, several with "
 					  "spaces between them, not '%s'", value);
 		pins[n] = (struct stuck_pin){ .level = at[name + 1] == '1' };
-		memcpy(pins[n++].name, at, name);
+		memcpy(pins[n].name, at, name);
+		for (unsigned i = 0; i < n; i++)
+			if (!strcmp(pins[i].name, pins[n].name))
+				return reason_set(why, EINVAL, "faults: stuck-pin has pin '%s' twice, in '%s'",
+						  pins[n].name, value);
+		n++;
 		at += len;
 	}
 	memcpy(f->pins, pins, n * sizeof(pins[0]));
