@@ -3,7 +3,6 @@
 import errno
 import os
 import threading
-import time
 
 import pytest
 
@@ -159,20 +158,26 @@ def test_large_copies_go_on_while_workers_are_killed(fpga, images, tmp_path):
     card = fabric.start().card()
     for i in (0, 1):
         (tmp_path / f"{i}.bin").write_bytes(images[i])
-    done = threading.Event()
+    done, kills = threading.Event(), []
 
     def kill():
         while not done.wait(KILL_S):
-            fabric.kill("fabricfs-worker")
+            # Three times a copy: on a busy machine a worker may need longer than this to start.
+            if len(kills) < 3:
+                kills.append(fabric.kill("fabricfs-worker"))
     killer = threading.Thread(target=kill)
     killer.start()
+    killed = i = 0
     try:
-        for i in range(12):
+        while i < 12 or not killed:
             copy = run(["cp", tmp_path / f"{i % 2}.bin", card.image])
             assert copy.returncode == 0, copy.stderr
             assert card.sha == sha256(images[i % 2])
+            killed += sum(kills)
+            kills.clear()
+            i += 1
     finally:
         done.set()
         killer.join()
-    began = time.monotonic()
-    assert pour(card, images[0], 262_144) == (0, ""), f"after {time.monotonic() - began} s"
+    assert killed
+    assert pour(card, images[0], 262_144) == (0, "")
