@@ -505,9 +505,11 @@ def test_a_power_cut_takes_all_designs_and_each_slot_gets_its_own_back(carrier, 
     assert carrier.kill("fabricfs-card") == 1
 
     def restored():
-        return [slot.state for slot in slots] == ["configured"] * 3 + ["unconfigured"] and all(
-            len(s.history()) > n for s, n in zip(slots, before))
+        ends = [[r["event"] for r in s.history()[n:]][-1:] for s, n in zip(slots, before)]
+        return ends == [["programmed"]] * 3 + [["alert"]]
     until(restored, "every slot has what it had")
+    for slot, state in zip(slots, ["configured"] * 3 + ["unconfigured"]):
+        slot.wait_state(state)  # the record is there first
     assert [s.sha for s in slots[:3]] == [sha256(i) for i in FOUR[:3]]
     for slot, n in list(zip(slots, before))[:3]:
         assert [r["event"] for r in slot.history()[n:]] == ["alert", "programmed"]
