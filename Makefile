@@ -132,6 +132,8 @@ install: all man
 	install -D -m 0644 contrib/fabricfs.yaml.example $(DESTDIR)$(prefix)/share/doc/fabricfs/fabricfs.yaml.example
 	install -D -m 0644 contrib/examples/icestick.yaml $(DESTDIR)$(prefix)/share/doc/fabricfs/icestick.yaml
 	install -D -m 0644 README.md $(DESTDIR)$(prefix)/share/doc/fabricfs/README.md
+	install -D -m 0644 LICENSE $(DESTDIR)$(prefix)/share/doc/fabricfs/LICENSE
+	install -D -m 0644 backend/card/sim/data/LICENSE.icestorm $(DESTDIR)$(prefix)/share/doc/fabricfs/LICENSE.icestorm
 	sed 's,@bindir@,$(bindir),' contrib/systemd/fabricfs.service.in > $(BUILD)/fabricfs.service
 	install -D -m 0644 $(BUILD)/fabricfs.service $(DESTDIR)$(prefix)/lib/systemd/system/fabricfs.service
 

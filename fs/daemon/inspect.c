@@ -88,33 +88,49 @@ static char *mount_find(void)
 	return dir ? dir : strdup("/fpga");
 }
 
-static bool is_card(const char *name)
+/* Past the word and the number behind it; NULL if that is not what is there. */
+static const char *past_number(const char *text, const char *word)
 {
-	if (strncmp(name, "dev", 3) || !name[3])
-		return false;
-	for (const char *c = name + 3; *c; c++)
-		if (!isdigit((unsigned char)*c))
-			return false;
-	return true;
+	size_t len = strlen(word);
+
+	if (strncmp(text, word, len) || !isdigit((unsigned char)text[len]))
+		return NULL;
+	return text + len + strspn(text + len, "0123456789");
+}
+
+/* The length of devN in devN or devN/slots/M, 0 for anything else. */
+static size_t card_length(const char *name)
+{
+	const char *dev = past_number(name, "dev");
+	const char *slot = dev ? past_number(dev, "/slots/") : NULL;
+
+	return dev && (!*dev || (slot && !*slot)) ? (size_t)(dev - name) : 0;
 }
 
 static int target_find(struct target *t, const char *mount, struct reason *why)
 {
-	char idcode[32] = "", *end;
+	size_t length = card_length(t->name);
+	char idcode[32] = "", dev[32] = "", *end;
 	int rc;
 
-	if (!is_card(t->name)) {
+	if (!length) {
 		if (!text_copy(t->part, sizeof(t->part), t->name))
 			return reason_set(why, EINVAL, "--for %s: too long to be a part", t->name);
 		return 0;
 	}
-	rc = read_value(mount, t->name, "part", t->part, sizeof(t->part));
+	/* A slot is of its card's part; that it is there is seen by its state. */
+	rc = length < sizeof(dev) ? read_value(mount, t->name, "state", dev, sizeof(dev)) : -ENAMETOOLONG;
+	if (!rc) {
+		memcpy(dev, t->name, length);
+		dev[length] = '\0';
+		rc = read_value(mount, dev, "part", t->part, sizeof(t->part));
+	}
 	if (rc < 0)
 		return reason_set(
 			why, -rc,
-			"--for %s: %s/%s/part cannot be read: %s; say --mount DIR, or name a part",
+			"--for %s: %s/%s cannot be read: %s; say --mount DIR, or name a part",
 			t->name, mount, t->name, strerror(-rc));
-	if (!read_value(mount, t->name, "idcode", idcode, sizeof(idcode)) && idcode[0]) {
+	if (!read_value(mount, dev, "idcode", idcode, sizeof(idcode)) && idcode[0]) {
 		t->idcode = (uint32_t)strtoul(idcode, &end, 16);
 		t->has_idcode = !*end;
 	}
@@ -193,7 +209,6 @@ static void headline(const struct report *r)
 		       : f->shell[0]   ? f->shell
 		       : f->targets[0] ? f->targets
 		       : f->family[0]  ? f->family
-		       : f->vendor[0]  ? f->vendor
 				       : "a part that it does not name");
 }
 

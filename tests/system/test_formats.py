@@ -117,6 +117,12 @@ def test_inspect_says_first_whether_it_is_sound_and_for_what(tmp_path):
     assert inspect(path).stdout.startswith(f"{path}: not sound: xilinx-bit: truncated: 500 of ")
 
 
+def test_inspect_takes_no_vendor_for_a_part(tmp_path):
+    path = tmp_path / "afi.txt"
+    path.write_text("agfi-0123456789abcdef0\n")
+    assert inspect(path).stdout.splitlines()[0].endswith(", an image for a part that it does not name")
+
+
 def test_inspect_for_a_sister_part_names_both_parts_and_idcodes(tmp_path):
     path = tmp_path / "a.bit"
     path.write_bytes(xilinx_bit("7a50tfgg484", 0x0362C093))

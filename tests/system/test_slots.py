@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from harness import SLOW, need, put, run, shell, until
+from harness import BIN, SLOW, need, put, run, shell, until
 from images import BLINK, EXAMPLES, HX8K, REGS, UPPER, flip, sha256
 from test_restart import KILL_S
 from test_tree import CRAWLERS, files
@@ -573,3 +573,15 @@ def test_the_number_of_slots_has_a_limit(fpga):
     all_at_once(*[lambda s=slot: s.load(UPPER) for slot in slots])
     assert slots[7].exchange(b"eight") == b"EIGHT"
     assert int(fabric.card().value("telemetry/slot7_bytes_in")) == 5
+
+
+def test_inspect_knows_what_a_slot_takes(carrier):
+    def inspect(what, image):
+        return run([str(BIN), "inspect", "--for", what, "--mount", str(carrier.mount), str(image)])
+
+    done = inspect("dev0/slots/3", UPPER)
+    assert done.returncode == 0 and "dev0/slots/3: yes" in done.stdout, done
+    done = inspect("dev0/slots/3", HX8K)
+    assert done.returncode == 1 and "card has iCE40-HX1K" in done.stdout, done
+    done = inspect("dev0/slots/4", UPPER)
+    assert done.returncode == 2 and "dev0/slots/4 cannot be read" in done.stderr, done
