@@ -93,10 +93,11 @@ static bool digits(const char **text, int64_t *out)
 int conf_integer(const struct conf *c, const struct conf_node *n, int64_t max, int64_t *out)
 {
 	const char *t = n->text;
+	bool whole = n->kind == CONF_TEXT && *t && !t[strspn(t, "0123456789")];
 
-	if (n->kind != CONF_TEXT || !digits(&t, out) || *t)
+	if (!whole)
 		return wrong_text(c, n, "a whole number, not negative");
-	if (*out > max)
+	if (!digits(&t, out) || *out > max)
 		return CONF_FAULT(c, n->line, "%s: %s is too large, at most %lld is taken",
 				  n->key ? conf_show(n->key) : "number", conf_show(n->text),
 				  (long long)max);

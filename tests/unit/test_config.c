@@ -333,6 +333,7 @@ static void values_of_the_wrong_kind_name_what_is_wanted(void **state)
 		{ "roots: {sys: sys}\n", "not an absolute path" },
 		{ "cards: [{name: a, backend: sim, config_clock_hz: fast}]\n", "a whole number" },
 		{ "cards: [{name: a, backend: sim, config_clock_hz: 1e6}]\n", "a whole number" },
+		{ "cards: [{name: a, backend: sim, slots: 99999999999999999999}]\n", "is too large, at most 64" },
 		{ "cards: [{name: a, backend: sim, slots: 65}]\n", "at most 64" },
 		{ "cards: [{name: a, backend: sim, faults: [x]}]\n", "it has to be a map" },
 		{ "cards: [{name: a, backend: sim, faults: {x: {y: z}}}]\n", "text or number" },
