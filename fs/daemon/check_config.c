@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* `fabricfs check-config [FILE]`: is the configuration usable, and if not, where not. */
 #include <getopt.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fs/daemon/config.h"
 
@@ -14,6 +17,31 @@ static int usage(FILE *out, int status)
 		     "Says whether FILE (" DEFAULT_FILE ") can be used: exit 0, or 1 and the line\n"
 		     "and the reason. Nothing is touched.\n");
 	return status;
+}
+
+/* A name that this machine does not know (a number needs no name) is no fault, as
+ * the file may be for another one; but here the mount would go by its default. */
+static void access_check(const char *file, const char *whose, const struct config_access *access)
+{
+	const char *owner = access->owner, *group = access->group;
+
+	if (owner[strspn(owner, "0123456789")] && !getpwnam(owner))
+		fprintf(stderr, "%s: access%s: this machine has no user %s; "
+			"the files would belong to who mounts\n", file, whose, owner);
+	if (group[strspn(group, "0123456789")] && !getgrnam(group))
+		fprintf(stderr, "%s: access%s: this machine has no group %s; "
+			"the files would belong to group 0\n", file, whose, group);
+}
+
+static void accesses_check(const char *file, const struct config *config)
+{
+	access_check(file, "", &config->access);
+	for (size_t i = 0; i < config->cards_len; i++) {
+		char whose[80];
+
+		snprintf(whose, sizeof(whose), " of card '%s'", config->cards[i].card.name);
+		access_check(file, whose, &config->cards[i].access);
+	}
 }
 
 int check_config_main(int argc, char **argv)
@@ -33,10 +61,12 @@ int check_config_main(int argc, char **argv)
 	err = config_load(file, &config, &why);
 	if (!err)
 		err = config_finish(config, 0, &why);
-	if (err)
+	if (err) {
 		fprintf(stderr, "fabricfs: %s\n", why.text);
-	else
+	} else {
+		accesses_check(file, config);
 		printf("%s: %zu card%s\n", file, config->cards_len, config->cards_len == 1 ? "" : "s");
+	}
 	config_free(config);
 	return err ? 1 : 0;
 }

@@ -92,6 +92,17 @@ def test_the_configurations_of_readme_and_man_page_are_taken(tmp_path):
         assert done.returncode == 0, done.stderr
 
 
+def test_check_config_tells_who_is_unknown_here(tmp_path):
+    path = tmp_path / "f.yaml"
+    path.write_text("access: {owner: root, group: no-such-group}\n"
+                    "cards:\n  - {name: a, backend: sim, access: {owner: no-such-user, group: '7'}}\n")
+    done = check_config(path)
+    assert done.returncode == 0 and done.stdout == f"{path}: 1 card\n"
+    assert done.stderr.splitlines() == [
+        f"{path}: access: this machine has no group no-such-group; the files would belong to group 0",
+        f"{path}: access of card 'a': this machine has no user no-such-user; the files would belong to who mounts"]
+
+
 def test_install_and_uninstall_leave_nothing_behind(tmp_path):
     root = tmp_path / "root"
     for target in ("install", "uninstall"):
@@ -102,6 +113,8 @@ def test_install_and_uninstall_leave_nothing_behind(tmp_path):
             assert not files
             break
         assert "usr/bin/fabricfs" in files and "usr/share/man/man8/fabricfs.8" in files
+        # the program holds the fabric's database, whose licence wants its notice with every copy
+        assert {"usr/share/doc/fabricfs/LICENSE", "usr/share/doc/fabricfs/LICENSE.icestorm"} <= set(files)
         assert "usr/share/man/man5/fabricfs.yaml.5" in files and "usr/share/man/man7/fabricfs-tree.7" in files
         done = run([str(root / "usr/bin/fabricfs"), "--version"])
         assert done.stdout.startswith("fabricfs ")
