@@ -112,16 +112,24 @@ def test_man_page_and_help_tell_the_same_options():
 
 
 def test_man_page_tells_every_key_of_every_backend():
-    pod = (ROOT / "fs" / "daemon" / "fabricfs.8.pod").read_text()
+    pod = (ROOT / "fs" / "daemon" / "fabricfs.yaml.5.pod").read_text()
     keys = {k for path in sources("backend/card", suffixes=(".c",))
             for k in re.findall(r'\{\s*"([\w-]+)",\s*CARD_KEY_', path.read_text())}
     assert {"program", "config_clock_hz"} <= keys
     assert not {k for k in keys if f"C<{k}>" not in pod}
 
 
-def test_man_page_has_no_faults():
-    run = subprocess.run(["podchecker", ROOT / "fs" / "daemon" / "fabricfs.8.pod"],
-                         capture_output=True, text=True, check=False)
+def test_man_page_tells_every_variable_of_a_command():
+    pod = (ROOT / "fs" / "daemon" / "fabricfs.yaml.5.pod").read_text()
+    told = re.search(r"C<FABRICFS_([A-Z0-9 ]+)>", pod).group(1).split()
+    text = (ROOT / "backend" / "card" / "command" / "words.c").read_text()
+    assert told == re.findall(r'\{ "FABRICFS_(\w+)",', text)
+
+
+@pytest.mark.parametrize("page", ["fs/daemon/fabricfs.8.pod", "fs/daemon/fabricfs.yaml.5.pod",
+                                  "fs/tree/fabricfs-tree.7.pod"])
+def test_man_page_has_no_faults(page):
+    run = subprocess.run(["podchecker", ROOT / page], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
 
 

@@ -47,6 +47,14 @@ def test_the_operators_command_gets_the_file_and_the_facts(operated):
     assert card.image.read_bytes() == UPPER.read_bytes()
 
 
+def test_the_operators_command_is_told_which_slot(operated):
+    card = operated('echo "$FABRICFS_SLOT" >> "$(dirname "$0")/slots"', more=", slots: 2")
+    card.slot(1).load(UPPER)
+    card.slot(0).load(BLINK)
+    assert (card.fabric.folder / "slots").read_text() == "1\n0\n"
+    assert card.slot(1).sha == sha256(UPPER) and card.slot(0).sha == sha256(BLINK)
+
+
 def test_without_a_proof_confirmed_by_says_nothing(operated):
     card = operated("exit 0")
     card.load(UPPER)
