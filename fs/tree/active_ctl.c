@@ -165,6 +165,9 @@ static void stop_try(fuse_req_t req, struct slot *slot, uint64_t ino, const stru
 	if (err == -EPERM && !last && (ctl_waits(req, slot, ino, fi, bytes, size, false, stop_again) ||
 				       ctl_waits(req, slot, ino, fi, bytes, size, true, stop_again)))
 		return;
+	/* He may have gone between the two looks. */
+	if (err == -EPERM && !last)
+		err = command_stop(slot, bytes, size, &saved->who);
 	if (err)
 		answer_err(req, -err);
 	else
