@@ -12,6 +12,7 @@
  *	bench N             N cycles with random inputs; how long that took, on stderr
  *	info                resources, on stderr
  *	cycles N            N cycles at once, then the outputs
+ *	stride N            up to N cycles, and how many it were before others should have a turn
  *	hand 0101...        the same cycle by levels of the clock pin, as a host writes them
  *	upset BANK ROW COL  a configuration bit flips
  *	counters            cycles, words of block RAM read and written, and whether it rests
@@ -192,6 +193,9 @@ int main(int argc, char **argv)
 		} else if (!strncmp(line, "cycles ", 7)) {
 			fabric_cycles(f, clk[0], strtoull(line + 7, NULL, 10));
 			outputs(f, out, n_out);
+		} else if (!strncmp(line, "stride ", 7)) {
+			printf("%llu\n", (unsigned long long)fabric_cycles_until(
+				f, clk[0], strtoull(line + 7, NULL, 10), -1, false));
 		} else if (!strncmp(line, "hand ", 5)) {
 			inputs(f, line + 5, in, n_in);
 			hand(f, clk[0]);

@@ -504,6 +504,20 @@ def test_ring_that_never_rests_is_counted_and_stops_nothing_else(drive, tmp_path
 
 
 @needs_tools
+def test_design_that_never_rests_gives_others_a_turn_after_each_cycle(drive, tmp_path):
+    """Such a cycle takes thousands of evaluations: a stride of them would be a card that is deaf."""
+    synthesise(DESIGNS / "restless.v", DESIGNS / "designs.pcf", tmp_path / "design.bin")
+    pins = pin_map(DESIGNS / "designs.pcf")
+    outs = " ".join(pins[f"out[{i}]"] for i in reversed(range(2, 16)))
+    text = (f"clk {pins['clk']}\nin {pins['in[0]']}\nout {outs}\n"
+            "0\nstride 1000\n1\nstride 1000\nstride 1000\ncycles 10\n")
+    got = run(drive, tmp_path / "design.bin", input=text).split()
+    assert [got[1], got[3], got[4]] == ["1000", "1", "1"]
+    # and who wants a number of cycles gets them all
+    assert int(got[5], 2) == 1 + 1000 + 1 + 1 + 1 + 10
+
+
+@needs_tools
 def test_pad_in_both_directions_has_the_level_of_whoever_drives_it(drive, tmp_path):
     synthesise(DESIGNS / "tristate.v", DESIGNS / "designs.pcf", tmp_path / "pads.bin")
     pins = pin_map(DESIGNS / "designs.pcf")

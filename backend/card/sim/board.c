@@ -99,22 +99,20 @@ bool wire_drive(struct board *b, unsigned wire, bool level)
 	return true;
 }
 
-void clock_cycles(struct board *b, uint64_t n)
+uint64_t clock_cycles(struct board *b, uint64_t n)
 {
-	if (b->wire[b->clk].stuck >= 0)
-		fabric_settle(b->f);
-	else
-		fabric_cycles(b->f, b->wire[b->clk].pin, n);
+	if (b->wire[b->clk].stuck < 0)
+		return fabric_cycles_until(b->f, b->wire[b->clk].pin, n, -1, false);
+	fabric_settle(b->f);
+	return n;
 }
 
 uint64_t clock_cycles_until(struct board *b, uint64_t n, unsigned wire, bool level)
 {
 	uint64_t ran;
 
-	if (b->wire[b->clk].stuck >= 0 || b->wire[wire].stuck >= 0) {
-		clock_cycles(b, n);
-		return n;
-	}
+	if (b->wire[b->clk].stuck >= 0 || b->wire[wire].stuck >= 0)
+		return clock_cycles(b, n);
 	ran = fabric_cycles_until(b->f, b->wire[b->clk].pin, n, b->wire[wire].pin, level);
 	if (!ran) {
 		fabric_cycle(b->f, b->wire[b->clk].pin);
@@ -125,10 +123,8 @@ uint64_t clock_cycles_until(struct board *b, uint64_t n, unsigned wire, bool lev
 
 uint64_t clock_cycles_busy(struct board *b, uint64_t n, unsigned wire, bool level)
 {
-	if (b->wire[b->clk].stuck >= 0 || b->wire[wire].stuck >= 0) {
-		clock_cycles(b, n);
-		return n;
-	}
+	if (b->wire[b->clk].stuck >= 0 || b->wire[wire].stuck >= 0)
+		return clock_cycles(b, n);
 	return fabric_cycles_busy(b->f, b->wire[b->clk].pin, n, b->wire[wire].pin, level);
 }
 

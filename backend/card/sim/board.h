@@ -100,7 +100,8 @@ bool board_busy(const struct board *b);
 /* What board_run() stops for, beside rest and the end of the cycles. */
 enum { BOARD_STOP_ACCESS = 1, BOARD_STOP_TAKEN = 2, BOARD_STOP_SENT = 4 };
 /* Run up to n cycles; stops earlier when an access ended, all that was offered
- * was taken, `want` bytes wait or the stream out of the design paused (SENT). */
+ * was taken, `want` bytes wait, the stream out of the design paused (SENT), or after
+ * a cycle that was fabric_costly(). */
 void board_run(struct board *b, uint64_t n, unsigned stop, size_t want);
 
 /* A line `NAME 0|1` for each light, 1 = lit, and for each button, 1 = pressed; of a board that

@@ -74,9 +74,10 @@ bool wire_high(const struct board *b, unsigned wire);
 bool wire_driven(const struct board *b, unsigned wire);
 /* True when that was a change. */
 bool wire_drive(struct board *b, unsigned wire, bool level);
-/* So many cycles of the clock, if it gets through to the design. */
-void clock_cycles(struct board *b, uint64_t n);
-/* The same, up to the one after which the wire is high or low; returns the cycles, at least one. */
+/* So many cycles of the clock, if it gets through to the design, or up to a costly one (fabric.h).
+ * Returns how many, at least one. */
+uint64_t clock_cycles(struct board *b, uint64_t n);
+/* The same, and no further than the one after which the wire is high or low. */
 uint64_t clock_cycles_until(struct board *b, uint64_t n, unsigned wire, bool level);
 /* The same, and no further than to where further cycles would change nothing. */
 uint64_t clock_cycles_busy(struct board *b, uint64_t n, unsigned wire, bool level);

@@ -201,10 +201,12 @@ static void kit_run(struct board *b, uint64_t n, unsigned stop, size_t want)
 		else if (listens && k->receive.state != UART_FRAME)
 			ran = clock_cycles_until(b, ran, WIRE_TX, !line_level(k));
 		else
-			clock_cycles(b, ran);
+			ran = clock_cycles(b, ran);
 		k->now += ran;
 		b->idle += ran;
 		n -= ran;
+		if (fabric_costly(b->f))
+			break;
 	}
 }
 

@@ -123,7 +123,8 @@ static void stream_reset(struct board *b)
 {
 	wire_drive(b, PIN_RST, true);
 	/* The first of them brings rst to the pin; the design then has it for so many edges. */
-	clock_cycles(b, 1 + BOARD_RESET_CYCLES);
+	for (uint64_t done = 0; done < 1 + BOARD_RESET_CYCLES;)
+		done += clock_cycles(b, 1 + BOARD_RESET_CYCLES - done);
 	wire_drive(b, PIN_RST, false);
 	clock_cycles(b, 1);
 }
@@ -218,8 +219,7 @@ static uint64_t stream_stride(struct board *b, uint64_t n)
 		n = BOARD_STRIDE;
 	if (b->endpoints & CARD_ENDPOINT_BIT(CARD_RX) && b->wire[PIN_TX_READY].level)
 		return clock_cycles_busy(b, n, PIN_TX_VALID, true);
-	clock_cycles(b, n);
-	return n;
+	return clock_cycles(b, n);
 }
 
 static void stream_run(struct board *b, uint64_t n, unsigned stop, size_t want)
@@ -270,7 +270,7 @@ static void stream_run(struct board *b, uint64_t n, unsigned stop, size_t want)
 		}
 		n -= ran < n ? ran : n;
 		b->idle = moved ? 0 : b->idle + ran;
-		if (ended)
+		if (ended || fabric_costly(b->f))
 			break;
 		if (stop & BOARD_STOP_SENT &&
 		    (b->waiting >= want || (b->waiting && b->idle > BOARD_GAP_CYCLES)))

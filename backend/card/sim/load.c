@@ -41,6 +41,7 @@ static void load_end(struct process *p, int err, const struct reason *why)
 		digest_hex(p->link.digest, p->sha256);
 		text_copy(p->detail, sizeof(p->detail), "DONE is high");
 		board_wake(p->board);
+		p->slice = PROCESS_SLICE_FIRST;
 		p->clock_ns = clock_mono_ns();
 		ops_stir(p);
 	} else {

@@ -508,7 +508,7 @@ static void clock_run(struct process *p, uint64_t most)
 	else if (p->rate_hz)
 		p->clock_ns = clock_mono_ns(); /* the clock does not get through */
 	p->want_cycles -= ran < p->want_cycles ? ran : p->want_cycles;
-	if (took > PROCESS_SLICE_NS / 2 && p->slice > 64)
+	if (took > PROCESS_SLICE_NS / 2 && p->slice > PROCESS_SLICE_FIRST)
 		p->slice /= 2;
 	else if (took < PROCESS_SLICE_NS / 8 && ran >= n && n == p->slice && n < 65536)
 		p->slice *= 2;

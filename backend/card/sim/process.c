@@ -244,7 +244,7 @@ int process_init(struct process *p, int listen_fd, const char *socket_name)
 {
 	*p = (struct process){
 		.listen_fd = listen_fd, .run_fd = FOLDER_FD, .nudge_fd = -1, .conn = -1, .load.fd = -1,
-		.condition = CARD_UNCONFIGURED, .slice = 256, .alone_ns = clock_mono_ns(),
+		.condition = CARD_UNCONFIGURED, .slice = PROCESS_SLICE_FIRST, .alone_ns = clock_mono_ns(),
 	};
 	p->out_end = &p->out;
 	p->thermal = &p->own_thermal;

@@ -28,6 +28,7 @@
 #include <sys/types.h>
 
 #define PROCESS_SLICE_NS  2000000
+#define PROCESS_SLICE_FIRST 64 /* cycles, of a design of which nothing is known */
 #define PROCESS_LINGER_NS 60000000000 /* without a worker */
 #define PROCESS_IMAGE_MAX (1024 * 1024)
 
@@ -105,7 +106,7 @@ struct process {
 	int64_t busy_ns;     /* processor time spent on cycles */
 	uint64_t rate_hz;    /* the clock runs by itself, so fast in real time; 0 = on demand */
 	int64_t clock_ns;    /* of such a clock: the time up to which it has run */
-	uint64_t slice;      /* cycles that fit well into a slice, by experience */
+	uint64_t slice;      /* cycles that fit well into a slice, by experience with this design */
 	unsigned told_endpoints, told_ready;
 	unsigned told_trips;
 	uint64_t upset_id;   /* the last upset; 0 = none */

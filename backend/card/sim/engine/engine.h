@@ -461,6 +461,7 @@ struct eval {
 	struct program *p;
 	uint64_t toggles, state_changes, ram_reads, ram_writes, unsettled;
 	unsigned passes;  /* over all operations since the last edge or change from outside */
+	uint64_t all_passes; /* since the start */
 	unsigned spent;   /* of what may be used then, by edges just before (sources.c) */
 	unsigned *active; /* owned; groups sampled and not yet committed */
 	unsigned n_active;

@@ -142,6 +142,7 @@ static uint64_t pass_counted(struct eval *e)
 	uint64_t toggles = pass(e->p);
 
 	e->passes++;
+	e->all_passes++;
 	e->toggles += toggles;
 	return toggles;
 }

@@ -31,6 +31,10 @@ static const struct part {
 	{ "iCE40-UP5K", "sg48", sim_db_up5k, &sim_db_up5k_size },
 };
 
+/* Evaluations of the whole design in a cycle from which on it is worth a look at the clock. One has a
+ * few, with a PLL one or two for each of its edges; what does not rest has thousands. */
+#define COSTLY_PASSES 256
+
 struct pin {
 	const char *name;
 	unsigned pad;
@@ -53,6 +57,7 @@ struct fabric {
 	struct fabric_counters counters; /* of designs before this one, and cycles */
 	struct fabric_counters cycle;    /* what the last cycle added */
 	bool quiet;
+	bool costly;                 /* the last cycle, see COSTLY_PASSES */
 	int quiet_clk;
 	int clock_pad;               /* of the board's clock, -1 = not told */
 	unsigned clock_hz;
@@ -544,15 +549,17 @@ void fabric_settle(struct fabric *f)
 void fabric_cycle(struct fabric *f, int clk_pin)
 {
 	struct eval *e = &f->eval;
-	uint64_t changes, toggles, reads, writes;
+	uint64_t changes, toggles, reads, writes, passes;
 	uint16_t clk = 0;
 	int pad = -1;
 
 	f->counters.cycles++;
+	f->costly = false;
 	if (!f->program) {
 		inputs_apply(f);
 		return;
 	}
+	passes = e->all_passes;
 	if (pin_ok(f, clk_pin)) {
 		pad = (int)f->pins[clk_pin].pad;
 		clk = f->program->pad_ext[pad];
@@ -576,6 +583,12 @@ void fabric_cycle(struct fabric *f, int clk_pin)
 	f->quiet = e->state_changes == changes && f->program->loops == 0 &&
 		   (f->program->n_sources == 0 || sources_still(e, pad));
 	f->quiet_clk = clk_pin;
+	f->costly = e->all_passes - passes > COSTLY_PASSES;
+}
+
+bool fabric_costly(const struct fabric *f)
+{
+	return f->costly;
 }
 
 bool fabric_quiet(const struct fabric *f)
@@ -614,7 +627,7 @@ uint64_t fabric_cycles_until(struct fabric *f, int clk_pin, uint64_t n, int pin,
 		}
 		fabric_cycle(f, clk_pin);
 		done++;
-		if (pin_ok(f, pin) && fabric_pin_level(f, pin) == level)
+		if (f->costly || (pin_ok(f, pin) && fabric_pin_level(f, pin) == level))
 			break;
 	}
 	return done;
@@ -627,13 +640,15 @@ uint64_t fabric_cycles_busy(struct fabric *f, int clk_pin, uint64_t n, int pin, 
 	do {
 		fabric_cycle(f, clk_pin);
 		done++;
-	} while (done < n && !(pin_ok(f, pin) && fabric_pin_level(f, pin) == level) && !fabric_quiet(f));
+	} while (done < n && !f->costly && !fabric_quiet(f) &&
+		 !(pin_ok(f, pin) && fabric_pin_level(f, pin) == level));
 	return done;
 }
 
 void fabric_cycles(struct fabric *f, int clk_pin, uint64_t n)
 {
-	fabric_cycles_until(f, clk_pin, n, -1, false);
+	for (uint64_t done = 0; done < n;)
+		done += fabric_cycles_until(f, clk_pin, n - done, -1, false);
 }
 
 /* ---- what is known ---- */

@@ -191,12 +191,17 @@ void fabric_cycles(struct fabric *f, int clk_pin, uint64_t n);
 
 /* Up to n cycles, stopping after the one at whose end `pin` has `level`. Returns
  * the cycles run: 0 when it has that level already and nothing is staged, n when
- * it never had it (ask fabric_pin_level() to tell). */
+ * it never had it (ask fabric_pin_level() to tell), or fewer when the last one was
+ * fabric_costly(). */
 uint64_t fabric_cycles_until(struct fabric *f, int clk_pin, uint64_t n, int pin, bool level);
 
 /* The same, and no further than to where fabric_quiet() holds: so the cycles that a design takes
  * for its work are counted exactly, whatever n is. At least one. */
 uint64_t fabric_cycles_busy(struct fabric *f, int clk_pin, uint64_t n, int pin, bool level);
+
+/* The last cycle took many times what one usually does, as one does in which the design never
+ * came to rest: whoever has others waiting should look after them before the next. */
+bool fabric_costly(const struct fabric *f);
 
 /* The last cycle changed nothing at all and nothing is staged: further cycles of
  * the same clock without a change from outside would change nothing, ever. */
