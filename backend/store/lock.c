@@ -40,16 +40,41 @@ static int folder_make(const char *dir, struct reason *why)
 	return 0;
 }
 
+/* The number and the mount point that store_lock_note() left; where is "" when it did not. */
+static long lock_holder(int fd, char *where, size_t size)
+{
+	char text[PATH_MAX + 32];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	char *from, *end;
+
+	*where = '\0';
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	from = strchr(text, '\n');
+	end = from ? strchr(from + 1, '\n') : NULL;
+	if (end) {
+		*end = '\0';
+		if (from[1] != '/' || !text_copy(where, size, from + 1))
+			*where = '\0';
+	}
+	return strtol(text, NULL, 10);
+}
+
 static int lock_refused(int fd, const char *dir, struct reason *why)
 {
-	char text[32] = "";
-	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
-	long pid = n > 0 ? strtol(text, NULL, 10) : 0;
+	char where[PATH_MAX];
+	long pid = lock_holder(fd, where, sizeof(where));
 
+	/* A killed holder leaves its worker, which serves on and has the lock. */
+	if (pid > 0 && *where && kill((pid_t)pid, 0) && errno == ESRCH)
+		return reason_set(why, EBUSY, "the state folder %s is in use by what process %ld, which was "
+				  "killed, left serving %s: unmount that (umount %s), then start again",
+				  dir, pid, where, where);
 	if (pid > 0)
-		return reason_set(why, EBUSY, "the state folder %s is in use by another fabricfs, process %ld: "
+		return reason_set(why, EBUSY, "the state folder %s is in use by another fabricfs, process %ld%s%s: "
 				  "unmount that one, or give this one a folder of its own with --state-dir",
-				  dir, pid);
+				  dir, pid, *where ? ", mounted on " : "", where);
 	return reason_set(why, EBUSY, "the state folder %s is in use by another fabricfs: "
 			  "unmount that one, or give this one a folder of its own with --state-dir", dir);
 }
@@ -93,19 +118,11 @@ bool store_lock_where(const char *dir, char *mountpoint, size_t size)
 {
 	int dir_fd CLEANUP_FD = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int fd CLEANUP_FD = dir_fd < 0 ? -1 : openat(dir_fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	char text[PATH_MAX + 32];
-	ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
-	char *where, *end;
 
-	if (n <= 0)
+	if (fd < 0)
 		return false;
-	text[n] = '\0';
-	where = strchr(text, '\n');
-	end = where ? strchr(where + 1, '\n') : NULL;
-	if (!end)
-		return false;
-	*end = '\0';
-	return where[1] == '/' && text_copy(mountpoint, size, where + 1);
+	lock_holder(fd, mountpoint, size);
+	return *mountpoint;
 }
 
 int store_lock(const char *dir, int *lock_fd, struct reason *why)

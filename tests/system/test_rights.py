@@ -71,6 +71,9 @@ def test_a_worker_without_its_holder_ends_and_leaves_nothing_that_hangs(fpga):
     os.kill(holder, signal.SIGKILL)
     assert fabric.process.wait(60) == -signal.SIGKILL
     card.load(BLINK)
+    done = run(fabric.argv(foreground=False), env=fabric.env)
+    assert done.returncode == 1, done
+    assert f"process {holder}, which was killed, left serving {fabric.mount}: unmount that" in done.stderr
     with open(card.dir / "state", "rb", buffering=0):
         assert fabric.kill("fabricfs-worker", signal.SIGTERM) == 1
         until(lambda: not fabric.processes("fabricfs-worker"), "the worker ends")
