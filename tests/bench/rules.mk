@@ -11,4 +11,4 @@ $(BENCH_OPS): $(BUILD)/tests/bench/ops.o
 .PHONY: bench bench-programs
 bench-programs: $(BENCH_OPS) fabric_drive
 bench: all bench-programs
-	@tests/bench/bench.py
+	@tests/bench/bench.py $(if $(BENCH_ONLY),--only $(BENCH_ONLY))
