@@ -11,7 +11,8 @@ struct fuse_session;
  * Bring `se` to where the connection is (a saved INIT is replayed), have the
  * kernel resend what a dead worker had read, and start the threads. `event_fd`
  * (eventfd) becomes readable when INIT was answered and when the connection
- * has ended. Main thread, once.
+ * has ended. The session's init() has to set max_write to TREE_DATA_MAX (fs/tree/tree.h),
+ * which is what the threads have buffers for. Main thread, once.
  */
 int loop_start(struct fuse_session *se, unsigned threads, int event_fd, struct reason *why);
 /* INIT was answered: requests are served. */

@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fuzz_claim(msg.len == size - 1 - PROTO_HEADER && msg.data == packet + PROTO_HEADER);
 		fuzz_claim(msg.err >= 0 && msg.err <= 4095 && (msg.reply || !msg.err));
 		/* What the receivers have room for. */
-		fuzz_claim(msg.reply || msg.type != PROTO_HELLO || msg.len <= 64);
+		fuzz_claim(msg.reply || msg.type != PROTO_HELLO || msg.len <= PROTO_HELLO_DATA);
 		fuzz_claim(!msg.err || msg.len <= 1024);
 		fuzz_claim(msg.type == PROTO_IO || msg.len <= 1024);
 		proto_header(&msg, header);

@@ -22,6 +22,7 @@
 #include "fs/daemon/loop.h"
 #include "fs/daemon/session.h"
 #include "fs/daemon/suspect.h"
+#include "fs/tree/tree.h"
 #include "tests/unit/holder_fixture.h"
 
 #include <fabricfs/buf.h>
@@ -141,8 +142,14 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t s
 	fuse_reply_write(req, size);
 }
 
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	(void)userdata;
+	conn->max_write = TREE_DATA_MAX; /* what the loop receives into */
+}
+
 static const struct fuse_lowlevel_ops ops = {
-	.lookup = op_lookup, .getattr = op_getattr, .open = op_open, .read = op_read, .write = op_write,
+	.init = op_init, .lookup = op_lookup, .getattr = op_getattr, .open = op_open, .read = op_read, .write = op_write,
 };
 
 static const char *worker_arg(char **argv, const char *name)
