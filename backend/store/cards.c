@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Card numbers, and the row of what each card and slot has. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,6 +234,24 @@ static int slot_put(struct store *store, unsigned dev, int slot, const struct st
 	sqlite3_bind_int(s, 15, row->restorable);
 	rc = store_step_done(s);
 	return rc ? store_db_fail(store, store->writer, rc, why, "noting what a card has loaded") : 0;
+}
+
+int store_reserve(struct store *store, struct reason *why)
+{
+	const off_t at = (off_t)atomic_load(&store->wal_pages) * STORE_FRAME;
+
+	/* File systems that cannot do that are as good as they were. */
+	while (fallocate(store->wal_fd, FALLOC_FL_KEEP_SIZE, at, STORE_RESERVE)) {
+		int err = errno;
+
+		if (err == EINTR || ((err == ENOSPC || err == EDQUOT) && store_room_make(store)))
+			continue;
+		if (err != ENOSPC && err != EDQUOT)
+			break;
+		return reason_set(why, err, "no room left for the catalogue %s/" STORE_DB ", where what comes of "
+				  "this would be noted: %s", store->dir, strerror(err));
+	}
+	return 0;
 }
 
 int store_commit(struct store *store, unsigned dev, int slot, const struct store_slot *row,

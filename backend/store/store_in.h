@@ -27,6 +27,8 @@
 #define STORE_CARD_MAX 65536  /* card numbers; guards the table of heads */
 #define STORE_TRIM_EVERY 64   /* records of a card between two trims */
 #define STORE_WAL_PAGES 1000  /* pages in the WAL before it is copied back */
+#define STORE_FRAME (4096 + 24) /* bytes of a page in the WAL (sqlite.org/fileformat2.html, 4.1) */
+#define STORE_RESERVE (256 << 10) /* bytes: a few commits, each with a trim of the history */
 #define STORE_BATCH_MS 50     /* commits within this time share one fsync */
 #define STORE_GONE 16         /* removed blobs whose bytes are freed behind the caller */
 #define STORE_PLACES 256      /* followers whose place is remembered */

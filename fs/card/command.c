@@ -53,7 +53,9 @@ static int word_clear(struct command *c, struct reason *why)
 
 	/* A worker that takes over must not restore what was just cleared. */
 	row->restorable = false;
-	err = store_commit(card->store, card->dev, slot->index, row, NULL, NULL, why);
+	err = store_reserve(card->store, why);
+	if (!err)
+		err = store_commit(card->store, card->dev, slot->index, row, NULL, NULL, why);
 	if (err) {
 		row->restorable = *row->loaded_sha256;
 		return err;

@@ -391,7 +391,9 @@ static int run_intend(struct slot *slot, struct before *before, struct reason *w
 	before->load = slot->row.load;
 	card_view_put(view);
 	text_copy(slot->row.state, sizeof(slot->row.state), state_word(STATE_PROGRAMMING));
-	err = store_commit(slot->card->store, slot->card->dev, slot->index, &slot->row, NULL, NULL, why);
+	err = store_reserve(slot->card->store, why);
+	if (!err)
+		err = store_commit(slot->card->store, slot->card->dev, slot->index, &slot->row, NULL, NULL, why);
 	if (err) {
 		text_copy(slot->row.state, sizeof(slot->row.state), state_word(before->state));
 		return err;

@@ -98,6 +98,9 @@ void store_slot_fini(struct store_slot *slot);
  * *doubted set. */
 int store_slot_load(struct store *store, unsigned dev, int slot, struct store_slot *out,
 		    bool *doubted, struct reason *why);
+/* Have room for the next few commits: before a card is touched, so that what comes of it can be
+ * noted. -ENOSPC, -EDQUOT. May block on the disk. */
+int store_reserve(struct store *store, struct reason *why);
 /*
  * Replace the row and append a record, in one transaction (either may be NULL).
  * seq: number of the record, growing by 1, never reused; may be NULL.

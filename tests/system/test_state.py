@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """State folder and configuration: what is wrong is said before mounting, and nothing is lost."""
 import concurrent.futures
+import contextlib
 import errno
 import os
 import sqlite3
@@ -212,6 +213,39 @@ def test_a_full_disk_refuses_uploads_before_the_card_is_touched(fpga):
         assert card.state == "configured" and card.sha == sha256(UPPER)
         assert card.image.read_bytes() == UPPER.read_bytes()
         assert card.exchange(b"still runs") == b"STILL RUNS"
+        filler.unlink()
+        card.load(BLINK)
+        fabric.stop()
+    finally:
+        fabric.kill_all()
+        subprocess.run(["umount", "-l", fabric.state_dir], check=True)
+
+
+def test_what_was_done_to_a_card_can_be_noted_however_full_the_disk_is(fpga):
+    """A page more or less: a command is refused before it touches the card, or all of it is recorded."""
+    fabric = fpga.make()
+    fabric.state_dir.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", fabric.state_dir], check=True)
+    try:
+        fabric.expect_errors = True
+        fabric.start()
+        card = fabric.card()
+        card.load(BLINK)
+        card.load(UPPER)
+        filler = fabric.state_dir / "filler"
+        done = 0
+        for pages in range(90):
+            with open(filler, "wb", buffering=0) as f:
+                with contextlib.suppress(OSError):
+                    while True:
+                        f.write(bytes(4096))
+                f.truncate(max(0, f.tell() - pages * 4096))
+            problem = card.ctl("reload")
+            assert problem in (0, errno.ENOSPC)
+            assert "could not be recorded" not in fabric.log(), f"{pages} pages were free"
+            assert card.state == "configured" and card.sha == sha256(UPPER)
+            done += not problem
+        assert done
         filler.unlink()
         card.load(BLINK)
         fabric.stop()
