@@ -421,7 +421,7 @@ def test_design_for_another_part_runs_as_its_source(part, name, drive, tmp_path)
     assert changes > 500
 
 
-# Blocks of an UltraPlus that have no model: instance, and how the refusal names it.
+# What of an UltraPlus has no model: instance, and how the refusal names it.
 NOT_MODELLED = {
     "I2C": ("""SB_I2C #(.I2C_SLAVE_INIT_ADDR("0b1111100001"), .BUS_ADDR74("0b0001")) block (
         .SBCLKI(clk), .SBRWI(in[0]), .SBSTBI(in[1]), .SBADRI0(in[2]), .SBADRI4(1'b1), .SBDATI0(in[3]),
@@ -433,6 +433,8 @@ NOT_MODELLED = {
         .LEDDDEN(in[2]), .LEDDEXE(in[3]), .PWMOUT0(o));""", r"LEDDA_IP \(PWMOUT0 at tile 0,28\)"),
     "trimmed HFOSC": ("""SB_HFOSC #(.TRIM_EN("0b1")) block (.CLKHFPU(1'b1), .CLKHFEN(1'b1), .CLKHF(o),
         .TRIM0(in[0]));""", r"HFOSC of tile 0,31 with TRIM_EN"),
+    "latched input": ("""SB_IO #(.PIN_TYPE(6'b000011)) block (.PACKAGE_PIN(in[10]),
+        .LATCH_INPUT_VALUE(in[0]), .D_IN_0(o));""", r"a latched input at pad [01] of IO tile \d+,0"),
 }
 
 
