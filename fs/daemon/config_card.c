@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Cards, who may write to them, and their policies, out of the configuration. */
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <fabricfs/buf.h>
@@ -8,6 +9,16 @@
 #include "fs/daemon/config_card.h"
 
 /* --- access ----------------------------------------------------------------------- */
+
+/* A name, or a number that a uid_t or gid_t holds; the largest of those stands for none. */
+static bool id_is_possible(const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	if (!digits)
+		return !strchr("+- \t", *text);
+	return text[digits] || (digits <= 10 && strtoull(text, NULL, 10) < UINT32_MAX);
+}
 
 int conf_access(const struct conf *c, const struct conf_node *map, struct config_access *access)
 {
@@ -29,6 +40,9 @@ int conf_access(const struct conf *c, const struct conf_node *map, struct config
 				       sizeof(access->owner), text))
 			err = CONF_FAULT(c, n->line, "%s: longer than %zu bytes", n->key,
 					 sizeof(access->owner) - 1);
+		if (!err && !id_is_possible(text))
+			err = CONF_FAULT(c, n->line, "%s: '%s' is neither a name nor a number below %u",
+					 n->key, conf_show(text), UINT32_MAX);
 	}
 	return err;
 }
