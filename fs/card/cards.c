@@ -63,6 +63,14 @@ struct store *cards_store(void)
 
 /* --- who may write ------------------------------------------------------------------ */
 
+/* Once for cards in a row that have the same: at the start, in one thread. */
+static bool unknown_is_news(const char *text)
+{
+	static char told[sizeof(((struct config_access *)NULL)->owner)];
+
+	return strcmp(told, text) && text_copy(told, sizeof(told), text);
+}
+
 static uid_t user_id(const char *text, uid_t otherwise)
 {
 	char *end;
@@ -74,7 +82,7 @@ static uid_t user_id(const char *text, uid_t otherwise)
 	if (!*end)
 		return (uid_t)n;
 	pw = getpwnam(text);
-	if (!pw)
+	if (!pw && unknown_is_news(text))
 		log_warn("access: there is no user %s: the files belong to uid %u", text,
 			 (unsigned)otherwise);
 	return pw ? pw->pw_uid : otherwise;
@@ -91,7 +99,7 @@ static gid_t group_id(const char *text, gid_t otherwise)
 	if (!*end)
 		return (gid_t)n;
 	gr = getgrnam(text);
-	if (!gr)
+	if (!gr && unknown_is_news(text))
 		log_warn("access: there is no group %s: the files belong to gid %u", text,
 			 (unsigned)otherwise);
 	return gr ? gr->gr_gid : otherwise;

@@ -93,6 +93,12 @@ def test_a_worker_without_its_holder_ends_and_leaves_nothing_that_hangs(fpga):
         until(lambda: not fabric.processes(), "all processes end with the mount")
 
 
+def test_a_group_that_is_unknown_is_told_once_for_all_cards(fpga):
+    fabric = fpga(sim=3, config="access: {group: no-such-group}\n")
+    fabric.card(2).load(UPPER)
+    assert fabric.log().count("there is no group no-such-group") == 1
+
+
 def test_who_writes_from_a_namespace_of_his_own_is_told_apart(fpga):
     """Of another user's process only a worker with the right to look sees it."""
     need("unshare", "setpriv")
