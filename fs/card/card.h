@@ -185,6 +185,7 @@ struct record {
 	const struct who *who; /* may be NULL: fabricfs itself */
 	int64_t duration_ms;   /* -1 = not timed */
 	uint64_t run;          /* the request, if it may come again; 0 */
+	bool done;             /* to the card; else it may not use the room that is kept for those */
 };
 /* Commit row (may be NULL) and record together and wake followers. Actor. */
 int slot_record(struct slot *slot, const struct store_slot *row, const struct record *record,

@@ -296,7 +296,7 @@ static int run_succeeded(struct slot *slot, const struct attempt *a, const struc
 
 	struct record r = { .event = a->event, .reason = a->note, .sha256 = a->sha256, .size = a->size,
 			    .facts = &a->facts, .source = a->source, .who = a->who,
-			    .duration_ms = loaded.duration_ms };
+			    .duration_ms = loaded.duration_ms, .done = true };
 
 	if (slot_record(slot, row, &r, &store_why)) {
 		/* The card has it; what is lost is that a restart would know. Its bytes stay until
@@ -340,7 +340,7 @@ static void run_failed(struct slot *slot, const struct attempt *a, const struct 
 	struct record r = { .event = "program-failed", .err = why->err, .reason = why->text,
 			    .sha256 = a->sha256, .size = a->size, .facts = &a->facts,
 			    .source = a->source, .who = a->who,
-			    .duration_ms = (now - started) / 1000000 };
+			    .duration_ms = (now - started) / 1000000, .done = true };
 
 	log_warn("%s: program-failed: %s", slot->name, why->text);
 	if (slot_record(slot, row, &r, &store_why))

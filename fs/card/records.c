@@ -80,11 +80,14 @@ int slot_record(struct slot *slot, const struct store_slot *row, const struct re
 	char *json CLEANUP_FREE = record_json(slot, record, now);
 	struct store_record r = { .time_ns = now, .dev = (int)card->dev, .slot = slot->index,
 				  .json = json, .run = record->run };
-	int err;
+	int err = 0;
 
 	if (!json)
 		return reason_set(why, ENOMEM, "no memory for a record of dev%u", card->dev);
-	err = store_commit(card->store, card->dev, slot->index, row, &r, NULL, why);
+	if (!record->done)
+		err = store_reserve(card->store, why);
+	if (!err)
+		err = store_commit(card->store, card->dev, slot->index, row, &r, NULL, why);
 	if (!err && row && slot->unrecorded) {
 		slot->unrecorded = false;
 		blobs_release(card->store);

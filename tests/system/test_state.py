@@ -225,7 +225,7 @@ def test_what_was_done_to_a_card_can_be_noted_however_full_the_disk_is(fpga):
     """A page more or less: a command is refused before it touches the card, or all of it is recorded."""
     fabric = fpga.make()
     fabric.state_dir.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", fabric.state_dir], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", fabric.state_dir], check=True)
     try:
         fabric.expect_errors = True
         fabric.start()
@@ -234,7 +234,7 @@ def test_what_was_done_to_a_card_can_be_noted_however_full_the_disk_is(fpga):
         card.load(UPPER)
         filler = fabric.state_dir / "filler"
         done = 0
-        for pages in range(90):
+        for pages in range(75):
             with open(filler, "wb", buffering=0) as f:
                 with contextlib.suppress(OSError):
                     while True:
@@ -248,6 +248,41 @@ def test_what_was_done_to_a_card_can_be_noted_however_full_the_disk_is(fpga):
         assert done
         filler.unlink()
         card.load(BLINK)
+        fabric.stop()
+    finally:
+        fabric.kill_all()
+        subprocess.run(["umount", "-l", fabric.state_dir], check=True)
+
+
+def test_what_others_are_refused_takes_no_room_from_what_is_being_done(fpga):
+    fabric = fpga.make(sim=None)
+    gate = fabric.folder / "gate"
+    os.mkfifo(gate)
+    fabric.config_path = fabric.folder / "fabricfs.yaml"
+    fabric.config_path.write_text("cards:\n" + "".join(
+        f"  - {{name: {name}, backend: command, part: iCE40-HX1K, verify: none, program: [{words}]}}\n"
+        for name, words in (("slow", f"cat, {gate}"), ("other", "/bin/true"))))
+    fabric.state_dir.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", fabric.state_dir], check=True)
+    try:
+        fabric.expect_errors = True
+        fabric.start()
+        card, other = fabric.card(0), fabric.card(1)
+        with concurrent.futures.ThreadPoolExecutor(1) as one:
+            copy = one.submit(card.write, UPPER.read_bytes())
+            card.wait_state("programming")
+            with open(fabric.state_dir / "filler", "wb", buffering=0) as f:
+                with contextlib.suppress(OSError):
+                    while True:
+                        f.write(bytes(4096))
+                f.truncate(max(0, f.tell() - 4096))
+            for _ in range(200):
+                assert other.write(b"no image") in (errno.ENOEXEC, errno.ENOSPC)
+            with open(gate, "wb"):
+                pass
+            assert copy.result(60) == 0, card.error
+        assert card.last("programmed")["sha256"] == sha256(UPPER)
+        assert other.error
         fabric.stop()
     finally:
         fabric.kill_all()
