@@ -207,7 +207,7 @@ static int command_act(struct command *c, struct reason *why)
 	struct record r = { .event = c->word->event ? c->word->event : "program-failed", .err = -err,
 			    .reason = err ? why->text : NULL, .sha256 = row->loaded_sha256,
 			    .who = &c->who, .duration_ms = (clock_mono_ns() - started) / 1000000,
-			    .done = !err };
+			    .done = !err || c->word->act == word_clear }; /* touched, even if in vain */
 
 	/* A forgotten card has no row any more, and must not get one. */
 	if (slot_record(slot, atomic_load(&card->forgotten) ? NULL : row, &r, &store_why))
