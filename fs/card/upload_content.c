@@ -204,7 +204,8 @@ static int write_allowed(struct upload *u, struct reason *why)
 		return reason_set(why, ECANCELED, "the upload was ended");
 	}
 	if (bits & UPLOAD_PROGRAMMED)
-		return reason_set(why, EFBIG, "bytes after an image whose result this open was told; truncate it to begin another");
+		return reason_set(why, EFBIG, "bytes after an image whose result this open was told; "
+				  "truncate it to begin another");
 	if (bits & UPLOAD_TOLD)
 		return reason_set(why, u->why.err ? u->why.err : u->saved->upload.refused ?
 				  u->saved->upload.refused : ECANCELED, "%s", u->why.text);
