@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The worker of the tests of holder, loop and session, and their side of it (holder_fixture.h). */
+#include <errno.h>
 #include <fcntl.h>
 #include <fuse3/fuse_lowlevel.h>
 #include <linux/fuse.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -42,6 +44,25 @@ void path_in(char out[PATH_MAX], const char *dir, const char *name)
 	buf_addf(&b, "%s/%s", dir, name);
 	text_copy(out, PATH_MAX, b.data);
 	buf_free(&b);
+}
+
+/* Begin to watch before looking: what comes between is not missed. */
+static int folder_watch(const char *dir)
+{
+	int fd = inotify_init1(IN_CLOEXEC);
+
+	if (fd < 0 || inotify_add_watch(fd, dir, IN_CREATE | IN_MODIFY) < 0)
+		abort();
+	return fd;
+}
+
+/* Until something changed in it. */
+static void folder_wait(int fd)
+{
+	char events[4096];
+
+	if (read(fd, events, sizeof(events)) < 0 && errno != EINTR)
+		abort();
 }
 
 static bool exists(const char *dir, const char *name)
@@ -195,8 +216,10 @@ static int test_worker(char **argv)
 	if (strstr(worker_dir, "forks") && fork() == 0) {
 		/* An orphan of this worker, as a card process: ends when the test says so. */
 		note(worker_dir, "orphan", "x");
+		int watch = folder_watch(worker_dir);
+
 		while (!exists(worker_dir, "go"))
-			usleep(1000);
+			folder_wait(watch);
 		_exit(0);
 	}
 	snprintf(path, sizeof(path), "/dev/fd/%d", worker_fd(argv, "--fuse-fd"));
@@ -343,11 +366,14 @@ long marks(const struct held *h, const char *name)
 	return stat(path, &st) ? 0 : st.st_size;
 }
 
-/* Until something outside has happened that gives no event; the test's time-out ends it. */
+/* The test's time-out ends it. */
 void until_marks(const struct held *h, const char *name, long n)
 {
+	int watch = folder_watch(h->dir);
+
 	while (marks(h, name) < n)
-		usleep(1000);
+		folder_wait(watch);
+	close(watch);
 }
 
 /* Children of the holder: their number, and the last one's pid. */

@@ -22,6 +22,8 @@
 #include <fabricfs/buf.h>
 #include <fabricfs/image.h>
 
+#include "tests/unit/samples.h"
+
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-function"
 
@@ -155,25 +157,6 @@ static void keep_image(const char *name, const struct buf *b)
 	assert_non_null(f);
 	assert_int_equal(fwrite(b->data, 1, b->len, f), b->len);
 	fclose(f);
-}
-
-/* A sample that lies beside the project; false: it does not, and that is said. */
-static bool sample(const char *name, struct buf *b)
-{
-	char path[256], chunk[65536];
-	FILE *f;
-	size_t n;
-
-	snprintf(path, sizeof(path), "../shared/samples/%s", name);
-	f = fopen(path, "re");
-	if (!f) {
-		print_message("skip: %s is not there\n", path);
-		return false;
-	}
-	while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
-		buf_add(b, chunk, n);
-	fclose(f);
-	return true;
 }
 
 /* --- writing ---------------------------------------------------------------------- */

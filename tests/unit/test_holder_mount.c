@@ -2,9 +2,11 @@
 /* The holder and its mount: how it begins, and how it ends. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -94,18 +96,23 @@ static void what_a_killed_fabricfs_left_mounted_is_replaced(void **state)
 {
 	struct held h;
 	struct stat st;
+	struct pollfd end = { .events = POLLIN };
 	pid_t worker;
 
 	(void)state;
 	held_begin(&h, "serves");
 	assert_int_equal(held_start(&h), HOLDER_READY);
 	children(&h, &worker);
+	end.fd = pidfd_open(worker, 0);
+	assert_true(end.fd >= 0);
 	kill(h.holder, SIGKILL);
 	kill(worker, SIGKILL);
 	assert_int_equal(exit_of(h.holder), 128 + SIGKILL);
-	/* The worker is init's now; its end is seen at the mount. */
-	while (stat(h.mnt, &st) == 0 || errno != ENOTCONN)
-		usleep(1000);
+	/* The worker is init's now, which does not tell us of its end. */
+	assert_int_equal(poll(&end, 1, -1), 1);
+	close(end.fd);
+	assert_int_equal(stat(h.mnt, &st), -1);
+	assert_int_equal(errno, ENOTCONN);
 	assert_int_equal(held_start(&h), HOLDER_READY);
 	assert_int_equal(say_hello(&h), 0);
 	held_stop(&h);

@@ -17,6 +17,8 @@
 #include <fabricfs/buf.h>
 #include <fabricfs/image.h>
 
+#include "tests/unit/samples.h"
+
 /* --- a small builder -------------------------------------------------------- */
 
 struct die {
@@ -569,33 +571,14 @@ static void four_kilobytes_of_comment_without_a_preamble_are_no_image(void **sta
 
 /* --- samples ----------------------------------------------------------------------- */
 
-static bool load(const char *name, struct buf *b)
-{
-	char path[256];
-	FILE *f;
-	char chunk[4096];
-	size_t n;
-
-	snprintf(path, sizeof(path), "../shared/samples/ice40/%s", name);
-	f = fopen(path, "re");
-	if (!f) {
-		print_message("skip: %s is not there\n", path);
-		return false;
-	}
-	while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
-		buf_add(b, chunk, n);
-	fclose(f);
-	return true;
-}
-
 static void samples_of_vendor_tools_are_judged_right(void **state)
 {
 	struct buf a CLEANUP_BUF = BUF_INIT, b CLEANUP_BUF = BUF_INIT, c CLEANUP_BUF = BUF_INIT,
 		   d CLEANUP_BUF = BUF_INIT;
 
 	(void)state;
-	if (!load("hx1k_nocomment.bin", &a) || !load("hx1k_icecube2_comment.bin", &b) ||
-	    !load("up5k_bitsy_bootloader.bin", &c) || !load("lp8k_multiboot.bin", &d))
+	if (!sample("ice40/hx1k_nocomment.bin", &a) || !sample("ice40/hx1k_icecube2_comment.bin", &b) ||
+	    !sample("ice40/up5k_bitsy_bootloader.bin", &c) || !sample("ice40/lp8k_multiboot.bin", &d))
 		skip();
 
 	struct verdict v = judge(a.data, a.len, a.len);

@@ -80,7 +80,7 @@ static struct buf sof(const char *device, bool configuration, unsigned records)
 	put_le32(&b, records);
 	record(&b, 1, "Quartus Prime Compiler Version 18.1.0 Lite Edition", 51);
 	record(&b, 2, device, strlen(device));
-	record(&b, 3, "/home/me/work/top", 17);
+	record(&b, 3, "/home/builder/top", 17);
 	record(&b, 99, "", 0);
 	record(&b, configuration ? 17 : 18, bits, sizeof(bits));
 	put8(&b, 8);
