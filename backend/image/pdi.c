@@ -19,6 +19,7 @@
 #include "formats.h"
 #include "parts.h"
 #include "text.h"
+#include "xilinx.h"
 
 #define HEAD	       0xf34 /* bytes of the boot header, with its sum at 0xf30 */
 #define TABLE	       128   /* of the table of images, and of the header of a partition */
@@ -56,20 +57,11 @@ static int damaged(uint64_t at, struct reason *why, const char *what)
 			  (unsigned long long)at, what);
 }
 
-static bool sum_holds(const uint8_t *table, unsigned words)
-{
-	uint32_t sum = 0;
-
-	for (unsigned i = 0; i < words; i++)
-		sum += read_le32(table + 4 * i);
-	return read_le32(table + 4 * words) == ~sum;
-}
-
 static int head_read(struct pdi *s, struct image_facts *facts, struct reason *why)
 {
 	if (memcmp(s->head, FRONT, sizeof(FRONT)))
 		return damaged(0, why, "the front is not that of a .pdi");
-	if (!sum_holds(s->head + 0x10, (0xf30 - 0x10) / 4))
+	if (!xilinx_sum_holds(s->head + 0x10, (0xf30 - 0x10) / 4))
 		return damaged(0xf30, why, "the sum of the boot header does not hold");
 	s->images_at = read_le32(s->head + 0xc4);
 	if (s->images_at < HEAD || s->images_at > TABLES_MAX)
@@ -92,7 +84,7 @@ static int images_read(struct pdi *s, struct image_facts *facts, struct reason *
 	const uint8_t *t = s->images;
 	uint32_t id = read_le32(t + 0x20), parent = read_le32(t + 0x24);
 
-	if (!sum_holds(t, 31))
+	if (!xilinx_sum_holds(t, 31))
 		return damaged(s->images_at + 0x7c, why,
 			       "the sum of the table of images does not hold");
 	facts_idcode(facts, "xilinx", read_le32(t + 0x18), "");
@@ -124,7 +116,7 @@ static int parts_read(struct pdi *s, struct image_facts *facts)
 		const uint8_t *p = s->headers + i * TABLE;
 		uint64_t stop = ((uint64_t)read_le32(p + 0x20) + read_le32(p + 0x08)) * 4;
 
-		if (!sum_holds(p, 31)) {
+		if (!xilinx_sum_holds(p, 31)) {
 			no_end(s, facts);
 			return 0;
 		}

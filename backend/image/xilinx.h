@@ -12,6 +12,8 @@
 
 #include <fabricfs/image.h>
 
+#include "text.h"
+
 /* A part of several dies has the stream of each inside that of the one before it. */
 #define XILINX_DIES_MAX 8
 
@@ -74,5 +76,15 @@ void xilinx_stream_facts(const struct xilinx_stream *s, const char *named, bool 
 uint32_t xilinx_crc32(uint32_t crc, const uint8_t *words, size_t n, bool swapped, uint8_t reg);
 /* The same for one word with CRC-16 (Spartan-3). */
 uint32_t xilinx_crc16(uint32_t crc, uint32_t word, uint8_t reg);
+
+/* Tables of boot images (bootgen's, .pdi) end in the complement of the sum of their words. */
+static inline bool xilinx_sum_holds(const uint8_t *table, unsigned words)
+{
+	uint32_t sum = 0;
+
+	for (unsigned i = 0; i < words; i++)
+		sum += read_le32(table + 4 * i);
+	return read_le32(table + 4 * words) == ~sum;
+}
 
 #endif

@@ -122,16 +122,6 @@ static int damaged(struct reason *why, uint64_t at, const char *what)
 			  (unsigned long long)at, what);
 }
 
-/* Xilinx tables end in the complement of the sum of their words. */
-static bool sum_holds(const uint8_t *table, unsigned words)
-{
-	uint32_t sum = 0;
-
-	for (unsigned i = 0; i < words; i++)
-		sum += read_le32(table + 4 * i);
-	return read_le32(table + 4 * words) == ~sum;
-}
-
 static const uint8_t *table_at(const struct bin *s, uint32_t offset)
 {
 	return offset <= BOOT_HEAD - 64 ? s->head + offset : NULL;
@@ -173,7 +163,7 @@ static int boot_tables(struct bin *s, struct image_facts *facts, struct reason *
 	uint32_t parts = 0;
 	char what[48];
 
-	if (!sum_holds(head + 0x20, 10))
+	if (!xilinx_sum_holds(head + 0x20, 10))
 		return damaged(why, 0x48, "the checksum of the boot header does not hold");
 	if (read_le32(head + 0x28))
 		facts->encrypted = IMAGE_YES;
@@ -187,10 +177,10 @@ static int boot_tables(struct bin *s, struct image_facts *facts, struct reason *
 		snprintf(what, sizeof(what), "with %u partitions", parts);
 		return no_single_bitstream(facts, why, what);
 	}
-	if (!sum_holds(images, 15))
+	if (!xilinx_sum_holds(images, 15))
 		return damaged(why, (uint64_t)(images - head),
 			       "the checksum of the image table does not hold");
-	if (!sum_holds(part, 15))
+	if (!xilinx_sum_holds(part, 15))
 		return damaged(why, (uint64_t)(part - head),
 			       "the checksum of the partition does not hold");
 	s->first = (uint64_t)read_le32(part + 32) * 4;

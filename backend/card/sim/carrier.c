@@ -190,10 +190,6 @@ int carrier_message(struct process *p, const struct proto_msg *msg, int fd)
 	struct reason why = { 0 };
 	int err = 0;
 
-	if (msg->type != PROTO_HELLO && msg->type != PROTO_QUIT && !p->greeted)
-		return -EPROTO;
-	if (!msg->seq && msg->type != PROTO_QUIT)
-		return -EPROTO;
 	switch ((enum proto_type)msg->type) {
 	case PROTO_HELLO:
 		err = hello(p, msg, &why);

@@ -369,10 +369,6 @@ static int service(struct process *p, const struct proto_msg *msg, int *fd)
 	struct reason why = { 0 };
 	int err = 0;
 
-	if (msg->type != PROTO_HELLO && msg->type != PROTO_QUIT && !p->greeted)
-		return -EPROTO;
-	if (!msg->seq && msg->type != PROTO_QUIT)
-		return -EPROTO;
 	switch ((enum proto_type)msg->type) {
 	case PROTO_HELLO:
 		hello(p, msg);
@@ -433,9 +429,16 @@ static int service(struct process *p, const struct proto_msg *msg, int *fd)
 
 int service_message(struct process *p, const struct proto_msg *msg, int fd)
 {
-	/* The card itself has no fabric, if it has slots. */
-	int err = p->carrier && p->nudge_fd < 0 ? carrier_message(p, msg, fd) : service(p, msg, &fd);
+	int err;
 
+	if ((!p->greeted && msg->type != PROTO_HELLO && msg->type != PROTO_QUIT) ||
+	    (!msg->seq && msg->type != PROTO_QUIT))
+		err = -EPROTO;
+	else if (p->carrier && p->nudge_fd < 0)
+		/* The card itself has no fabric, if it has slots. */
+		err = carrier_message(p, msg, fd);
+	else
+		err = service(p, msg, &fd);
 	cleanup_fd(&fd);
 	return err;
 }
