@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One thread that runs all requests over HTTP with libcurl's multi interface
+ * (private to backend/repo).
+ *
+ * A transfer is one request from the asker's view: connection failures, 408,
+ * 429 and 5xx are tried again with back-off, jitter and Retry-After (both
+ * forms) within its limits; a body that breaks off goes on with a Range where it
+ * stopped. Redirects are followed here, and carry credentials to no other host.
+ *
+ * Threads: start and cancel from any thread (also from within callbacks);
+ * callbacks on the transfer thread, never inside start or cancel.
+ */
+#ifndef BACKEND_REPO_TRANSFER_H
+#define BACKEND_REPO_TRANSFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <fabricfs/error.h>
+
+/* Of one server: what all its requests share. Made by transfer_peer_new() from the configuration
+ * before rights are dropped (it reads certificates and keys then); counted, put by its last user. */
+struct transfer_peer;
+
+struct transfer_peer_config {
+	const char *name;	 /* of the repository, for sentences */
+	const char *cacert, *client_cert, *client_key; /* paths, NULL = none */
+	bool insecure;		 /* verify: false */
+	const char *user, *password; /* Basic; NULL = none */
+	const char *bearer;	 /* a fixed token; NULL = none */
+	int64_t connect_timeout_ms, offline_timeout_ms;
+	unsigned connections;	 /* at most so many at once; 0 = 4 */
+};
+
+struct transfer;
+
+/* What has been answered. Valid during the call. */
+struct transfer_answer {
+	int status;	 /* HTTP */
+	const char *url; /* that answered in the end, without user and password */
+	/* The value of a header (the last of that name), NULL = there is none. Any case. */
+	const char *(*header)(const struct transfer_answer *answer, const char *name);
+	void *internal;
+};
+
+struct transfer_request {
+	struct transfer_peer *peer;
+	const char *method;	    /* "GET", "HEAD", "POST", ... */
+	const char *url;	    /* copied */
+	const char *const *headers; /* "Name: value", NULL-terminated, copied; may be NULL. Wiped when done */
+	const void *body;	    /* copied, wiped when done; NULL = none */
+	size_t body_len;
+	/* A range of the body; both 0 = all of it. Content-Range is checked; a 200 instead of a 206 is
+	 * read from its beginning and what is before `offset` is left out. */
+	uint64_t offset, length;
+	/* An ETag (or Last-Modified) that a further part after a break has to have, and that the first
+	 * has to have when it is not NULL: else ESTALE. */
+	const char *validator;
+	/* All 2xx are answers. Further statuses that are, 0-terminated; NULL = none. What is no answer
+	 * becomes an errno: 401 403 EACCES, 404 410 ENOENT, 412 416 ESTALE, else EREMOTEIO. */
+	const int *also;
+	uint64_t body_max;	    /* more than this of an answer is EBADMSG; 0 = no limit */
+	bool once;		    /* never tried again (a login) */
+	void *core;
+	/* Once per answer that counts. -errno ends it. May be NULL. */
+	int (*begin)(struct transfer *t, void *core, const struct transfer_answer *answer, struct reason *why);
+	int (*data)(struct transfer *t, void *core, const void *bytes, size_t n, struct reason *why);
+	/* err positive or 0; `answer` NULL when there was none. The transfer is gone afterwards. */
+	void (*done)(struct transfer *t, void *core, int err, const struct transfer_answer *answer,
+		     const struct reason *why);
+};
+
+int transfer_peer_new(const struct transfer_peer_config *config, struct transfer_peer **peer,
+		      struct reason *why);
+void transfer_peer_put(struct transfer_peer *peer);
+
+/* 0 and *t (valid until done), or -errno and nothing will be called. */
+int transfer_start(const struct transfer_request *request, struct transfer **t, struct reason *why);
+/* done() follows with ECANCELED, unless it is on its way already. */
+void transfer_cancel(struct transfer *t);
+/* Call fn(arg) on the transfer thread, after `ms` (0 = soon). */
+int transfer_later(int64_t ms, void (*fn)(void *arg), void *arg, struct reason *why);
+
+int transfer_thread_start(struct reason *why);
+void transfer_thread_stop(void);
+
+#endif

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Repositories: what a kind of server of images has to do.
+ *
+ * The mirror (fs/remote) keeps the names, the listing, the cached bytes, what is
+ * asked for and by whom; a kind speaks one protocol. It knows nothing of FUSE,
+ * of files, of the store or of other kinds, and it keeps no images.
+ *
+ * Threads: list(), fetch() and the cancel()s may be called from any thread and
+ * never wait. What they lead to (entry, begin, data, done) is called on one
+ * thread of the kind's own (the transfer thread for all that is asked over the
+ * network), one call at a time for one request, never inside list(), fetch() or
+ * a cancel(), and never after done(). Every request that was taken is done()
+ * exactly once. The callbacks do not wait either, but for the local disk.
+ *
+ * Errors of done(), the same for every kind:
+ *   EHOSTUNREACH  no connection could be made: the repository is offline
+ *   EREMOTEIO     it answered with an error, also after the retries
+ *   EACCES        it refused the credentials (told once, not tried again and again)
+ *   ENOENT        it has no such image (any more)
+ *   ENODATA       the image has no data (yet)
+ *   ESTALE        the bytes are others than those asked for: replaced there
+ *   EBADMSG       what it said makes no sense (a page instead of a list, a wrong range)
+ *   ETIMEDOUT     connected, and then nothing came for too long, also after the retries
+ *   ECANCELED     cancel() came first
+ * or what a callback returned. The sentence names the repository's address and
+ * what was asked, never a secret.
+ */
+#ifndef FABRICFS_REPO_H
+#define FABRICFS_REPO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <fabricfs/error.h>
+
+/* --- configuration ---------------------------------------------------------- */
+
+enum repo_key_kind {
+	REPO_KEY_TEXT,     /* text */
+	REPO_KEY_FILE,     /* text: a path; a relative one is taken from the configuration file's folder */
+	REPO_KEY_URL,      /* text: checked to be http:// or https:// with a host */
+	REPO_KEY_INTEGER,  /* number: non-negative */
+	REPO_KEY_BOOL,     /* number: 0 or 1 */
+	REPO_KEY_DURATION, /* number: milliseconds */
+	REPO_KEY_WORDS,    /* list */
+};
+
+/* A key that a kind takes beside the common ones (kind, max-age, writable). */
+struct repo_key {
+	const char *name; /* as written in fabricfs.yaml */
+	enum repo_key_kind kind;
+};
+
+struct repo_value {
+	const char *key;
+	enum repo_key_kind kind;
+	const char *text;
+	int64_t number;
+	const char *const *list; /* NULL-terminated */
+	size_t list_len;
+};
+
+/* One repository of the configuration. All of it outlives the open repository. */
+struct repo_config {
+	const char *name; /* never NULL */
+	const char *kind;
+	int64_t max_age_ms; /* of a listing */
+	bool writable;
+	int64_t connect_timeout_ms; /* to make one connection */
+	int64_t offline_timeout_ms; /* until a request of an unreachable repository is given up */
+	const struct repo_value *values;
+	size_t values_len;
+};
+
+/* The value of a key, or NULL when it was not written. */
+const struct repo_value *repo_config_get(const struct repo_config *config, const char *key);
+/* Its text, or `otherwise`. */
+const char *repo_config_text(const struct repo_config *config, const char *key, const char *otherwise);
+
+/* --- listing ----------------------------------------------------------------- */
+
+/* Of images with one name, the first in this order has it; then the newest. */
+enum repo_rank { REPO_OWN, REPO_SHARED, REPO_COMMUNITY, REPO_PUBLIC };
+
+enum repo_data {
+	REPO_DATA,      /* it can be read */
+	REPO_DATA_NONE, /* listed, but has no data (yet): ENODATA */
+	REPO_DATA_SHUT, /* withdrawn: the server gives its data to nobody now: EACCES */
+};
+
+#define REPO_ID_MAX	   1024 /* bytes of an id or a validator, with the NUL */
+#define REPO_PROPERTIES_MAX 128
+#define REPO_PROPERTY_MAX  65536 /* bytes of a property's value */
+
+/* An image as its server lists it. Owned by the kind, valid during the call. */
+struct repo_entry {
+	/* What it is called by for as long as it exists there: a UUID, a path, a key. Printable ASCII
+	 * without blanks (percent-encoded where it is not), never "". */
+	const char *id;
+	/* What its owner called it: any bytes, also none (len 0). */
+	const char *name;
+	size_t name_len;
+	enum repo_rank rank;
+	enum repo_data data;
+	const char *status; /* the server's own word; "" = it has none */
+	bool has_size;
+	bool size_rounded;  /* the size is what an index shows ("1.2M"), good to show, not to trust */
+	uint64_t size;	    /* bytes */
+	int64_t mtime_ns;   /* since the epoch; 0 = unknown */
+	/*
+	 * Digest of the whole content, as the server or a manifest says it: algo one of "sha512",
+	 * "sha384", "sha256", "sha1", "md5", or NULL = none; lower-case hex.
+	 */
+	const char *digest_algo, *digest;
+	/*
+	 * Two entries (or one, at two times) of this repository with the same id and validator have
+	 * the same bytes: an ETag, else a time and a size. "" = only a fetch tells it.
+	 */
+	const char *validator;
+	/* Pairs name, value; NULL-terminated. NULL = none. UTF-8 as far as the server keeps to it. */
+	const char *const *properties;
+};
+
+/* One listing. Owned by the mirror until done() has been called. */
+struct repo_list {
+	/* Only what changed since the listing that gave `cursor` ("" = all). A kind that cannot tell
+	 * lists all, and says so by `all` in done(). */
+	char cursor[REPO_ID_MAX];
+	/* A failure or a negative errno of the mirror's ends the listing. */
+	int (*entry)(struct repo_list *list, const struct repo_entry *entry, struct reason *why);
+	/* err positive, 0 = the listing is whole. all: every image was given, what was not is gone;
+	 * cursor has been replaced by the next one. unchanged: nothing is new, no entry was given. */
+	void (*done)(struct repo_list *list, int err, bool all, bool unchanged, const struct reason *why);
+	void *core; /* the mirror's own */
+	void *kind; /* the kind's own while it is taken */
+};
+
+/* --- fetching ---------------------------------------------------------------- */
+
+/* What the server says of the bytes that come. */
+struct repo_content {
+	bool has_size;
+	uint64_t size; /* of the whole image */
+	const char *validator; /* as in repo_entry, "" = none */
+	int64_t mtime_ns;      /* 0 = not said */
+};
+
+/*
+ * One range of one image. Owned by the mirror until done() has been called.
+ * A connection that breaks is made again, and goes on where it stopped, within
+ * the same fetch; nothing is given twice.
+ */
+struct repo_fetch {
+	const char *id;
+	const char *validator; /* the bytes have to be of this one, else ESTALE; "" = whatever is there */
+	uint64_t offset;
+	uint64_t length; /* bytes; fewer come only when the image ends. 0 = to its end */
+	/* Once, before data. */
+	int (*begin)(struct repo_fetch *fetch, const struct repo_content *content, struct reason *why);
+	/* The next n bytes of the range, in order. */
+	int (*data)(struct repo_fetch *fetch, const void *bytes, size_t n, struct reason *why);
+	void (*done)(struct repo_fetch *fetch, int err, const struct reason *why);
+	void *core;
+	void *kind;
+};
+
+/* What it has cost so far; counted by the kind, since it was opened. */
+struct repo_cost {
+	uint64_t requests, retries, logins;
+	uint64_t received; /* bytes of bodies */
+};
+
+/* --- the table ---------------------------------------------------------------- */
+
+#define REPO_ABI 1
+struct repo_kind {
+	unsigned version; /* REPO_ABI */
+	const char *name; /* the word in `kind` */
+	const struct repo_key *keys; /* terminated by a NULL name */
+	/* Is this configuration usable, as far as can be said without asking anybody? Reads no secret.
+	 * Main thread, before mounting. */
+	int (*check)(const struct repo_config *config, struct reason *why);
+	/*
+	 * Read what files and the environment say (certificates, credentials): this is called while
+	 * the worker still has the rights it was started with, and on the main thread. Nothing is
+	 * asked over the network. A missing or unreadable file is an error here.
+	 */
+	int (*open)(const struct repo_config *config, void **repo, struct reason *why);
+	/* All its requests are done. */
+	void (*close)(void *repo);
+	/* 0: taken, done() follows. -errno: not taken. */
+	int (*list)(void *repo, struct repo_list *list, struct reason *why);
+	void (*list_cancel)(void *repo, struct repo_list *list);
+	int (*fetch)(void *repo, struct repo_fetch *fetch, struct reason *why);
+	void (*fetch_cancel)(void *repo, struct repo_fetch *fetch);
+	void (*cost)(void *repo, struct repo_cost *cost);
+};
+
+/* The table of kinds; NULL-terminated. Defined in backend/repo/table.c. */
+extern const struct repo_kind *const repo_kinds[];
+const struct repo_kind *repo_kind_find(const char *name);
+
+/* The threads of the kinds: after the worker has dropped its rights, before the first request;
+ * and at the end, when no request is left. Main thread. */
+int repo_kinds_start(struct reason *why);
+void repo_kinds_stop(void);
+
+#endif
