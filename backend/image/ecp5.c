@@ -11,11 +11,11 @@
  *
  * Sources: Project Trellis, Lattice FPGA-TN-02039, and files of Diamond.
  */
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <fabricfs/buf.h>
+#include <fabricfs/crc.h>
 
 #include "formats.h"
 #include "lattice.h"
@@ -64,29 +64,9 @@ struct ecp5 {
 	uint32_t checks;
 };
 
-/* --- CRC-16, polynomial 8005, highest bit first ---------------------------------- */
-
-static uint16_t crc_table[256];
-static pthread_once_t crc_once = PTHREAD_ONCE_INIT;
-
-static void crc_prepare(void)
-{
-	for (unsigned i = 0; i < 256; i++) {
-		uint16_t crc = (uint16_t)(i << 8);
-
-		for (int bit = 0; bit < 8; bit++)
-			crc = (uint16_t)(crc & 0x8000 ? crc << 1 ^ 0x8005 : crc << 1);
-		crc_table[i] = crc;
-	}
-}
-
 static void cover(struct ecp5 *s, const uint8_t *b, size_t n)
 {
-	uint16_t crc = s->crc;
-
-	for (; n; n--, b++)
-		crc = (uint16_t)(crc << 8) ^ crc_table[crc >> 8 ^ *b];
-	s->crc = crc;
+	s->crc = crc16_8005_update(s->crc, b, n);
 }
 
 static enum image_tri ecp5_probe(const uint8_t *head, size_t n, bool last)
@@ -407,7 +387,6 @@ static int ecp5_feed(void *state, const uint8_t *b, size_t n, struct image_facts
 	struct ecp5 *s = state;
 	int err = 0;
 
-	pthread_once(&crc_once, crc_prepare);
 	while (n && !err) {
 		size_t taken = take(s, b, n, facts, why, &err);
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# parts.tsv as C: the table of parts.h. A row that is not one stops the build.
+# parts.tsv as C: the table of fabricfs/part.h. A row that is not one stops the build.
 BEGIN {
 	FS = "\t"
 	print "/* Made from backend/image/parts.tsv: change that. */"
-	print "#include \"backend/image/parts.h\"\n"
+	print "#include <fabricfs/part.h>\n"
 	print "const struct image_part image_parts[] = {"
 }
 /^#/ || /^$/ { next }

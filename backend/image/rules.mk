@@ -7,6 +7,6 @@ $(BUILD)/backend/image/part_rows.c: backend/image/parts.tsv backend/image/parts.
 	$(Q)mkdir -p $(@D)
 	$(Q)awk -f backend/image/parts.awk $< > $@.part && mv $@.part $@
 
-$(BUILD)/backend/image/part_rows.o: $(BUILD)/backend/image/part_rows.c backend/image/parts.h
+$(BUILD)/backend/image/part_rows.o: $(BUILD)/backend/image/part_rows.c include/fabricfs/part.h
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<

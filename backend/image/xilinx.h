@@ -69,12 +69,7 @@ int xilinx_stream_end(const struct xilinx_stream *s, struct reason *why);
 void xilinx_stream_facts(const struct xilinx_stream *s, const char *named, bool ended,
 			 struct image_facts *facts);
 
-/*
- * CRC-32C over the 32 bits of each of these n big-endian (or swapped) words and the
- * register's 5 bits behind them, lowest bit first.
- */
-uint32_t xilinx_crc32(uint32_t crc, const uint8_t *words, size_t n, bool swapped, uint8_t reg);
-/* The same for one word with CRC-16 (Spartan-3). */
+/* One word and the register's number behind it, for Spartan-3: CRC-16. */
 uint32_t xilinx_crc16(uint32_t crc, uint32_t word, uint8_t reg);
 
 /* Tables of boot images (bootgen's, .pdi) end in the complement of the sum of their words. */

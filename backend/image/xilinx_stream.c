@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include <fabricfs/buf.h>
+#include <fabricfs/crc.h>
 
 #include "parts.h"
 #include "xilinx.h"
@@ -83,7 +84,7 @@ static void cover(struct xilinx_stream *s, struct xilinx_level *l, uint32_t word
 	if (s->map == XILINX_SPARTAN3)
 		l->crc = xilinx_crc16(l->crc, word, reg);
 	else
-		l->crc = xilinx_crc32(l->crc, b, 1, false, reg);
+		l->crc = crc37_update(l->crc, b, 1, false, reg);
 }
 
 static int crc_check(struct xilinx_stream *s, struct xilinx_level *l, uint32_t word,
@@ -322,7 +323,7 @@ static size_t bulk(struct xilinx_stream *s, const uint8_t *b, size_t n)
 	/* The last one goes the common way. */
 	if (words > l->left - 1)
 		words = l->left - 1;
-	l->crc = xilinx_crc32(l->crc, b, words, s->swapped, R_FDRI);
+	l->crc = crc37_update(l->crc, b, words, s->swapped, R_FDRI);
 	l->left -= (uint32_t)words;
 	l->unchecked = l->unchecked_data = true;
 	s->words += words;

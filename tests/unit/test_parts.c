@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include <backend/image/parts.h>
+#include "backend/image/parts.h"
 
 static void no_two_rows_contradict_each_other(void **state)
 {
