@@ -68,7 +68,7 @@ static const char *string_in(const uint8_t *p, uint32_t n)
 
 static void text_set(char *out, size_t size, const char *text)
 {
-	char clean[128];
+	char clean[160];
 
 	text_copy(clean, sizeof(clean), text);
 	text_from_header(clean, strlen(clean));
@@ -100,11 +100,26 @@ static int header_check(struct dtb *s, struct reason *why)
 	return 0;
 }
 
+/* Strings one after the other, each with its NUL; what has blanks in it is no such name. */
+static void compatible_read(const uint8_t *value, uint32_t len, struct image_facts *facts)
+{
+	struct buf all CLEANUP_BUF = BUF_INIT;
+	const char *text;
+
+	for (uint32_t at = 0; (text = string_in(value + at, len - at)); at += (uint32_t)strlen(text) + 1)
+		if (*text && all.len + strlen(text) + 1 < sizeof(facts->compatible) && !strpbrk(text, " \t"))
+			buf_addf(&all, "%s%s", all.len ? " " : "", text);
+	if (!buf_ok(&all) && all.len && !facts->compatible[0])
+		text_set(facts->compatible, sizeof(facts->compatible), all.data);
+}
+
 static int property(struct walk *w, const char *name, const uint8_t *value, uint32_t len,
 		    struct image_facts *facts, struct reason *why)
 {
 	const char *text = string_in(value, len);
 
+	if (w->depth == 1 && !strcmp(name, "compatible"))
+		compatible_read(value, len, facts);
 	if (w->fixups_depth && w->depth == w->fixups_depth && text) {
 		/* label = "/fragment@0:target:0": the base tree's node of that label is the target.
 		 */

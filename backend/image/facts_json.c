@@ -15,40 +15,58 @@
 #include <fabricfs/buf.h>
 #include <fabricfs/image.h>
 
-enum kind { TEXT, TRI, WORDS, COUNT };
+enum kind { TEXT, TRI, WORDS, COUNT, LENGTH, ID, CONFIDENCE, INTEGRITY };
 
 /* The order is that of DESIGN's list. */
+#define FACTS(FACT)                                            \
+	FACT("format", TEXT, format)                           \
+	FACT("confidence", CONFIDENCE, confidence)             \
+	FACT("vendor", TEXT, vendor)                           \
+	FACT("family", TEXT, family)                           \
+	FACT("part", TEXT, part)                               \
+	FACT("also_parts", WORDS, also_parts)                  \
+	FACT("package", TEXT, package)                         \
+	FACT("speed", TEXT, speed)                             \
+	FACT("idcode", ID, idcode)                             \
+	FACT("declared_size", LENGTH, declared_size)           \
+	FACT("partial", TRI, partial)                          \
+	FACT("compressed", TRI, compressed)                    \
+	FACT("encrypted", TRI, encrypted)                      \
+	FACT("signed", TRI, is_signed)                         \
+	FACT("shell", TEXT, shell)                             \
+	FACT("interface", TEXT, interface)                     \
+	FACT("unique_id", TEXT, unique_id)                     \
+	FACT("design", TEXT, design)                           \
+	FACT("user_id", TEXT, user_id)                         \
+	FACT("dies", COUNT, dies)                              \
+	FACT("kernels", WORDS, kernels)                        \
+	FACT("afus", WORDS, afus)                              \
+	FACT("needs", TEXT, needs)                             \
+	FACT("firmware", TEXT, firmware)                       \
+	FACT("targets", WORDS, targets)                        \
+	FACT("compatible", WORDS, compatible)                  \
+	FACT("tool", TEXT, tool)                               \
+	FACT("built", TEXT, built)                             \
+	FACT("integrity", INTEGRITY, integrity_checked)        \
+	FACT("detail", TEXT, detail)
+
 static const struct member {
 	const char *key;
 	enum kind kind;
 	size_t at, size;
 } members[] = {
 #define MEMBER(key, kind, field) \
-	{ key, kind, offsetof(struct image_facts, field), sizeof(((struct image_facts *)0)->field) }
-	MEMBER("format", TEXT, format),
-	MEMBER("vendor", TEXT, vendor),
-	MEMBER("family", TEXT, family),
-	MEMBER("part", TEXT, part),
-	MEMBER("also_parts", WORDS, also_parts),
-	MEMBER("package", TEXT, package),
-	MEMBER("speed", TEXT, speed),
-	MEMBER("partial", TRI, partial),
-	MEMBER("compressed", TRI, compressed),
-	MEMBER("encrypted", TRI, encrypted),
-	MEMBER("signed", TRI, is_signed),
-	MEMBER("shell", TEXT, shell),
-	MEMBER("design", TEXT, design),
-	MEMBER("user_id", TEXT, user_id),
-	MEMBER("dies", COUNT, dies),
-	MEMBER("kernels", WORDS, kernels),
-	MEMBER("afus", WORDS, afus),
-	MEMBER("needs", TEXT, needs),
-	MEMBER("firmware", TEXT, firmware),
-	MEMBER("targets", WORDS, targets),
-	MEMBER("tool", TEXT, tool),
-	MEMBER("built", TEXT, built),
-	MEMBER("detail", TEXT, detail),
+	{ key, kind, offsetof(struct image_facts, field), sizeof(((struct image_facts *)0)->field) },
+	FACTS(MEMBER)
 #undef MEMBER
+};
+#define MEMBERS (sizeof(members) / sizeof(members[0]))
+
+const char *const image_fact_names[] = {
+#define NAME(key, kind, field) key,
+	FACTS(NAME)
+#undef NAME
+	NULL,
 };
 
 static const char *const confidences[] = { NULL, "guess", "likely", "exact" };
@@ -96,11 +114,20 @@ static json_t *json_words(const char *text, bool empty_is_null)
 	return list;
 }
 
+static json_t *json_integrity(const struct image_facts *facts)
+{
+	if (!facts->integrity_checked[0])
+		return json_text(facts->integrity_absent);
+	return json_pack("{s:o, s:b}", "checked", json_words(facts->integrity_checked, false), "ok",
+			 facts->integrity_ok);
+}
+
 static json_t *json_member(const struct image_facts *facts, const struct member *m)
 {
 	const char *field = (const char *)facts + m->at;
 	enum image_tri tri;
 	unsigned count;
+	char text[16];
 
 	switch (m->kind) {
 	case TEXT:
@@ -113,29 +140,79 @@ static json_t *json_member(const struct image_facts *facts, const struct member 
 	case COUNT:
 		memcpy(&count, field, sizeof(count));
 		return count ? json_integer((json_int_t)count) : json_null();
+	case LENGTH:
+		return facts->declared_size ? json_integer((json_int_t)facts->declared_size) : json_null();
+	case ID:
+		snprintf(text, sizeof(text), "%08x", facts->idcode);
+		return facts->has_idcode ? json_string(text) : json_null();
+	case CONFIDENCE:
+		return facts->confidence ? json_string(confidences[facts->confidence]) : json_null();
+	case INTEGRITY:
+		return json_integrity(facts);
 	}
 	return NULL;
 }
 
-static json_t *json_integrity(const struct image_facts *facts)
+static void member_text(const struct image_facts *facts, const struct member *m, struct buf *out)
 {
-	if (!facts->integrity_checked[0])
-		return json_text(facts->integrity_absent);
-	return json_pack("{s:o, s:b}", "checked", json_words(facts->integrity_checked, false), "ok",
-			 facts->integrity_ok);
+	const char *field = (const char *)facts + m->at;
+	enum image_tri tri;
+	unsigned count;
+
+	switch (m->kind) {
+	case TEXT:
+	case WORDS:
+		buf_adds(out, field);
+		break;
+	case TRI:
+		memcpy(&tri, field, sizeof(tri));
+		if (tri != IMAGE_UNKNOWN)
+			buf_adds(out, tri == IMAGE_YES ? "true" : "false");
+		break;
+	case COUNT:
+		memcpy(&count, field, sizeof(count));
+		if (count)
+			buf_addf(out, "%u", count);
+		break;
+	case LENGTH:
+		if (facts->declared_size)
+			buf_addf(out, "%llu", (unsigned long long)facts->declared_size);
+		break;
+	case ID:
+		if (facts->has_idcode)
+			buf_addf(out, "%08x", facts->idcode);
+		break;
+	case CONFIDENCE:
+		if (facts->confidence)
+			buf_adds(out, confidences[facts->confidence]);
+		break;
+	case INTEGRITY:
+		if (facts->integrity_checked[0])
+			buf_addf(out, "%s%s", facts->integrity_checked,
+				 facts->integrity_ok ? "" : " failed");
+		else
+			buf_adds(out, facts->integrity_absent);
+		break;
+	}
 }
 
-static json_t *json_size(uint64_t n)
+bool image_fact_text(const struct image_facts *facts, const char *name, struct buf *out)
 {
-	return n ? json_integer((json_int_t)n) : json_null();
+	for (size_t i = 0; i < MEMBERS; i++) {
+		if (!strcmp(members[i].key, name)) {
+			member_text(facts, &members[i], out);
+			return true;
+		}
+	}
+	return false;
 }
 
 char *image_facts_json(const struct image_facts *facts, const char *file, const char *sha256,
 		       uint64_t size, int err, const char *reason, const char *fits)
 {
 	json_t *o = json_object();
-	char idcode[16], *out = NULL;
 	bool misfit = fits && fits[0];
+	char *out = NULL;
 	int bad = 0;
 
 	if (!o)
@@ -143,7 +220,6 @@ char *image_facts_json(const struct image_facts *facts, const char *file, const 
 	/* An image that is sound and does not fit tells why as programming it would. */
 	if (!err && misfit)
 		reason = fits;
-	snprintf(idcode, sizeof(idcode), "%08x", facts->idcode);
 	bad |= json_object_set_new(o, "file", json_text(file));
 	bad |= json_object_set_new(o, "sound", json_boolean(!err));
 	bad |= json_object_set_new(o, "errno",
@@ -151,17 +227,11 @@ char *image_facts_json(const struct image_facts *facts, const char *file, const 
 				   misfit ? json_string(errno_name(EMEDIUMTYPE)) :
 						   json_null());
 	bad |= json_object_set_new(o, "reason", err || misfit ? json_text(reason) : json_null());
-	bad |= json_object_set_new(o, "confidence",
-				   facts->confidence ? json_string(confidences[facts->confidence]) :
-						       json_null());
-	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+	for (size_t i = 0; i < MEMBERS; i++)
 		bad |= json_object_set_new(o, members[i].key, json_member(facts, &members[i]));
-	bad |= json_object_set_new(o, "idcode", facts->has_idcode ? json_string(idcode) : json_null());
 	bad |= json_object_set_new(o, "size",
 				   sha256 || size ? json_integer((json_int_t)size) : json_null());
-	bad |= json_object_set_new(o, "declared_size", json_size(facts->declared_size));
 	bad |= json_object_set_new(o, "sha256", json_text(sha256));
-	bad |= json_object_set_new(o, "integrity", json_integrity(facts));
 	bad |= json_object_set_new(o, "fits", fits ? json_boolean(!misfit) : json_null());
 	if (!bad)
 		out = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
@@ -184,68 +254,77 @@ static void read_words(const json_t *list, char *dst, size_t size)
 		text_copy(dst, size, b.data);
 }
 
+static void read_idcode(const json_t *v, struct image_facts *facts)
+{
+	const char *text = json_string_value(v);
+
+	if (!text || strlen(text) != 8 || strspn(text, "0123456789abcdef") != 8)
+		return;
+	facts->has_idcode = true;
+	facts->idcode = (uint32_t)strtoul(text, NULL, 16);
+}
+
+static void read_integrity(const json_t *v, struct image_facts *facts)
+{
+	if (json_is_string(v))
+		text_copy(facts->integrity_absent, sizeof(facts->integrity_absent), json_string_value(v));
+	if (!json_is_object(v))
+		return;
+	read_words(json_object_get(v, "checked"), facts->integrity_checked,
+		   sizeof(facts->integrity_checked));
+	facts->integrity_ok = json_is_true(json_object_get(v, "ok"));
+}
+
+static void read_member(const json_t *v, const struct member *m, struct image_facts *facts)
+{
+	char *field = (char *)facts + m->at;
+	json_int_t number = json_integer_value(v);
+	enum image_tri tri;
+	unsigned count;
+
+	switch (m->kind) {
+	case TEXT:
+		text_copy(field, m->size, json_string_value(v));
+		break;
+	case WORDS:
+		read_words(v, field, m->size);
+		break;
+	case TRI:
+		tri = json_is_boolean(v) ? (json_is_true(v) ? IMAGE_YES : IMAGE_NO) : IMAGE_UNKNOWN;
+		memcpy(field, &tri, sizeof(tri));
+		break;
+	case COUNT:
+		count = number > 0 && number <= UINT_MAX ? (unsigned)number : 0;
+		memcpy(field, &count, sizeof(count));
+		break;
+	case LENGTH:
+		facts->declared_size = number > 0 ? (uint64_t)number : 0;
+		break;
+	case ID:
+		read_idcode(v, facts);
+		break;
+	case CONFIDENCE:
+		for (size_t i = 1; i < sizeof(confidences) / sizeof(confidences[0]); i++)
+			if (json_is_string(v) && !strcmp(json_string_value(v), confidences[i]))
+				facts->confidence = (enum image_confidence)i;
+		break;
+	case INTEGRITY:
+		read_integrity(v, facts);
+		break;
+	}
+}
+
 int image_facts_parse(const char *json, struct image_facts *facts)
 {
 	json_t *o = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
-	const json_t *v;
 
 	memset(facts, 0, sizeof(*facts));
 	if (!json_is_object(o)) {
 		json_decref(o);
 		return -EINVAL;
 	}
-	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
-		const struct member *m = &members[i];
-		char *field = (char *)facts + m->at;
-		enum image_tri tri;
-		unsigned count;
-
-		v = json_object_get(o, m->key);
-		switch (m->kind) {
-		case TEXT:
-			text_copy(field, m->size, json_string_value(v));
-			break;
-		case WORDS:
-			read_words(v, field, m->size);
-			break;
-		case TRI:
-			tri = json_is_boolean(v) ? (json_is_true(v) ? IMAGE_YES : IMAGE_NO) : IMAGE_UNKNOWN;
-			memcpy(field, &tri, sizeof(tri));
-			break;
-		case COUNT:
-			count = json_is_integer(v) && json_integer_value(v) > 0 &&
-						json_integer_value(v) <= UINT_MAX ?
-					(unsigned)json_integer_value(v) :
-					0;
-			memcpy(field, &count, sizeof(count));
-			break;
-		}
-	}
-	v = json_object_get(o, "confidence");
-	for (size_t i = 1; i < sizeof(confidences) / sizeof(confidences[0]); i++)
-		if (json_is_string(v) && !strcmp(json_string_value(v), confidences[i]))
-			facts->confidence = (enum image_confidence)i;
-	v = json_object_get(o, "idcode");
-	if (json_is_string(v)) {
-		char *end;
-		unsigned long id = strtoul(json_string_value(v), &end, 16);
-
-		if (json_string_length(v) == 8 && !*end) {
-			facts->has_idcode = true;
-			facts->idcode = (uint32_t)id;
-		}
-	}
-	v = json_object_get(o, "declared_size");
-	if (json_is_integer(v) && json_integer_value(v) > 0)
-		facts->declared_size = (uint64_t)json_integer_value(v);
-	v = json_object_get(o, "integrity");
-	if (json_is_string(v))
-		text_copy(facts->integrity_absent, sizeof(facts->integrity_absent), json_string_value(v));
-	if (json_is_object(v)) {
-		read_words(json_object_get(v, "checked"), facts->integrity_checked,
-			   sizeof(facts->integrity_checked));
-		facts->integrity_ok = json_is_true(json_object_get(v, "ok"));
-	}
+	for (size_t i = 0; i < MEMBERS; i++)
+		read_member(json_object_get(o, members[i].key), &members[i], facts);
 	json_decref(o);
 	return 0;
 }

@@ -106,8 +106,10 @@ static void json_read(const char *text, struct image_facts *facts)
 	}
 	afus.len = 0;
 	uuid_add(&afus, string_of(image, "interface-uuid"));
-	if (afus.len)
+	if (afus.len) {
 		text_copy(facts->shell, sizeof(facts->shell), afus.data);
+		text_copy(facts->interface, sizeof(facts->interface), afus.data);
+	}
 	clean_copy(facts->family, sizeof(facts->family), string_of(o, "platform-name"));
 	json_decref(o);
 }
@@ -118,7 +120,6 @@ static int front_read(struct gbs *s, struct image_facts *facts, struct reason *w
 
 	text_copy(facts->vendor, sizeof(facts->vendor), "altera");
 	facts->confidence = IMAGE_LIKELY;
-	facts->partial = IMAGE_YES;
 	facts->unsized = true;
 	facts->is_signed = s->skip ? IMAGE_YES : IMAGE_NO;
 	text_copy(facts->integrity_absent, sizeof(facts->integrity_absent),
@@ -128,6 +129,8 @@ static int front_read(struct gbs *s, struct image_facts *facts, struct reason *w
 		for (int i = 0; i < 16; i++)
 			snprintf(id + 2 * i, 3, "%02x", s->front[19 - i]);
 		text_copy(facts->shell, sizeof(facts->shell), id);
+		text_copy(facts->interface, sizeof(facts->interface), id);
+		facts->partial = IMAGE_YES;
 		s->phase = BITS;
 		return 0;
 	}
@@ -168,6 +171,7 @@ static int gbs_feed(void *state, const uint8_t *b, size_t n, struct image_facts 
 			if (s->got == s->json_len) {
 				s->json[s->got] = '\0';
 				json_read(s->json, facts);
+				facts->partial = IMAGE_YES;
 				s->phase = BITS;
 			}
 		}

@@ -95,7 +95,7 @@ static int images_read(struct pdi *s, struct image_facts *facts, struct reason *
 			 : !memcmp(t + 0x28, "FPDI", 4) ? IMAGE_NO
 							: IMAGE_UNKNOWN;
 	if (id)
-		snprintf(facts->detail, sizeof(facts->detail), "pdi id %08x", id);
+		snprintf(facts->unique_id, sizeof(facts->unique_id), "%08x", id);
 	if (parent)
 		snprintf(facts->shell, sizeof(facts->shell), "%08x", parent);
 	text_copy(facts->integrity_checked, sizeof(facts->integrity_checked), "header-sums");

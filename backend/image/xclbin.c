@@ -103,8 +103,10 @@ static int front_read(struct xclbin *s, struct image_facts *facts, struct reason
 	if (built && gmtime_r(&built, &tm) &&
 	    strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm))
 		text_copy(facts->built, sizeof(facts->built), when);
+	if (strspn(interface, "0") != 32)
+		text_copy(facts->interface, sizeof(facts->interface), interface);
 	if (strspn(image, "0") != 32)
-		snprintf(facts->detail, sizeof(facts->detail), "uuid %s", image);
+		text_copy(facts->unique_id, sizeof(facts->unique_id), image);
 	text_copy(facts->integrity_absent, sizeof(facts->integrity_absent),
 		  "this format carries no checksum; its sections lie within its length");
 	return 0;

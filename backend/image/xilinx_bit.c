@@ -63,7 +63,6 @@ static int damaged(const struct bit *s, struct reason *why, const char *what)
 static void design_item(char *text, struct image_facts *facts)
 {
 	char *save = NULL, *word = strtok_r(text, ";", &save);
-	char unique[64] = "";
 	size_t n;
 
 	if (!word)
@@ -94,11 +93,8 @@ static void design_item(char *text, struct image_facts *facts)
 		else if (!strcasecmp(word, "ParentID") && strspn(value, "0") != strlen(value))
 			text_copy(facts->shell, sizeof(facts->shell), value);
 		else if (!strcasecmp(word, "UniqueID"))
-			text_copy(unique, sizeof(unique), value);
+			text_copy(facts->unique_id, sizeof(facts->unique_id), value);
 	}
-	/* What a partial image of it will have to name. */
-	if (unique[0] && facts->partial != IMAGE_YES)
-		snprintf(facts->detail, sizeof(facts->detail), "unique id %s", unique);
 }
 
 /* "7a50tfgg484", "xcku040-ffva1156-2-e": part, package, speed. */

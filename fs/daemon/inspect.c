@@ -269,7 +269,11 @@ static void tell(const struct report *r, const struct target *t)
 		line("integrity", f->integrity_absent);
 	kind(f);
 	line("shell", f->shell);
+	if (strcmp(f->interface, f->shell))
+		line("interface", f->interface);
+	line("compatible", f->compatible);
 	line("design", f->design);
+	line("unique id", f->unique_id);
 	line("user id", f->user_id);
 	line("kernels", f->kernels);
 	line("functions", f->afus);

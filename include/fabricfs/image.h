@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <fabricfs/buf.h>
 #include <fabricfs/digest.h>
 #include <fabricfs/error.h>
 
@@ -28,7 +29,9 @@ enum image_tri { IMAGE_UNKNOWN, IMAGE_NO, IMAGE_YES };
 enum image_confidence { IMAGE_CONFIDENCE_NONE, IMAGE_GUESS, IMAGE_LIKELY, IMAGE_EXACT };
 
 /* What is known of an image. Text is UTF-8 with control bytes removed; "" is
- * unknown. Filled in as bytes arrive: what is set stays set. */
+ * unknown. Filled in as bytes arrive: what is set stays set, and `partial` is
+ * not set before what the image says of its static design (shell, interface,
+ * user_id) is. */
 struct image_facts {
 	char format[24]; /* DESIGN section 3: "ice40", "xilinx-bit", ... */
 	enum image_confidence confidence;
@@ -45,7 +48,9 @@ struct image_facts {
 	uint64_t declared_size; /* bytes from the first to the end the format declares; 0 = not known yet */
 	uint64_t expected_size; /* until then: as many as images for this part usually have; 0 = unknown */
 	enum image_tri partial, compressed, encrypted, is_signed;
-	char shell[64]; /* static design or interface id a partial image needs */
+	char shell[64];     /* name or id of the static design, platform or board that it is for */
+	char interface[40]; /* id of the interface that the static design has to offer (gbs, xclbin) */
+	char unique_id[40]; /* its own, by which what is built on it names it as `shell` */
 	char design[128];
 	char user_id[16];     /* the number its builder gave it, eight hex digits */
 	unsigned dies;        /* dies of a stacked part that it configures; 0 = unknown */
@@ -54,6 +59,7 @@ struct image_facts {
 	char needs[160];      /* clocks and memories it asks of its board, one sentence */
 	char firmware[128];   /* dtbo: the image that the overlay has loaded, by its file name */
 	char targets[160];    /* dtbo: what the overlay is applied to, by spaces */
+	char compatible[160]; /* dtbo: the machines that it is for, by spaces */
 	char tool[96];
 	char built[40];              /* as the format writes it, or RFC 3339 where it can be known */
 	char integrity_checked[96];  /* names of the checks recomputed, by spaces; "" = none */
@@ -141,6 +147,20 @@ const struct image_facts *image_parser_facts(const struct image_parser *p);
  */
 int image_suits(const struct image_facts *facts, const char *part, bool has_idcode, uint32_t idcode,
 		const char *formats, struct reason *why);
+
+/* --- facts by their names --------------------------------------------------- */
+
+/*
+ * What facts are called wherever they are shown: keys of `inspect --json`, files of
+ * loaded/, attributes, records. NULL-terminated, in the order of DESIGN's list.
+ */
+extern const char *const image_fact_names[];
+/*
+ * Appends a fact as a file shows it: text, words with spaces between them, true or
+ * false, a number, eight hex digits; nothing when it is unknown. False: there is none
+ * of this name.
+ */
+bool image_fact_text(const struct image_facts *facts, const char *name, struct buf *out);
 
 /* --- facts as JSON --------------------------------------------------------- */
 

@@ -179,7 +179,7 @@ TEXT, BOOL, NUMBER, WORDS = (str, type(None)), (bool, type(None)), (int, type(No
 SCHEMA = {"file": TEXT, "sound": bool, "errno": TEXT, "reason": TEXT, "confidence": TEXT, "format": TEXT,
           "vendor": TEXT, "family": TEXT, "part": TEXT, "also_parts": WORDS, "package": TEXT, "speed": TEXT,
           "partial": BOOL, "compressed": BOOL, "encrypted": BOOL, "signed": BOOL, "shell": TEXT, "design": TEXT,
-          "user_id": TEXT, "dies": NUMBER, "kernels": WORDS, "afus": WORDS, "needs": TEXT, "firmware": TEXT,
+          "interface": TEXT, "unique_id": TEXT, "compatible": WORDS, "user_id": TEXT, "dies": NUMBER, "kernels": WORDS, "afus": WORDS, "needs": TEXT, "firmware": TEXT,
           "targets": WORDS, "tool": TEXT, "built": TEXT, "detail": TEXT, "idcode": TEXT, "size": NUMBER,
           "declared_size": NUMBER, "sha256": TEXT, "integrity": (str, dict, type(None)), "fits": BOOL}
 

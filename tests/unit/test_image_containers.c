@@ -65,6 +65,8 @@ static struct buf overlay(const char *firmware, size_t n, const char *path, bool
 	struct tree t = { 0 };
 
 	node(&t, "");
+	if (path)
+		property(&t, "compatible", "xlnx,zynqmp-k26\0xlnx,zynqmp", 28);
 	node(&t, "fragment@0");
 	if (path)
 		property(&t, "target-path", path, strlen(path) + 1);
@@ -107,6 +109,8 @@ static void an_overlay_tells_its_image_and_target(void **state)
 	assert_non_null(strstr(v.facts.integrity_absent, "no checksum"));
 	v = assert_sound(&c);
 	assert_string_equal(v.facts.targets, "/axi/fpga-region");
+	/* Of the machine; not of a device in it. */
+	assert_string_equal(v.facts.compatible, "xlnx,zynqmp-k26 xlnx,zynqmp");
 	assert_int_equal(v.facts.partial, IMAGE_YES);
 }
 
@@ -351,7 +355,7 @@ static void an_xclbin_tells_platform_kernels_clocks_and_memories(void **state)
 	assert_string_equal(v.facts.part, "xc7a35t");
 	assert_int_equal(v.facts.idcode, 0x0362d093);
 	assert_non_null(strstr(v.facts.integrity_absent, "CRC of its bitstream holds"));
-	assert_non_null(strstr(v.facts.detail, "uuid abababab"));
+	assert_string_equal(v.facts.unique_id, "abababababababababababababababab");
 	any_chunking_agrees(&b);
 	cuts_are_refused(&b, 8, b.len, 1);
 	flips_are_survived(&b, 0, b.len, 3);

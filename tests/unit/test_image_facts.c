@@ -40,6 +40,22 @@ static struct image_facts hx8k(void)
 	return f;
 }
 
+/* With what no iCE40 image tells. */
+static struct image_facts all_facts(void)
+{
+	struct image_facts f = hx8k();
+
+	f.has_idcode = true;
+	f.idcode = 0x1362d093;
+	text_copy(f.package, sizeof(f.package), "cpg236");
+	text_copy(f.speed, sizeof(f.speed), "2LV-c");
+	text_copy(f.shell, sizeof(f.shell), "8def22be");
+	text_copy(f.interface, sizeof(f.interface), "00112233445566778899aabbccddeeff");
+	text_copy(f.unique_id, sizeof(f.unique_id), "8def22bf");
+	text_copy(f.compatible, sizeof(f.compatible), "xlnx,zynqmp-k26 xlnx,zynqmp");
+	return f;
+}
+
 /* --- matching -------------------------------------------------------------- */
 
 static void an_image_for_another_part_is_refused_naming_both(void **state)
@@ -143,7 +159,7 @@ static json_t *object(char *text)
 
 static void facts_come_back_from_json_as_they_were(void **state)
 {
-	struct image_facts f = hx8k(), back;
+	struct image_facts f = all_facts(), back;
 	char *json = image_facts_json(&f, "a.bin", "00", 7, 0, NULL, NULL);
 
 	(void)state;
@@ -161,6 +177,7 @@ static void every_key_is_there_and_unknown_is_null(void **state)
 		"package", "speed", "idcode", "size", "declared_size", "partial", "compressed",
 		"encrypted", "signed", "shell", "design", "tool", "built", "sha256", "integrity",
 		"detail", "fits", "user_id", "dies", "kernels", "afus", "needs", "firmware", "targets",
+		"interface", "unique_id", "compatible",
 	};
 	struct image_facts none = { 0 };
 	json_t *o = object(image_facts_json(&none, NULL, NULL, 0, 0, NULL, NULL));
@@ -174,6 +191,37 @@ static void every_key_is_there_and_unknown_is_null(void **state)
 		if (strcmp(keys[i], "sound") && !json_is_null(v))
 			fail_msg("%s is not null", keys[i]);
 	}
+	json_decref(o);
+}
+
+static void a_fact_shows_itself_as_its_key_of_json_does(void **state)
+{
+	struct image_facts f = all_facts(), none = { 0 };
+	json_t *o = object(image_facts_json(&f, NULL, NULL, 0, 0, NULL, NULL));
+	struct buf b CLEANUP_BUF = BUF_INIT;
+
+	(void)state;
+	for (size_t i = 0; image_fact_names[i]; i++) {
+		json_t *v = json_object_get(o, image_fact_names[i]);
+		size_t before = b.len;
+
+		assert_non_null(v);
+		assert_true(image_fact_text(&none, image_fact_names[i], &b));
+		assert_int_equal(b.len, before);
+		assert_true(image_fact_text(&f, image_fact_names[i], &b));
+		assert_int_equal(b.len > before, !json_is_null(v));
+		if (json_is_string(v))
+			assert_string_equal(b.data + before, json_string_value(v));
+		else if (json_is_boolean(v))
+			assert_string_equal(b.data + before, json_is_true(v) ? "true" : "false");
+		else if (json_is_integer(v))
+			assert_int_equal(strtoll(b.data + before, NULL, 10), json_integer_value(v));
+	}
+	assert_false(image_fact_text(&f, "file", &b));
+	assert_false(image_fact_text(&f, "", &b));
+	b.len = 0;
+	image_fact_text(&f, "integrity", &b);
+	assert_string_equal(b.data, "crc16 sha256");
 	json_decref(o);
 }
 
@@ -264,6 +312,7 @@ int main(void)
 		cmocka_unit_test(a_format_that_the_card_does_not_take_is_refused),
 		cmocka_unit_test(facts_come_back_from_json_as_they_were),
 		cmocka_unit_test(every_key_is_there_and_unknown_is_null),
+		cmocka_unit_test(a_fact_shows_itself_as_its_key_of_json_does),
 		cmocka_unit_test(a_refusal_and_a_misfit_carry_errno_and_sentence),
 		cmocka_unit_test(a_file_name_that_is_not_utf8_is_shown_with_question_marks),
 		cmocka_unit_test(facts_that_an_older_version_kept_are_read),

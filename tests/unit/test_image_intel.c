@@ -300,6 +300,7 @@ static void a_gbs_tells_its_interface_and_accelerators(void **state)
 		assert_string_equal(v.facts.format, "gbs");
 		assert_int_equal(v.facts.confidence, IMAGE_LIKELY);
 		assert_string_equal(v.facts.shell, "f59830f7-e716-5369-9b8e-5a0f8a4e8b9a");
+		assert_string_equal(v.facts.interface, v.facts.shell);
 		assert_string_equal(v.facts.afus, "d8424dc4-a4a3-c413-f89e-433683f9040b");
 		assert_string_equal(v.facts.kernels, "nlb_400");
 		assert_string_equal(v.facts.needs, "clocks 300 MHz, 150 MHz; power 20 W");
