@@ -156,11 +156,11 @@ static int table_read(struct aocx *s, struct image_facts *facts, struct reason *
 		text_copy(facts->detail, sizeof(facts->detail),
 			  emulator ? "a build for the emulator, without a configuration"
 				   : "without a configuration (.acl.fpga.bin)");
-		return reason_set(
-			why, EMEDIUMTYPE,
-			"aocx: %s holds no configuration of a card; build it again without "
-			"-march=emulator",
-			emulator ? "a build for the emulator" : "the file");
+		text_copy(facts->no_card, sizeof(facts->no_card),
+			  emulator ? "a build for the emulator holds no configuration of a card; "
+				     "build it again without -march=emulator"
+				   : "it holds no configuration of a card; build it again for a "
+				     "board");
 	}
 	return 0;
 }

@@ -252,12 +252,10 @@ static int blob_complete(struct dtb *s, struct image_facts *facts, struct reason
 		  "this format carries no checksum; its structure is whole");
 	if (!w.overlay) {
 		text_copy(facts->detail, sizeof(facts->detail), "a device tree, and no overlay");
-		return reason_set(
-			why, EMEDIUMTYPE,
-			"dtbo: a device tree for a whole machine; a card takes an overlay (a node "
-			"__overlay__ in a fragment), which dtc makes with /plugin/");
-	}
-	if (!facts->firmware[0])
+		text_copy(facts->no_card, sizeof(facts->no_card),
+			  "a device tree for a whole machine; a card takes an overlay (a node "
+			  "__overlay__ in a fragment), which dtc makes with /plugin/");
+	} else if (!facts->firmware[0])
 		text_copy(facts->detail, sizeof(facts->detail),
 			  "the overlay names no image (firmware-name)");
 	return 0;

@@ -44,7 +44,7 @@ enum {
 #define FLAG_CRC  0x80 /* of the first parameter: a CRC follows */
 #define FLAG_ONCE 0x40 /* of frames: only behind the last one */
 
-enum phase { FRONT, COMMAND, PARAMETERS, DATA, CRC, FRAME, DUMMIES, ENCRYPTED, BEHIND };
+enum phase { FRONT, COMMAND, PARAMETERS, DATA, CRC, FRAME, DUMMIES, OPAQUE, BEHIND };
 
 struct ecp5 {
 	enum phase phase, after_crc;
@@ -203,13 +203,19 @@ static int command(struct ecp5 *s, struct image_facts *facts, struct reason *why
 	case OP_DONE:
 		return done(s, facts, why);
 	case OP_JUMP:
+		if (s->crc_started)
+			return damaged(s, why, "a jump in the middle of a configuration");
 		text_copy(
 			facts->detail, sizeof(facts->detail),
 			"a flash image that goes on at another address, for several images in one flash");
-		return reason_set(
-			why, EMEDIUMTYPE,
-			"ecp5: a flash image that only jumps to another address; the card takes a "
-			"single image: copy one of those that it leads to");
+		text_copy(facts->no_card, sizeof(facts->no_card),
+			  "a flash image that only jumps to another address; the card takes a "
+			  "single image: copy one of those that it leads to");
+		text_copy(facts->integrity_absent, sizeof(facts->integrity_absent),
+			  "what follows a jump is not read");
+		facts->unsized = true;
+		s->phase = OPAQUE;
+		return 0;
 	}
 	snprintf(what, sizeof(what), "unknown command %02x", s->opcode);
 	return damaged(s, why, what);
@@ -311,7 +317,7 @@ static size_t take(struct ecp5 *s, const uint8_t *b, size_t n, struct image_fact
 			lattice_front_facts(&s->front, facts);
 			facts->confidence = IMAGE_LIKELY;
 			facts->encrypted = s->front.encrypted ? IMAGE_YES : IMAGE_UNKNOWN;
-			s->phase = s->front.encrypted ? ENCRYPTED : COMMAND;
+			s->phase = s->front.encrypted ? OPAQUE : COMMAND;
 			if (s->front.encrypted) {
 				text_copy(facts->family, sizeof(facts->family), "ECP5");
 				text_copy(facts->part, sizeof(facts->part), s->front.part);
@@ -370,7 +376,7 @@ static size_t take(struct ecp5 *s, const uint8_t *b, size_t n, struct image_fact
 		if (!--s->left)
 			frame_next(s);
 		break;
-	case ENCRYPTED:
+	case OPAQUE:
 		bytes = n;
 		break;
 	case BEHIND:
@@ -395,7 +401,7 @@ static int ecp5_feed(void *state, const uint8_t *b, size_t n, struct image_facts
 	}
 	if (err)
 		return err;
-	return s->phase == BEHIND || s->phase == ENCRYPTED ? IMAGE_COMPLETE : IMAGE_MORE;
+	return s->phase == BEHIND || s->phase == OPAQUE ? IMAGE_COMPLETE : IMAGE_MORE;
 }
 
 static int ecp5_end(void *state, uint64_t fed, struct image_facts *facts, struct reason *why)
@@ -403,7 +409,7 @@ static int ecp5_end(void *state, uint64_t fed, struct image_facts *facts, struct
 	const struct ecp5 *s = state;
 
 	(void)facts;
-	if (s->phase == BEHIND || s->phase == ENCRYPTED)
+	if (s->phase == BEHIND || s->phase == OPAQUE)
 		return 0;
 	if (s->frames_seen && s->frames_left)
 		return reason_set(

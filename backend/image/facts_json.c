@@ -48,6 +48,7 @@ enum kind { TEXT, TRI, WORDS, COUNT, LENGTH, ID, CONFIDENCE, INTEGRITY };
 	FACT("tool", TEXT, tool)                               \
 	FACT("built", TEXT, built)                             \
 	FACT("integrity", INTEGRITY, integrity_checked)        \
+	FACT("no_card", TEXT, no_card)                         \
 	FACT("detail", TEXT, detail)
 
 static const struct member {

@@ -13,6 +13,8 @@
  * the commands are taken in the one shape that writers produce, and any other
  * payload length, order or value is refused: a single flipped bit anywhere from
  * the CRC reset to the wake-up never passes.
+ *
+ * A flash image with a warm-boot table is several of these: see ice40_boot.c.
  */
 #include <stdio.h>
 #include <string.h>
@@ -21,15 +23,13 @@
 #include <fabricfs/buf.h>
 
 #include "crc16.h"
-#include "formats.h"
+#include "ice40.h"
 
-#define COMMENT_MAX 1024      /* bytes kept of the comment; longer ones are cut */
-#define PADDING_MAX (1u << 20) /* bytes of 00 or ff allowed behind the image: flash read-backs */
-#define BRAM_ROWS 256         /* rows of a block RAM bank (IceStorm, RAM tile) */
+#define BRAM_ROWS 256 /* rows of a block RAM bank (IceStorm, RAM tile) */
 
 /* --- parts ------------------------------------------------------------------ */
 
-struct geometry {
+struct ice40_die {
 	const char *part; /* the name shown for the die */
 	const char *also; /* others of the same die: the bits do not tell them apart */
 	uint16_t width;   /* CRAM columns, all banks */
@@ -40,7 +40,7 @@ struct geometry {
 };
 
 /* Source: icestorm icepack.cc (bank sizes), and files made for each part. */
-static const struct geometry parts[] = {
+static const struct ice40_die parts[] = {
 	{ "iCE40-LP384", "", 182, { 80, 80, 80, 80 }, { 0, 0, 0, 0 }, 7305 },
 	{ "iCE40-HX1K", "iCE40-LP1K", 332, { 144, 144, 144, 144 }, { 64, 64, 64, 64 }, 32191 },
 	{ "iCE40-HX8K", "iCE40-LP8K iCE40-HX4K iCE40-LP4K", 872, { 272, 272, 272, 272 },
@@ -57,33 +57,13 @@ static const struct geometry parts[] = {
 
 /* --- state ------------------------------------------------------------------ */
 
-enum phase { SEARCH, COMMAND, PAYLOAD, DATA, ZEROS, AWAKE };
-
-struct ice40 {
-	enum phase phase;
-	uint64_t at;     /* offset of the next byte */
-	uint64_t end_at; /* offset behind the wake-up, in phase AWAKE */
-	uint32_t window; /* the last four bytes, while searching */
-	uint8_t opcode, need, got;
-	uint32_t value; /* the payload so far */
-	uint32_t left;  /* bytes of data (or zeros) still to come */
-	uint16_t crc;
-	bool crc_started, crc_good;
-	bool named; /* which part of the die it is was told by the comment */
-	bool has_width, has_height, has_bank;
-	uint32_t width, height, offset, bank;
-	const struct geometry *die;
-	uint64_t data_at; /* offset of the first CRAM data; 0 = not seen */
-	uint8_t cram;     /* banks whose CRAM data came, one bit each */
-	size_t comment_len;
-	char comment[COMMENT_MAX];
-};
+enum { SEARCH, COMMAND, PAYLOAD, DATA, ZEROS, AWAKE, OPAQUE };
 
 static const uint8_t PREAMBLE[4] = { 0x7e, 0xaa, 0x99, 0x7e };
 
 /* --- recognising -------------------------------------------------------------- */
 
-static enum image_tri ice40_probe(const uint8_t *head, size_t n, bool last)
+enum image_tri ice40_probe_on(const uint8_t *head, size_t seen, size_t n, bool last)
 {
 	enum image_tri open = last ? IMAGE_YES : IMAGE_UNKNOWN;
 
@@ -93,7 +73,7 @@ static enum image_tri ice40_probe(const uint8_t *head, size_t n, bool last)
 		return n >= 4 ? IMAGE_YES : open;
 	if (head[0] != 0xff || (n > 1 && head[1] != 0x00))
 		return IMAGE_NO;
-	for (size_t i = 2; i + 4 <= n; i++) {
+	for (size_t i = seen > 5 ? seen - 3 : 2; i + 4 <= n; i++) {
 		if (!memcmp(head + i, PREAMBLE, 4))
 			return IMAGE_YES;
 		/* ECP5, Nexus and their encrypted forms share the comment's shape. */
@@ -105,13 +85,18 @@ static enum image_tri ice40_probe(const uint8_t *head, size_t n, bool last)
 	return n >= IMAGE_HEAD_MAX ? IMAGE_NO : open;
 }
 
+enum image_tri ice40_probe(const uint8_t *head, size_t n, bool last)
+{
+	return ice40_probe_on(head, 0, n, last);
+}
+
 /* --- the comment ---------------------------------------------------------------- */
 
 /*
  * "iCE40HX1K-TQ144" in a comment: takes it if it is a part of this die. No
  * checksum covers the comment, so what rests on it is likely, not exact.
  */
-static bool part_from_comment(const struct geometry *die, const char *text, struct image_facts *facts)
+static bool part_from_comment(const struct ice40_die *die, const char *text, struct image_facts *facts)
 {
 	char name[sizeof(facts->part)], all[128];
 	const char *list = all;
@@ -262,11 +247,13 @@ static int warm_boot(struct ice40 *s, struct image_facts *facts, struct reason *
 {
 	if (s->crc_started)
 		return damaged(s, why, "a boot address in the middle of an image");
-	text_copy(facts->detail, sizeof(facts->detail),
-		  "a flash image with a warm-boot table (icemulti), several images in one file");
-	return reason_set(why, EMEDIUMTYPE,
-			  "ice40: a flash image with a warm-boot table; the card takes a single image: "
-			  "copy one of those it was made of");
+	text_copy(facts->detail, sizeof(facts->detail), "what follows a boot address is not read");
+	text_copy(facts->no_card, sizeof(facts->no_card),
+		  "a flash image that goes on at another address; a card takes a single image: copy "
+		  "the one that it leads to");
+	facts->unsized = true;
+	s->phase = OPAQUE;
+	return 0;
 }
 
 /* A command with all of its payload. */
@@ -344,10 +331,10 @@ static void search(struct ice40 *s, uint8_t c, struct image_facts *facts)
 		s->comment[s->comment_len++] = (char)c;
 	s->window = s->window << 8 | c;
 	s->at++;
-	if (s->at < 4 || s->window != 0x7eaa997e)
+	if (s->at - s->start < 4 || s->window != 0x7eaa997e)
 		return;
 	/* The preamble is no part of the comment, unless that was cut long before. */
-	if (s->comment_len == s->at)
+	if (s->comment_len == s->at - s->start)
 		s->comment_len -= 4;
 	s->phase = COMMAND;
 	text_copy(facts->vendor, sizeof(facts->vendor), "lattice");
@@ -357,32 +344,14 @@ static void search(struct ice40 *s, uint8_t c, struct image_facts *facts)
 	comment_lines(s, facts, false);
 }
 
-/* What follows the wake-up: padding only. */
-static int padding(struct ice40 *s, const uint8_t *b, size_t n, struct reason *why)
+int ice40_take(struct ice40 *s, const uint8_t *b, size_t n, size_t *taken,
+	       struct image_facts *facts, struct reason *why)
 {
-	for (size_t i = 0; i < n; i++, s->at++) {
-		uint64_t after = s->at + 1 - s->end_at;
-
-		if (b[i] != 0x00 && b[i] != 0xff)
-			return reason_set(why, EFBIG,
-					  "ice40: %llu bytes after the end of the image at byte %llu, the "
-					  "last of them %02x: only padding of 00 or ff may follow",
-					  (unsigned long long)after, (unsigned long long)s->end_at, b[i]);
-		if (after > PADDING_MAX)
-			return reason_set(why, EFBIG,
-					  "ice40: more than %u bytes after the end of the image at byte %llu",
-					  PADDING_MAX, (unsigned long long)s->end_at);
-	}
-	return IMAGE_COMPLETE;
-}
-
-static int ice40_feed(void *state, const uint8_t *b, size_t n, struct image_facts *facts,
-		      struct reason *why)
-{
-	struct ice40 *s = state;
+	size_t all = n;
 	int rc = 0;
 
-	while (n) {
+	*taken = 0;
+	while (n && s->phase != AWAKE) {
 		size_t take = 1;
 
 		switch (s->phase) {
@@ -427,25 +396,28 @@ static int ice40_feed(void *state, const uint8_t *b, size_t n, struct image_fact
 			else if (!--s->left)
 				s->phase = COMMAND;
 			break;
+		case OPAQUE:
+			take = n;
+			s->at += n;
+			break;
 		case AWAKE:
-			return padding(s, b, n, why);
+			break;
 		}
 		if (rc < 0)
 			return rc;
 		b += take;
 		n -= take;
 	}
-	return s->phase == AWAKE ? IMAGE_COMPLETE : IMAGE_MORE;
+	*taken = all - n;
+	return s->phase >= AWAKE ? IMAGE_COMPLETE : IMAGE_MORE;
 }
 
-static int ice40_end(void *state, uint64_t fed, struct image_facts *facts, struct reason *why)
+int ice40_end(const struct ice40 *s, uint64_t fed, struct reason *why)
 {
-	const struct ice40 *s = state;
 	uint64_t usual = s->die ? s->data_at + s->die->tail : 0;
 	uint64_t least = fed < FRONT_MIN ? FRONT_MIN + TAIL_MIN : fed + TAIL_MIN;
 
-	(void)facts;
-	if (s->phase == AWAKE)
+	if (s->phase >= AWAKE)
 		return 0;
 	if (fed < usual)
 		return reason_set(why, EBADMSG,
@@ -456,12 +428,3 @@ static int ice40_end(void *state, uint64_t fed, struct image_facts *facts, struc
 	return reason_set(why, EBADMSG, "ice40: truncated: %llu of at least %llu bytes; copy the file again",
 			  (unsigned long long)fed, (unsigned long long)least);
 }
-
-const struct image_format image_ice40 = {
-	.version = IMAGE_ABI,
-	.name = "ice40",
-	.state_bytes = sizeof(struct ice40),
-	.probe = ice40_probe,
-	.feed = ice40_feed,
-	.end = ice40_end,
-};

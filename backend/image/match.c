@@ -85,6 +85,8 @@ int image_suits(const struct image_facts *facts, const char *part, bool has_idco
 	char all[2 * sizeof(facts->also_parts) + sizeof(facts->part)];
 	bool has_part = part && part[0], both, alike;
 
+	if (facts->no_card[0])
+		return reason_set(why, EMEDIUMTYPE, "%s: %s", facts->format, facts->no_card);
 	parts_text(facts, all, sizeof(all));
 	if (formats && formats[0] && facts->format[0] && !in_list(formats, facts->format)) {
 		if (has_part && facts->part[0])

@@ -3,16 +3,25 @@
  * The parser: collects the head until one format claims it, then drives that
  * format's recogniser.
  *
- * Until then every probe is asked again after each feed. A probe looks at a
- * growing head and changes its mind only from UNKNOWN, so which format is found
- * does not depend on how the bytes were cut.
+ * Until then every probe that is not sure yet is asked again after each feed. A
+ * probe looks at a growing head and changes its mind only from UNKNOWN, so which
+ * format is found does not depend on how the bytes were cut.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <fabricfs/buf.h>
 
 #include "formats.h"
+
+#define FORMATS_MAX 64
+
+/* What the probes have said of a head so far. */
+struct answers {
+	size_t seen; /* bytes of it that they have had */
+	uint64_t no, yes; /* formats by their place in the table, one bit each */
+};
 
 struct image_parser {
 	const struct image_format *format; /* NULL: not found yet */
@@ -21,6 +30,7 @@ struct image_parser {
 	struct reason failed; /* err 0: none; the verdict that sticks */
 	uint64_t fed;
 	bool complete;
+	struct answers answers;
 	size_t head_len; /* bytes of head in use while format is NULL */
 	uint8_t head[IMAGE_HEAD_MAX];
 };
@@ -71,18 +81,30 @@ static int fail_unknown(const uint8_t *head, size_t n, struct reason *why)
  * The format of a head: found, or NULL with *open telling whether more bytes
  * could still show one.
  */
-static const struct image_format *find(const uint8_t *head, size_t n, bool last, bool *open)
+static const struct image_format *find(struct answers *a, const uint8_t *head, size_t n, bool last,
+				       bool *open)
 {
+	size_t seen = a->seen;
+
 	*open = false;
+	a->seen = n;
 	for (size_t i = 0; image_formats[i]; i++) {
 		const struct image_format *f = image_formats[i];
+		uint64_t bit = UINT64_C(1) << i;
 		enum image_tri is;
 
-		if (f->version != IMAGE_ABI)
+		assert(i < FORMATS_MAX);
+		if (f->version != IMAGE_ABI || a->no & bit)
 			continue;
-		is = f->probe(head, n, last);
+		is = a->yes & bit	    ? IMAGE_YES
+		     : seen && f->probe_on ? f->probe_on(head, seen, n, last)
+					    : f->probe(head, n, last);
+		if (is == IMAGE_NO)
+			a->no |= bit;
+		if (is == IMAGE_YES && !*open)
+			return f;
 		if (is == IMAGE_YES)
-			return *open ? NULL : f;
+			a->yes |= bit;
 		/* An earlier format that is not sure yet goes first. */
 		if (is == IMAGE_UNKNOWN && n < IMAGE_HEAD_MAX && !last)
 			*open = true;
@@ -108,7 +130,7 @@ static int drive(struct image_parser *p, const uint8_t *bytes, size_t n)
 int image_parser_feed(struct image_parser *p, const void *bytes, size_t n, struct reason *why)
 {
 	const uint8_t *b = bytes;
-	bool open;
+	bool open = true;
 	int rc;
 
 	p->fed += n;
@@ -127,7 +149,8 @@ int image_parser_feed(struct image_parser *p, const void *bytes, size_t n, struc
 		memcpy(p->head + p->head_len, b, take);
 	p->head_len += take;
 
-	const struct image_format *f = p->head_len ? find(p->head, p->head_len, false, &open) : NULL;
+	const struct image_format *f =
+		p->head_len && take ? find(&p->answers, p->head, p->head_len, false, &open) : NULL;
 
 	if (!f) {
 		/* Wait for more: no probe is sure, or the sentence is not. */
@@ -154,6 +177,7 @@ int image_parser_feed(struct image_parser *p, const void *bytes, size_t n, struc
 static int end_unknown(const struct image_parser *p, struct reason *why)
 {
 	struct image_facts facts = { 0 };
+	struct answers answers = { 0 }; /* a probe may give up what it still hoped for */
 	const struct image_format *f;
 	bool open;
 	void *state;
@@ -161,7 +185,7 @@ static int end_unknown(const struct image_parser *p, struct reason *why)
 
 	if (!p->head_len)
 		return reason_set(why, EBADMSG, "truncated: 0 bytes, an image has more");
-	f = find(p->head, p->head_len, true, &open);
+	f = find(&answers, p->head, p->head_len, true, &open);
 	if (!f)
 		return fail_unknown(p->head, p->head_len, why);
 	state = calloc(1, f->state_bytes ? f->state_bytes : 1);

@@ -148,11 +148,9 @@ static int table_read(struct xclbin *s, struct image_facts *facts, struct reason
 	s->table_done = true;
 	if (!programs && processor) {
 		text_copy(facts->detail, sizeof(facts->detail), "for the NPU of a processor");
-		return reason_set(
-			why, EMEDIUMTYPE,
-			"xclbin: an image for the NPU of a processor, not for an FPGA card");
-	}
-	if (!programs)
+		text_copy(facts->no_card, sizeof(facts->no_card),
+			  "an image for the NPU of a processor, not for an FPGA card");
+	} else if (!programs)
 		text_copy(
 			facts->detail, sizeof(facts->detail),
 			"no bitstream: it describes the .bit.bin that it came with, and programs nothing "

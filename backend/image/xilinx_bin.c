@@ -9,34 +9,30 @@
  *  - swapped, inside a boot image of one partition (bootgen for Zynq UltraScale+).
  *
  * The same four bytes 66 55 99 aa mark a swapped sync word and the header of a boot image,
- * so the structure decides and not the first hit. A boot image with more in it than one
- * bitstream is for a memory that boots a processor, and for no card.
+ * so the structure decides and not the first hit. Boot images are read in xilinx_boot.c.
  *
- * Sources: UG470, UG1283 (boot images), and one file of each kind.
+ * Sources: UG470, and one file of each kind.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include <fabricfs/buf.h>
 
 #include "formats.h"
 #include "text.h"
-#include "xilinx.h"
+#include "xilinx_boot.h"
 
 enum { SYNC = 0xaa995566, SYNC_SWAPPED = 0x665599aa, XLNX = 0x584e4c58 };
 
-#define BOOT_HEAD	    8192 /* bytes in which the tables of a boot image have to lie */
-#define BOOT_PARTITIONS_MAX 64
+#define FRONT_MAX 8192 /* bytes in which the sync word of a raw stream has to come */
 
 enum kind { UNKNOWN, RAW, BOOT };
 
 struct bin {
 	enum kind kind;
-	uint64_t at;
-	uint64_t first, end_at; /* BOOT: where the partition begins and ends; 0 = not known yet */
 	struct xilinx_stream stream;
+	struct xilinx_boot boot;
 	uint32_t head_len;
-	uint8_t head[BOOT_HEAD];
+	uint8_t head[FRONT_MAX];
 };
 
 /* --- recognising ------------------------------------------------------------------- */
@@ -44,11 +40,12 @@ struct bin {
 enum order { ORDER_NONE, ORDER_OPEN, ORDER_BUS, ORDER_NARROW, ORDER_SWAPPED };
 
 /* In which order these bytes are a stream, from its padding to its sync word. */
-static enum order order_of(const uint8_t *head, size_t n)
+static enum order order_of(const uint8_t *head, size_t seen, size_t n)
 {
 	size_t i;
 
-	for (i = 0; i + 4 <= n; i += 4) {
+	/* A sync word waits for four bytes more. */
+	for (i = seen > 8 ? (seen - 8) & ~(size_t)3 : 0; i + 4 <= n; i += 4) {
 		switch (read_be32(head + i)) {
 		case 0xffffffff:
 			continue;
@@ -83,155 +80,36 @@ static enum order order_of(const uint8_t *head, size_t n)
 	return ORDER_OPEN;
 }
 
-/* The vectors that bootgen puts in front: branches for an ARM. */
-static bool boot_vectors(const uint8_t *head, size_t n)
-{
-	static const uint8_t zynqmp[4] = { 0x00, 0x00, 0x00, 0x14 },
-			     zynq[4] = { 0xfe, 0xff, 0xff, 0xea };
-	size_t have = n < 4 ? n : 4;
-
-	return !memcmp(head, zynqmp, have) || !memcmp(head, zynq, have);
-}
-
-static enum image_tri bin_probe(const uint8_t *head, size_t n, bool last)
+static enum image_tri bin_probe_on(const uint8_t *head, size_t seen, size_t n, bool last)
 {
 	enum order order;
 
 	if (!n)
 		return IMAGE_UNKNOWN;
-	if (boot_vectors(head, n)) {
+	if (xilinx_boot_vectors(head, n)) {
 		if (n < 40)
 			return last && n >= 4 ? IMAGE_YES : IMAGE_UNKNOWN;
 		return read_be32(head + 32) == SYNC_SWAPPED && read_be32(head + 36) == XLNX
 			       ? IMAGE_YES
 			       : IMAGE_NO;
 	}
-	order = order_of(head, n);
+	order = order_of(head, seen, n);
 	if (order == ORDER_NONE)
 		return IMAGE_NO;
 	/* Bytes of ff alone are more likely empty flash memory than a cut image. */
 	return order == ORDER_OPEN ? IMAGE_UNKNOWN : IMAGE_YES;
 }
 
-/* --- a boot image -------------------------------------------------------------------- */
+static enum image_tri bin_probe(const uint8_t *head, size_t n, bool last)
+{
+	return bin_probe_on(head, 0, n, last);
+}
 
 static int damaged(struct reason *why, uint64_t at, const char *what)
 {
 	return reason_set(why, EBADMSG,
 			  "xilinx-bin: damaged at byte %llu: %s; copy or build the file again",
 			  (unsigned long long)at, what);
-}
-
-static const uint8_t *table_at(const struct bin *s, uint32_t offset)
-{
-	return offset <= BOOT_HEAD - 64 ? s->head + offset : NULL;
-}
-
-static void image_name(const struct bin *s, const uint8_t *images, struct image_facts *facts)
-{
-	const uint8_t *image = table_at(s, read_le32(images + 12) & 0xffffff
-						   ? (read_le32(images + 12) & 0x3fff) * 4
-						   : BOOT_HEAD);
-	char name[49];
-	size_t n = 0;
-
-	/* ASCII, four to a word, each word from its high byte on. */
-	for (; image && n < 48; n += 4)
-		for (int k = 0; k < 4; k++)
-			name[n + (size_t)k] = (char)image[16 + n + 3 - (size_t)k];
-	text_from_header(name, n);
-	if (n)
-		text_copy(facts->design, sizeof(facts->design), text_base(name));
-}
-
-static int no_single_bitstream(struct image_facts *facts, struct reason *why, const char *what)
-{
-	text_copy(facts->detail, sizeof(facts->detail),
-		  "a boot image (BOOT.BIN) for a memory that a processor boots from");
-	return reason_set(
-		why, EMEDIUMTYPE,
-		"xilinx-bin: a boot image %s, which is for a flash memory or SD card and no "
-		"bitstream; copy the .bit that it was made of",
-		what);
-}
-
-/* The tables are there: find the one partition. */
-static int boot_tables(struct bin *s, struct image_facts *facts, struct reason *why)
-{
-	const uint8_t *head = s->head, *images = table_at(s, read_le32(head + 0x98));
-	const uint8_t *part = table_at(s, read_le32(head + 0x9c));
-	uint32_t parts = 0;
-	char what[48];
-
-	if (!xilinx_sum_holds(head + 0x20, 10))
-		return damaged(why, 0x48, "the checksum of the boot header does not hold");
-	if (read_le32(head + 0x28))
-		facts->encrypted = IMAGE_YES;
-	if (!images || !part)
-		return no_single_bitstream(facts, why,
-					   "with its tables elsewhere than bootgen puts them");
-	for (const uint8_t *p = part; p + 64 <= head + BOOT_HEAD && read_le32(p + 8); p += 64)
-		if (++parts == BOOT_PARTITIONS_MAX)
-			break;
-	if (parts != 1) {
-		snprintf(what, sizeof(what), "with %u partitions", parts);
-		return no_single_bitstream(facts, why, what);
-	}
-	if (!xilinx_sum_holds(images, 15))
-		return damaged(why, (uint64_t)(images - head),
-			       "the checksum of the image table does not hold");
-	if (!xilinx_sum_holds(part, 15))
-		return damaged(why, (uint64_t)(part - head),
-			       "the checksum of the partition does not hold");
-	s->first = (uint64_t)read_le32(part + 32) * 4;
-	s->end_at = s->first + (uint64_t)read_le32(part + 8) * 4;
-	if (s->first < BOOT_HEAD)
-		return no_single_bitstream(facts, why, "whose partition lies among its tables");
-	facts->declared_size = s->end_at;
-	image_name(s, images, facts);
-	text_copy(facts->tool, sizeof(facts->tool), "bootgen");
-	xilinx_stream_init(&s->stream, "xilinx-bin", XILINX_VIRTEX, true, s->first);
-	return 0;
-}
-
-static int boot_feed(struct bin *s, const uint8_t *b, size_t n, struct image_facts *facts,
-		     struct reason *why)
-{
-	int err = 0;
-
-	while (n && !err) {
-		size_t take = n;
-
-		if (s->head_len < BOOT_HEAD) {
-			take = n < BOOT_HEAD - s->head_len ? n : BOOT_HEAD - s->head_len;
-			memcpy(s->head + s->head_len, b, take);
-			s->head_len += (uint32_t)take;
-			s->at += take;
-			if (s->head_len == BOOT_HEAD)
-				err = boot_tables(s, facts, why);
-		} else if (s->at < s->first) {
-			take = n < s->first - s->at ? n : (size_t)(s->first - s->at);
-			s->at += take;
-		} else if (s->at < s->end_at) {
-			take = n < s->end_at - s->at ? n : (size_t)(s->end_at - s->at);
-			if (s->at == s->first && b[0] != 0xff)
-				return no_single_bitstream(facts, why,
-							   "whose partition is no bitstream");
-			err = xilinx_stream_feed(&s->stream, b, take, why);
-			s->at += take;
-			if (!err && s->at == s->end_at)
-				err = xilinx_stream_end(&s->stream, why);
-			xilinx_stream_facts(&s->stream, "", !err && s->at == s->end_at, facts);
-			if (!err && s->at == s->end_at && facts->integrity_checked[0])
-				text_copy(facts->integrity_checked,
-					  sizeof(facts->integrity_checked), "header-sums crc32c");
-		} else {
-			return padding_check("xilinx-bin", &s->at, s->end_at, b, n, why);
-		}
-		b += take;
-		n -= take;
-	}
-	return err;
 }
 
 /* --- bytes ------------------------------------------------------------------------- */
@@ -244,7 +122,7 @@ static int kind_find(struct bin *s, struct image_facts *facts)
 {
 	enum order order;
 
-	if (boot_vectors(s->head, s->head_len)) {
+	if (xilinx_boot_vectors(s->head, s->head_len)) {
 		if (s->head_len < 4)
 			return 0;
 		s->kind = BOOT;
@@ -252,7 +130,7 @@ static int kind_find(struct bin *s, struct image_facts *facts)
 		facts->confidence = IMAGE_LIKELY;
 		return 0;
 	}
-	order = order_of(s->head, s->head_len);
+	order = order_of(s->head, s->head_len - 1, s->head_len);
 	if (order == ORDER_OPEN)
 		return 0;
 	xilinx_stream_init(&s->stream, "xilinx-bin",
@@ -281,19 +159,15 @@ static int bin_feed(void *state, const uint8_t *b, size_t n, struct image_facts 
 		if (s->kind == RAW)
 			err = xilinx_stream_feed(&s->stream, s->head, s->head_len, why);
 		else if (s->kind == BOOT)
-			s->at = s->head_len;
-		else if (s->head_len == BOOT_HEAD)
+			err = xilinx_boot_feed(&s->boot, s->head, s->head_len, facts, why);
+		else if (s->head_len == FRONT_MAX)
 			return damaged(why, s->head_len,
 				       "no sync word (aa995566) within 8192 bytes");
 	}
 	if (err)
 		return err;
-	if (s->kind == BOOT) {
-		err = boot_feed(s, b, n, facts, why);
-		if (err)
-			return err;
-		return s->end_at && s->at >= s->end_at ? IMAGE_COMPLETE : IMAGE_MORE;
-	}
+	if (s->kind == BOOT)
+		return xilinx_boot_feed(&s->boot, b, n, facts, why);
 	if (s->kind == RAW) {
 		err = xilinx_stream_feed(&s->stream, b, n, why);
 		xilinx_stream_facts(&s->stream, "", false, facts);
@@ -318,16 +192,7 @@ static int bin_end(void *state, uint64_t fed, struct image_facts *facts, struct 
 		}
 		return err;
 	}
-	if (s->end_at && s->at >= s->end_at)
-		return 0;
-	if (s->end_at)
-		return reason_set(why, EBADMSG,
-				  "xilinx-bin: truncated: %llu of %llu bytes; copy the file again",
-				  (unsigned long long)fed, (unsigned long long)s->end_at);
-	return reason_set(why, EBADMSG,
-			  "xilinx-bin: truncated: %llu bytes, more than %u are wanted; copy "
-			  "the file again",
-			  (unsigned long long)fed, BOOT_HEAD);
+	return xilinx_boot_end(&s->boot, fed, why);
 }
 
 const struct image_format image_xilinx_bin = {
@@ -335,6 +200,7 @@ const struct image_format image_xilinx_bin = {
 	.name = "xilinx-bin",
 	.state_bytes = sizeof(struct bin),
 	.probe = bin_probe,
+	.probe_on = bin_probe_on,
 	.feed = bin_feed,
 	.end = bin_end,
 };

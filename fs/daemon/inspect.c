@@ -176,7 +176,7 @@ static void inspect(struct report *r, const struct target *t)
 		scan(fd, parser, digest, r);
 	if (fd >= 0 && !input)
 		close(fd);
-	if (t->name && (r->facts.part[0] || r->facts.has_idcode)) {
+	if (t->name && (r->facts.part[0] || r->facts.has_idcode || r->facts.no_card[0])) {
 		r->fit_known = true;
 		image_suits(&r->facts, t->part, t->has_idcode, t->idcode, "", &r->misfit);
 	}
@@ -197,10 +197,11 @@ static void headline(const struct report *r)
 {
 	const struct image_facts *f = &r->facts;
 
-	if (r->why.err == EMEDIUMTYPE)
-		printf("%s: for no card: %s\n", r->file, r->why.text);
-	else if (r->why.err)
+	if (r->why.err)
 		printf("%s: not sound: %s (%s)\n", r->file, r->why.text, errno_name(r->why.err));
+	else if (f->no_card[0])
+		printf("%s: sound%s, for no card: %s\n", r->file,
+		       f->integrity_checked[0] ? "" : " as far as it can be checked", f->no_card);
 	else
 		printf("%s: sound%s, %s for %s\n", r->file,
 		       f->integrity_checked[0] ? "" : " as far as it can be checked",

@@ -65,6 +65,7 @@ struct image_facts {
 	char integrity_checked[96];  /* names of the checks recomputed, by spaces; "" = none */
 	bool integrity_ok;           /* all of integrity_checked held (true only at the end) */
 	char integrity_absent[128];  /* why nothing could be checked, when nothing could */
+	char no_card[192];           /* why no card takes it, sound as it is: one sentence; "" = some may */
 	char detail[256];            /* anything a reader should know, one sentence */
 };
 
@@ -90,10 +91,18 @@ struct image_format {
 	 */
 	enum image_tri (*probe)(const uint8_t *head, size_t n, bool last);
 	/*
+	 * The same where an earlier call had the first `seen` of these bytes (less
+	 * than n, not as the last) and said IMAGE_UNKNOWN. For formats that look
+	 * for something behind a text of any length, so that bytes which come one
+	 * at a time are not all read again with each. May be NULL, then probe() is asked.
+	 */
+	enum image_tri (*probe_on)(const uint8_t *head, size_t seen, size_t n, bool last);
+	/*
 	 * The next n bytes, from offset 0 of the image on (the head is fed
 	 * again). Returns an image_progress or -errno with the sentence:
-	 * EBADMSG damaged, EFBIG bytes after the end, EMEDIUMTYPE sound but for
-	 * no card, ENOEXEC no image after all. After an error it is not called again.
+	 * EBADMSG damaged, EFBIG bytes after the end, ENOEXEC no image after all.
+	 * After an error it is not called again. What is sound but for no card is
+	 * no error here: facts.no_card says why, as soon as it shows.
 	 */
 	int (*feed)(void *state, const uint8_t *bytes, size_t n, struct image_facts *facts,
 		    struct reason *why);
@@ -139,7 +148,7 @@ const struct image_facts *image_parser_facts(const struct image_parser *p);
 
 /*
  * Is the image for this part? 0, or -EMEDIUMTYPE with a sentence that names
- * both. Only what is known on both sides is compared: the part (or one of
+ * both, or says why it is for no card at all. Only what is known on both sides is compared: the part (or one of
  * also_parts) case-insensitively, the IDCODE with its version nibble masked;
  * nothing known in common is a match. part may be "", formats (by spaces, ""
  * = any) are those the card's backend takes. May be called as soon as facts

@@ -11,7 +11,7 @@ import pytest
 
 from bitstreams import ecp5_bit, lattice_encrypted, xilinx_bit, xilinx_stream
 from harness import BIN, run
-from images import ROOT, flip, sha256
+from images import BLINK, ROOT, flip, sha256
 
 CARD = """cards:
   - name: board
@@ -117,6 +117,19 @@ def test_inspect_says_first_whether_it_is_sound_and_for_what(tmp_path):
     assert inspect(path).stdout.startswith(f"{path}: not sound: xilinx-bit: truncated: 500 of ")
 
 
+def test_an_image_for_no_card_is_sound_and_its_first_write_fails(card, tmp_path):
+    vector = bytes.fromhex("7eaa997e92000044030000a08200000108") + bytes(15)
+    path = tmp_path / "multi.bin"
+    path.write_bytes(5 * vector + BLINK.read_bytes())
+    assert refusal_of_write(card.image, path.read_bytes()[:512]) == errno.EMEDIUMTYPE
+    assert "takes a single image" in card.error and card.state == "unconfigured"
+    done = inspect(path)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[0].startswith(f"{path}: sound, for no card: a flash image")
+    told = json.loads(inspect(path, "--json", "--for", "iCE40-HX1K").stdout)
+    assert told["sound"] is True and told["fits"] is False and "single image" in told["no_card"]
+
+
 def test_inspect_takes_no_vendor_for_a_part(tmp_path):
     path = tmp_path / "afi.txt"
     path.write_text("agfi-0123456789abcdef0\n")
@@ -179,9 +192,10 @@ TEXT, BOOL, NUMBER, WORDS = (str, type(None)), (bool, type(None)), (int, type(No
 SCHEMA = {"file": TEXT, "sound": bool, "errno": TEXT, "reason": TEXT, "confidence": TEXT, "format": TEXT,
           "vendor": TEXT, "family": TEXT, "part": TEXT, "also_parts": WORDS, "package": TEXT, "speed": TEXT,
           "partial": BOOL, "compressed": BOOL, "encrypted": BOOL, "signed": BOOL, "shell": TEXT, "design": TEXT,
-          "interface": TEXT, "unique_id": TEXT, "compatible": WORDS, "user_id": TEXT, "dies": NUMBER, "kernels": WORDS, "afus": WORDS, "needs": TEXT, "firmware": TEXT,
-          "targets": WORDS, "tool": TEXT, "built": TEXT, "detail": TEXT, "idcode": TEXT, "size": NUMBER,
-          "declared_size": NUMBER, "sha256": TEXT, "integrity": (str, dict, type(None)), "fits": BOOL}
+          "interface": TEXT, "unique_id": TEXT, "compatible": WORDS, "user_id": TEXT, "dies": NUMBER,
+          "kernels": WORDS, "afus": WORDS, "needs": TEXT, "firmware": TEXT, "targets": WORDS, "tool": TEXT,
+          "built": TEXT, "no_card": TEXT, "detail": TEXT, "idcode": TEXT, "size": NUMBER, "declared_size": NUMBER,
+          "sha256": TEXT, "integrity": (str, dict, type(None)), "fits": BOOL}
 
 
 def formats():

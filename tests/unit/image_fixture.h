@@ -79,6 +79,20 @@ static struct verdict assert_sound(const struct buf *b)
 	return v;
 }
 
+/* Sound as it is, no card takes it, and `word` is in the sentence that says why. */
+static struct verdict assert_for_no_card(const struct buf *b, const char *word)
+{
+	struct verdict v = assert_sound(b);
+	struct reason why = { 0 };
+
+	if (!strstr(v.facts.no_card, word))
+		fail_msg("'%s' does not say '%s'", v.facts.no_card, word);
+	assert_int_not_equal(v.facts.detail[0], 0);
+	assert_int_equal(image_suits(&v.facts, "", false, 0, "", &why), -EMEDIUMTYPE);
+	assert_non_null(strstr(why.text, v.facts.no_card));
+	return v;
+}
+
 /* One byte at a time, in odd pieces, in those of a copy, and at once: the same answer. */
 static void any_chunking_agrees(const struct buf *b)
 {

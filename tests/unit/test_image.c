@@ -433,15 +433,103 @@ static void a_geometry_of_no_part_is_refused_though_its_crc_is_right(void **stat
 	assert_refused(judge(d.data, 64, 64), EBADMSG, "65536 x 144");
 }
 
-static void a_warm_boot_flash_image_is_refused_by_name(void **state)
+/* --- flash images ------------------------------------------------------------------ */
+
+/* A table of five vectors that lead to two images, the second at `place`, with `gap` between. */
+static struct buf flash_image(const struct buf *one, const struct buf *two, uint32_t place, char gap)
 {
-	static const char vectors[] = "\x7e\xaa\x99\x7e\x92\x00\x00\x44\x03\x00\x00\xa0\x82\x00\x00\x01\x08";
-	struct verdict v = judge(vectors, sizeof(vectors) - 1, sizeof(vectors) - 1);
+	struct buf b = BUF_INIT;
+
+	for (unsigned i = 0; i < 5; i++) {
+		uint32_t at = i == 2 ? place : 0xa0;
+
+		buf_add(&b, "\x7e\xaa\x99\x7e\x92\x00\x00\x44\x03", 9);
+		byte(&b, at >> 16);
+		byte(&b, at >> 8 & 255);
+		byte(&b, at & 255);
+		buf_add(&b, "\x82\x00\x00\x01\x08", 5);
+		while (b.len % 32)
+			byte(&b, 0);
+	}
+	buf_add(&b, one->data, one->len);
+	while (b.len < place)
+		buf_add(&b, &gap, 1);
+	buf_add(&b, two->data, two->len);
+	assert_int_equal(buf_ok(&b), 0);
+	return b;
+}
+
+static void a_flash_image_of_sound_images_is_sound_and_for_no_card(void **state)
+{
+	struct buf a CLEANUP_BUF = build(&LP384, "", 0, GOOD), c CLEANUP_BUF = build(&HX1K, "", 0, GOOD);
+	/* What lies between them is nobody's. */
+	struct buf b CLEANUP_BUF = flash_image(&a, &a, 0x2000, 'x');
+	struct buf mixed CLEANUP_BUF = flash_image(&a, &c, 0x2000, 0);
+	struct verdict v = judge(b.data, b.len, b.len);
+	struct reason why = { 0 };
 
 	(void)state;
-	assert_refused(v, EMEDIUMTYPE, "warm-boot table; the card takes a single image");
+	assert_int_equal(v.end, 0);
+	assert_true(v.complete);
 	assert_string_equal(v.facts.format, "ice40");
-	assert_non_null(strstr(v.facts.detail, "several images"));
+	assert_string_equal(v.facts.part, "iCE40-LP384");
+	assert_string_equal(v.facts.integrity_checked, "crc16");
+	assert_true(v.facts.integrity_ok);
+	assert_int_equal(v.facts.declared_size, b.len - 1);
+	assert_non_null(strstr(v.facts.detail, "several images in one file, at byte 160, 8192"));
+	assert_int_equal(image_suits(&v.facts, "iCE40-LP384", false, 0, "ice40", &why), -EMEDIUMTYPE);
+	assert_non_null(strstr(why.text, "warm-boot table; the card takes a single image"));
+	/* That it is for no card is known with its table. */
+	v = judge(b.data, 160, 160);
+	assert_int_not_equal(v.facts.no_card[0], 0);
+	assert_refused(v, EBADMSG, "of 2 images of the flash image that at byte 160 is missing or cut");
+	v = judge(mixed.data, mixed.len, 1000);
+	assert_refused(v, EBADMSG, "for different parts, iCE40-LP384 and iCE40-HX1K");
+	byte(&b, 0xff);
+	assert_int_equal(judge(b.data, b.len, b.len).end, 0);
+	byte(&b, 1);
+	assert_refused(judge(b.data, b.len, 512), EFBIG, "after the end");
+}
+
+static void damage_to_any_image_of_a_flash_image_is_found(void **state)
+{
+	struct buf a CLEANUP_BUF = build(&LP384, "", 0, GOOD);
+	struct buf b CLEANUP_BUF = flash_image(&a, &a, 0x2000, 0);
+	static const struct {
+		size_t at;
+		const char *word;
+	} rows[] = {
+		{ 3 * 32, "no vector of a warm-boot table" },
+		{ 2 * 32 + 8, "no vector of a warm-boot table" },
+		{ 2 * 32 + 20, "more than a vector in its place" },
+		{ 0xa0 + 5000, "CRC does not match" },
+		{ 0x2000 + 5000, "CRC does not match" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		b.data[rows[i].at] ^= 0x10;
+		for (size_t chunk = 1; chunk <= b.len; chunk += 8191)
+			assert_refused(judge(b.data, b.len, chunk), EBADMSG, rows[i].word);
+		b.data[rows[i].at] ^= 0x10;
+	}
+	/* Bytes 2 of the address: one into the first image, one into the table. */
+	b.data[2 * 32 + 10] = 1;
+	assert_refused(judge(b.data, b.len, b.len), EBADMSG, "its images overlap");
+	b.data[2 * 32 + 10] = 0;
+	b.data[2 * 32 + 11] = 0x20;
+	assert_refused(judge(b.data, b.len, b.len), EBADMSG, "leads into the table");
+}
+
+static void a_jump_without_a_table_is_for_no_card(void **state)
+{
+	static const char jump[] = "\xff\x00\x00\xff\x7e\xaa\x99\x7e\x44\x03\x00\x00\xa0\x82\x00\x00\x01\x08";
+	struct verdict v = judge(jump, sizeof(jump) - 1, sizeof(jump) - 1);
+
+	(void)state;
+	assert_int_equal(v.end, 0);
+	assert_true(v.facts.unsized);
+	assert_non_null(strstr(v.facts.no_card, "goes on at another address"));
 }
 
 /* --- the parser ------------------------------------------------------------------ */
@@ -595,7 +683,11 @@ static void samples_of_vendor_tools_are_judged_right(void **state)
 	v = judge(c.data, c.len, 1000);
 	assert_int_equal(v.end, 0);
 	assert_string_equal(v.facts.part, "iCE40-UP5K");
-	assert_refused(judge(d.data, d.len, d.len), EMEDIUMTYPE, "warm-boot");
+	v = judge(d.data, d.len, 4096);
+	assert_int_equal(v.end, 0);
+	assert_string_equal(v.facts.part, "iCE40-HX8K");
+	assert_int_equal(v.facts.declared_size, 298939);
+	assert_non_null(strstr(v.facts.no_card, "warm-boot"));
 	/* The usual size is right for each, to the byte. */
 	assert_refused(judge(a.data, 20000, 20000), EBADMSG, "20000 of 32219 bytes");
 	assert_refused(judge(c.data, 50000, 50000), EBADMSG, "50000 of 104089 bytes");
@@ -618,7 +710,9 @@ int main(void)
 		cmocka_unit_test(a_file_cut_anywhere_says_how_many_bytes_of_how_many),
 		cmocka_unit_test(an_image_that_breaks_the_order_of_commands_is_refused),
 		cmocka_unit_test(a_geometry_of_no_part_is_refused_though_its_crc_is_right),
-		cmocka_unit_test(a_warm_boot_flash_image_is_refused_by_name),
+		cmocka_unit_test(a_flash_image_of_sound_images_is_sound_and_for_no_card),
+		cmocka_unit_test(damage_to_any_image_of_a_flash_image_is_found),
+		cmocka_unit_test(a_jump_without_a_table_is_for_no_card),
 		cmocka_unit_test(any_chunking_gives_the_same_answer),
 		cmocka_unit_test(things_handed_over_by_mistake_are_named_with_the_next_step),
 		cmocka_unit_test(a_refusal_sticks_and_a_reset_forgets_it),

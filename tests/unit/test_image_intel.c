@@ -222,7 +222,7 @@ static void an_aocx_for_the_emulator_is_for_no_card(void **state)
 	struct buf b CLEANUP_BUF = aocx(parts, 2), c CLEANUP_BUF = aocx(program, 1);
 
 	(void)state;
-	assert_refused(judge_buf(&b), EMEDIUMTYPE, "a build for the emulator");
+	assert_for_no_card(&b, "a build for the emulator");
 	assert_refused(judge_buf(&c), ENOEXEC, "without the section .acl.board");
 	/* A program of the usual kind is not even taken for one. */
 	b.data[16] = 2;
