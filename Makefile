@@ -31,6 +31,8 @@ endif
 
 PKG_CONFIG ?= pkg-config
 PKGS       := fuse3 sqlite3 yaml-0.1 jansson libcrypto
+# Loaded when a repository needs it (backend/repo/curl_api.h): its headers only.
+PKGS_LOADED := libcurl
 CFLAGS     ?= -O2 -g
 WERROR     ?= -Werror
 WARN       := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
@@ -39,11 +41,11 @@ WARN       := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototy
 # Targets that need no libraries must work on a machine that has none yet.
 NO_LIBS := deps deps-check deps-lint deps-bench clean help format man uninstall demo check check-long asan tsan tsan-build fuzz fuzz-build
 ifneq ($(filter-out $(NO_LIBS),$(or $(MAKECMDGOALS),all)),)
-MISSING := $(shell for p in $(PKGS); do $(PKG_CONFIG) --exists $$p 2>/dev/null || echo $$p; done)
+MISSING := $(shell for p in $(PKGS) $(PKGS_LOADED); do $(PKG_CONFIG) --exists $$p 2>/dev/null || echo $$p; done)
 ifneq ($(MISSING),)
 $(error these libraries are missing: $(MISSING) -- run `sudo make deps`, or install their -dev packages)
 endif
-PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS))
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) $(PKGS_LOADED))
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS))
 endif
 

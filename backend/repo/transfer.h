@@ -62,7 +62,7 @@ struct transfer_request {
 	 * becomes an errno: 401 403 EACCES, 404 410 ENOENT, 412 416 ESTALE, else EREMOTEIO. */
 	const int *also;
 	uint64_t body_max;	    /* more than this of an answer is EBADMSG; 0 = no limit */
-	bool once;		    /* never tried again (a login) */
+	bool once;		    /* never sent twice (a login); a connection is tried again though */
 	void *core;
 	/* Once per answer that counts. -errno ends it. May be NULL. */
 	int (*begin)(struct transfer *t, void *core, const struct transfer_answer *answer, struct reason *why);
@@ -75,14 +75,20 @@ struct transfer_request {
 int transfer_peer_new(const struct transfer_peer_config *config, struct transfer_peer **peer,
 		      struct reason *why);
 void transfer_peer_put(struct transfer_peer *peer);
+/* What it has cost so far: requests sent, those of them that were tries again, bytes of bodies. */
+void transfer_peer_cost(const struct transfer_peer *peer, uint64_t *requests, uint64_t *retries,
+			uint64_t *received);
 
 /* 0 and *t (valid until done), or -errno and nothing will be called. */
 int transfer_start(const struct transfer_request *request, struct transfer **t, struct reason *why);
-/* done() follows with ECANCELED, unless it is on its way already. */
+/* done() follows with ECANCELED, unless it is on its way already. Until done() has returned: who
+ * cancels from another thread holds a lock that its done() takes. */
 void transfer_cancel(struct transfer *t);
-/* Call fn(arg) on the transfer thread, after `ms` (0 = soon). */
+/* Call fn(arg) on the transfer thread, after `ms` (0 = soon). Not called any more once the thread
+ * has been stopped. */
 int transfer_later(int64_t ms, void (*fn)(void *arg), void *arg, struct reason *why);
 
+/* stop: what is still under way ends with ECANCELED first. */
 int transfer_thread_start(struct reason *why);
 void transfer_thread_stop(void);
 
