@@ -116,7 +116,9 @@ struct repo_entry {
 	const char *digest_algo, *digest;
 	/*
 	 * Two entries (or one, at two times) of this repository with the same id and validator have
-	 * the same bytes: an ETag, else a time and a size. "" = only a fetch tells it.
+	 * the same bytes: an ETag, else a time and a size. "" = only a fetch tells it. What a listing
+	 * says (a time and a size) and what a fetch says (an ETag) of the same bytes may differ as
+	 * texts; fetch() takes either, and compares what can be compared.
 	 */
 	const char *validator;
 	/* Pairs name, value; NULL-terminated. NULL = none. UTF-8 as far as the server keeps to it. */
@@ -143,8 +145,13 @@ struct repo_list {
 struct repo_content {
 	bool has_size;
 	uint64_t size; /* of the whole image */
-	const char *validator; /* as in repo_entry, "" = none */
-	int64_t mtime_ns;      /* 0 = not said */
+	/* As in repo_entry, "" = none; the strongest that the server tells: the further parts of this
+	 * content are best asked for with it. */
+	const char *validator;
+	int64_t mtime_ns; /* 0 = not said */
+	/* It sends all of the image whatever range is asked for (the part before the range is left out
+	 * here): further parts cost as much as the whole, so ask for all of it at once. */
+	bool whole_only;
 };
 
 /*
@@ -162,6 +169,16 @@ struct repo_fetch {
 	/* The next n bytes of the range, in order. */
 	int (*data)(struct repo_fetch *fetch, const void *bytes, size_t n, struct reason *why);
 	void (*done)(struct repo_fetch *fetch, int err, const struct reason *why);
+	void *core;
+	void *kind;
+};
+
+/* What a listing left open of one image: its exact size, its time. Owned by the mirror until done(). */
+struct repo_stat {
+	const char *id;
+	/* content is NULL when err is not 0. */
+	void (*done)(struct repo_stat *stat, int err, const struct repo_content *content,
+		     const struct reason *why);
 	void *core;
 	void *kind;
 };
@@ -195,6 +212,10 @@ struct repo_kind {
 	void (*list_cancel)(void *repo, struct repo_list *list);
 	int (*fetch)(void *repo, struct repo_fetch *fetch, struct reason *why);
 	void (*fetch_cancel)(void *repo, struct repo_fetch *fetch);
+	/* One request without a body. May be NULL: then every listing tells exact sizes. Asked for when
+	 * somebody looks at a file whose size is rounded or unknown, never for a whole listing. */
+	int (*stat)(void *repo, struct repo_stat *stat, struct reason *why);
+	void (*stat_cancel)(void *repo, struct repo_stat *stat);
 	void (*cost)(void *repo, struct repo_cost *cost);
 };
 
