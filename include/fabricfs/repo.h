@@ -207,7 +207,10 @@ struct repo_kind {
 	int (*open)(const struct repo_config *config, void **repo, struct reason *why);
 	/* All its requests are done. */
 	void (*close)(void *repo);
-	/* 0: taken, done() follows. -errno: not taken. */
+	/* 0: taken, done() follows. -errno: not taken. A cancel may come from another thread when done() is
+	 * on its way or over: the list or fetch is still there until the cancel has returned, and
+	 * the cancel does nothing then (the kind sets `kind` NULL, under its own lock, before it
+	 * calls done). */
 	int (*list)(void *repo, struct repo_list *list, struct reason *why);
 	void (*list_cancel)(void *repo, struct repo_list *list);
 	int (*fetch)(void *repo, struct repo_fetch *fetch, struct reason *why);
