@@ -97,13 +97,41 @@ static void design_item(char *text, struct image_facts *facts)
 	}
 }
 
+/*
+ * Where the package begins in a name without '-', as "6slx25tcsg324": letters that are known
+ * for one, and digits to the end. 0: nowhere.
+ */
+static size_t package_at(const char *text)
+{
+	static const char *const packages[] = { "csga", "cpga", "ftgb", "fgga", "cpg", "csg", "clg",
+						"ftg",	"fgg",	"ffg",	"ffv",	"fbg", "fbv", "flg",
+						"hcg",	"sbg",	"sbv",	"tqg",	"vqg", "pqg", "bgg",
+						"cp",	"cs",	"cl",	"ft",	"fg",  "ff",  "fb",
+						"fl",	"hc",	"sb",	"tq",	"vq",  "pq",  "bg" };
+	size_t digits = strlen(text), letters, n;
+
+	while (digits && isdigit((unsigned char)text[digits - 1]))
+		digits--;
+	for (letters = digits; letters && isalpha((unsigned char)text[letters - 1]); letters--)
+		;
+	if (!text[digits] || !letters)
+		return 0;
+	/* Longer ones first. Letters before them belong to the part: 6slx25t. */
+	for (size_t i = 0; i < sizeof(packages) / sizeof(packages[0]); i++) {
+		n = strlen(packages[i]);
+		if (n <= digits - letters && !strncasecmp(text + digits - n, packages[i], n))
+			return digits - n;
+	}
+	return 0;
+}
+
 /* "7a50tfgg484", "xcku040-ffva1156-2-e": part, package, speed. */
 static void part_item(struct bit *s, const char *text, struct image_facts *facts)
 {
 	const char *prefix = strncasecmp(text, "xc", 2) ? "xc" : "";
-	size_t n;
+	size_t n = strchr(text, '-') ? 0 : package_at(text);
 
-	if (!part_by_text("xilinx", prefix, text, &n))
+	if (!n && !part_by_text("xilinx", prefix, text, &n))
 		n = strcspn(text, "-");
 	snprintf(s->named, sizeof(s->named), "%s%.*s", prefix, (int)(n < 40 ? n : 40), text);
 	for (char *c = s->named; *c; c++)

@@ -43,8 +43,8 @@ enum { /* registers (UG470 table 5-23; 0x0b, 0x0e of UG332 for Spartan-3) */
 /* Registers of one word, which no writer writes otherwise: bits by their numbers. */
 #define ONE_WORD                                                                       \
 	(1u << 0x00 | 1u << 0x01 | 1u << 0x04 | 1u << 0x05 | 1u << 0x06 | 1u << 0x08 | \
-	 1u << 0x09 | 1u << 0x0c | 1u << 0x0d | 1u << 0x0e | 1u << 0x10 | 1u << 0x11 | \
-	 1u << 0x13 | 1u << 0x16 | 1u << 0x18)
+	 1u << 0x09 | 1u << 0x0c | 1u << 0x0e | 1u << 0x10 | 1u << 0x11 | 1u << 0x13 | \
+	 1u << 0x16 | 1u << 0x18)
 
 enum { CMD_RCRC = 7, CMD_DESYNC = 13 };
 enum { OP_NOP = 0, OP_READ = 1, OP_WRITE = 2 };
@@ -212,7 +212,9 @@ static int write_begins(struct xilinx_stream *s, struct xilinx_level *l, uint32_
 	*inner = (struct xilinx_level){ .end_word = s->words + count };
 	l->left = 0;
 	l->phase = PACKET;
-	s->dies++;
+	/* A die may be written to several times, and the next one is always inside of it. */
+	if (s->depth >= s->dies)
+		s->dies = s->depth + 1;
 	return 0;
 }
 
@@ -253,6 +255,7 @@ static int hunt(struct xilinx_stream *s, struct xilinx_level *l, uint32_t word, 
 		l->phase = PACKET;
 		l->synced_once = true;
 		l->type1_open = false;
+		l->crc = 0; /* seen where no RCRC follows: the transceiver die of Virtex-7 HT */
 		return 0;
 	}
 	if (!l->synced_once && ++l->hunted > HUNT_MAX)

@@ -7,7 +7,7 @@
 
 struct fs {
 	struct buf b;
-	size_t first_row, second_row, last_row; /* offsets; of the end of the last one */
+	size_t front, first_row, second_row, last_row; /* offsets; of the end of the last one */
 	const char *newline;
 };
 
@@ -40,14 +40,48 @@ struct kind {
 	uint32_t idcode;
 	const char *device; /* of the comment; NULL = no comment */
 	bool crc, compressed, crlf;
+	unsigned rows, fabric_rows; /* 0 = ROWS of fabric; what is more is block RAM */
 };
+
+/* What stands for 8, 4 and 2 bytes of zero in a compressed row. */
+enum { EIGHT = 0xf9, FOUR = 0xfa, TWO = 0xfb };
+
+/* A row as it stands in the file; its length. */
+static size_t packed(const uint8_t *row, size_t n, bool compressed, uint8_t *out)
+{
+	static const uint8_t keys[] = { EIGHT, FOUR, TWO };
+	size_t len = 0, k;
+
+	for (size_t i = 0; i < n;) {
+		size_t zeros = 0;
+
+		while (compressed && i + zeros < n && !row[i + zeros])
+			zeros++;
+		for (k = 0; k < 3 && zeros < 8u >> k;)
+			k++;
+		out[len++] = k < 3 ? keys[k] : row[i];
+		i += k < 3 ? 8u >> k : 1;
+	}
+	return len;
+}
 
 static struct fs compose(const struct kind *k)
 {
 	bool padded = (k->idcode & 0xffff) == 0x481b || (k->idcode & 0xffff) == 0x581b;
 	struct fs s = { .newline = k->crlf ? "\r\n" : "\n" };
-	uint8_t row[6 + ROW_DATA + 8], bits[ROWS * ROW_DATA * 2];
+	uint8_t row[6 + ROW_DATA + 8], data[ROW_DATA];
+	unsigned rows = k->rows ? k->rows : ROWS, fabric = k->fabric_rows ? k->fabric_rows : rows;
+	uint8_t *bits = malloc((size_t)rows * ROW_DATA * 2);
 	size_t nibbles = 0, sum_at = 0;
+	uint8_t front[100];
+	size_t front_len = 0;
+#define covered(...)                                                    \
+	do {                                                            \
+		const uint8_t b_[] = { __VA_ARGS__ };                   \
+		memcpy(front + front_len, b_, sizeof(b_));              \
+		front_len += sizeof(b_);                                \
+		line(&s, b_, sizeof(b_));                               \
+	} while (0)
 	uint16_t sum = 0;
 	uint8_t fill[20];
 
@@ -55,6 +89,7 @@ static struct fs compose(const struct kind *k)
 	if (k->device) {
 		buf_addf(&s.b, "//Device: %s%s", k->device, s.newline);
 		buf_addf(&s.b, "//Part Number: GW1NR-LV9QN88PC6/I5%s", s.newline);
+		buf_addf(&s.b, "//Device-package: %s-QFN88P%s", k->device, s.newline);
 		buf_addf(&s.b, "//GOWIN Version: 1.9.8%s//CheckSum: 0x", s.newline);
 		sum_at = s.b.len;
 		buf_addf(&s.b, "0000%s//UserCode: 0x0000BEEF%s//Created Time: Sat Nov 21 2026%s",
@@ -63,32 +98,40 @@ static struct fs compose(const struct kind *k)
 	line(&s, fill, 20);
 	line(&s, fill, 2);
 	line(&s, (const uint8_t *)"\xa5\xc3", 2);
-	line(&s,
-	     (const uint8_t[]){ 6, 0, 0, 0, (uint8_t)(k->idcode >> 24), (uint8_t)(k->idcode >> 16),
-				(uint8_t)(k->idcode >> 8), (uint8_t)k->idcode },
-	     8);
-	line(&s, (const uint8_t[]){ 0x10, 0, 0, 0, 0, 0, k->compressed ? 0x20 : 0, 0 }, 8);
-	line(&s, (const uint8_t[]){ 0x0b, 0, 0, 0 }, 4);
-	line(&s, (const uint8_t[]){ 0x3b, k->crc ? 0x80 : 0, 0, ROWS }, 4);
+	s.front = s.b.len;
+	covered(6, 0, 0, 0, (uint8_t)(k->idcode >> 24), (uint8_t)(k->idcode >> 16),
+		(uint8_t)(k->idcode >> 8), (uint8_t)k->idcode);
+	covered(0x10, 0, 0, 0, 0, 0, k->compressed ? 0x20 : 0, 0);
+	if (k->compressed)
+		covered(0x51, 0, 0xff, 0xff, 0xff, EIGHT, FOUR, TWO);
+	covered(0x0b, 0, 0, 0);
+	line(&s, (const uint8_t[]){ 0xd2, 0, 0xff, 0xff, 0, 0, 0, 0 }, 8);
+	covered(0x3b, k->crc ? 0x80 : 0, (uint8_t)(rows >> 8), (uint8_t)rows);
+#undef covered
 	s.first_row = s.b.len;
-	for (unsigned r = 0; r < ROWS; r++) {
+	for (unsigned r = 0; r < rows; r++) {
+		size_t n;
+
 		memset(row, 0xff, sizeof(row));
 		for (unsigned i = 0; i < ROW_DATA; i++)
-			row[6 + i] = (uint8_t)(i % 5 ? 0 : r * 31 + i);
-		for (unsigned i = padded; i < 2 * ROW_DATA; i++)
-			bits[nibbles++] = i % 2 ? row[6 + i / 2] & 15 : row[6 + i / 2] >> 4;
+			data[i] = (uint8_t)(i % 5 ? 0 : (r * 31 + i) % 0xf0);
+		for (unsigned i = padded; r < fabric && i < 2 * ROW_DATA; i++)
+			bits[nibbles++] = i % 2 ? data[i / 2] & 15 : data[i / 2] >> 4;
+		n = packed(data, ROW_DATA, k->compressed, row + 6);
 		if (k->crc) {
-			uint16_t crc = crc_arc(row, 6 + ROW_DATA);
+			uint16_t crc = crc_arc(row, 6 + n);
 
-			row[6 + ROW_DATA] = (uint8_t)crc;
-			row[7 + ROW_DATA] = (uint8_t)(crc >> 8);
-			/* Of the first row something before it is covered too. */
-			if (!r)
-				row[6 + ROW_DATA] ^= 0x55;
+			if (!r) {
+				/* That of the first one covers lines before it. */
+				memcpy(front + front_len, row + 6, n);
+				crc = crc_arc(front, front_len + n);
+			}
+			row[6 + n] = (uint8_t)crc;
+			row[7 + n] = (uint8_t)(crc >> 8);
 		}
 		if (r == 1)
 			s.second_row = s.b.len;
-		line(&s, row + 6, ROW_DATA + (k->crc ? 8 : 6));
+		line(&s, row + 6, n + (k->crc ? 8 : 6));
 	}
 	s.last_row = s.b.len;
 	assert_true(nibbles % 2 == 0);
@@ -104,17 +147,23 @@ static struct fs compose(const struct kind *k)
 	line(&s, (const uint8_t[]){ 0x0a, 0, 0, 0, 0, 0, (uint8_t)(sum >> 8), (uint8_t)sum }, 8);
 	line(&s, (const uint8_t[]){ 8, 0, 0, 0 }, 4);
 	line(&s, fill, 2);
+	free(bits);
 	assert_int_equal(buf_ok(&s.b), 0);
 	return s;
 }
 
 #define GW1NR_9C                                          \
 	{                                                 \
-		0x1100481b, "GW1NR-9C", true, false, true \
+		0x1100481b, "GW1NR-9C", true, false, true, 0, 0 \
 	}
 #define GW2A_18                                           \
 	{                                                 \
-		0x0000081b, "GW2A-18", true, false, false \
+		0x0000081b, "GW2A-18", true, false, false, 0, 0 \
+	}
+/* The smallest fabric that is known, and two rows of block RAM behind it. */
+#define GW1N_1                                                     \
+	{                                                          \
+		0x0900281b, "GW1N-1", true, false, false, 276, 274 \
 	}
 
 static void an_image_tells_its_part_tool_and_checks(void **state)
@@ -132,6 +181,8 @@ static void an_image_tells_its_part_tool_and_checks(void **state)
 	assert_string_equal(v.facts.part, "gw1nr-9c");
 	assert_string_equal(v.facts.also_parts, "gw1n-9c");
 	assert_int_equal(v.facts.idcode, 0x1100481b);
+	assert_string_equal(v.facts.package, "QFN88P");
+	assert_string_equal(v.facts.speed, "C6/I5");
 	assert_string_equal(v.facts.tool, "GOWIN 1.9.8");
 	assert_string_equal(v.facts.built, "Sat Nov 21 2026");
 	assert_string_equal(v.facts.user_id, "0000beef");
@@ -146,11 +197,12 @@ static void files_of_other_tools_and_parts_are_sound(void **state)
 		struct kind kind;
 		const char *part, *checked;
 	} rows[] = {
-		{ { 0x1100481b, NULL, true, false, false }, "gw1n-9c", "crc16" },
+		{ { 0x1100481b, NULL, true, false, false, 0, 0 }, "gw1n-9c", "crc16 checksum" },
 		{ GW2A_18, "gw2a-18", "crc16 checksum" },
-		{ { 0x0900281b, NULL, false, false, false }, "gw1n-1", "" },
-		{ { 0x1100581b, "GW1N-9", true, true, false }, "gw1n-9", "" },
-		{ { 0x0001281b, "GW5A-25", true, false, false }, "gw5a-25", "" },
+		{ { 0x0900281b, NULL, false, false, false, 0, 0 }, "gw1n-1", "checksum" },
+		{ { 0x0900281b, "GW1N-1", true, true, false, 0, 0 }, "gw1n-1", "crc16 checksum" },
+		{ { 0x0001281b, "GW5A-25", true, false, false, 0, 0 }, "gw5a-25", "" },
+		{ GW1N_1, "gw1n-1", "crc16 checksum" },
 	};
 
 	(void)state;
@@ -164,7 +216,7 @@ static void files_of_other_tools_and_parts_are_sound(void **state)
 		if (!rows[i].checked[0])
 			assert_int_not_equal(v.facts.integrity_absent[0], 0);
 		any_chunking_agrees(&s.b);
-		flips_are_survived(&s.b, 0, s.b.len, 17);
+		flips_are_survived(&s.b, 0, s.b.len, i == 5 ? 977 : 17);
 		buf_free(&s.b);
 	}
 }
@@ -187,20 +239,23 @@ static void the_top_nibble_of_an_idcode_tells_parts_apart(void **state)
 
 static void a_flipped_digit_in_the_rows_is_refused(void **state)
 {
-	static const struct kind kinds[] = { GW1NR_9C, GW2A_18 };
+	static const struct kind kinds[] = {
+		GW1NR_9C,
+		{ 0x0900281b, "GW1N-1", true, true, false, 0, 0 },
+		GW2A_18,
+	};
 
 	(void)state;
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		struct fs s = compose(&kinds[i]);
 
-		/* The first row has the checksum alone, where that counts. */
-		for (size_t at = i ? s.second_row : s.first_row; at < s.last_row; at++) {
+		/* Lines before the rows too, but for the address in the flash; not for GW2A. */
+		for (size_t at = i < 2 ? s.front : s.second_row; at < s.last_row; at++) {
 			char was = s.b.data[at];
-			/* Padding, and the CRC of the first row, are nobody's. */
-			bool free = at < s.second_row &&
-				    (at < s.first_row + 4 || at >= s.second_row - 66);
+			bool flash = at >= s.first_row - 33 - kinds[i].crlf - 65 - kinds[i].crlf &&
+				     at < s.first_row - 33 - kinds[i].crlf;
 
-			if ((was != '0' && was != '1') || free)
+			if ((was != '0' && was != '1') || flash)
 				continue;
 			s.b.data[at] ^= 1;
 			if (!judge_buf(&s.b).end)
@@ -211,6 +266,41 @@ static void a_flipped_digit_in_the_rows_is_refused(void **state)
 		flips_are_refused(&s.b, s.last_row - 100, s.last_row - 2, 1);
 		buf_free(&s.b);
 	}
+}
+
+static void the_checksum_is_that_of_the_fabric_alone(void **state)
+{
+	struct kind k = GW1N_1;
+	struct fs s = compose(&k);
+	char *sum = strstr(s.b.data, "CheckSum: 0x");
+
+	(void)state;
+	assert_sound(&s.b);
+	sum[12] = sum[12] == '0' ? '1' : '0';
+	assert_refused(judge_buf(&s.b), EBADMSG, "the checksum in the comment");
+	buf_free(&s.b);
+	/* Where no file showed that it is so, one that does not hold is no fault. */
+	k.idcode = 0x0900381b;
+	s = compose(&k);
+	sum = strstr(s.b.data, "CheckSum: 0x");
+	sum[12] = sum[12] == '0' ? '1' : '0';
+	assert_string_equal(assert_sound(&s.b).facts.integrity_checked, "crc16");
+	buf_free(&s.b);
+}
+
+static void rows_that_lost_their_crc_are_refused_where_the_comment_told_of_it(void **state)
+{
+	struct kind k = GW1NR_9C;
+	struct fs s = compose(&k);
+	struct buf b CLEANUP_BUF = BUF_INIT;
+
+	(void)state;
+	buf_adds(&b, "//CRCCheck: ON\n");
+	buf_add(&b, s.b.data, s.b.len);
+	assert_sound(&b);
+	b.data[s.first_row + 15 - 2 - 24] ^= 1;
+	assert_refused(judge_buf(&b), EBADMSG, "which the comment says they have");
+	buf_free(&s.b);
 }
 
 static void a_file_cut_anywhere_is_refused(void **state)
@@ -265,6 +355,8 @@ int main(void)
 		cmocka_unit_test(files_of_other_tools_and_parts_are_sound),
 		cmocka_unit_test(the_top_nibble_of_an_idcode_tells_parts_apart),
 		cmocka_unit_test(a_flipped_digit_in_the_rows_is_refused),
+		cmocka_unit_test(the_checksum_is_that_of_the_fabric_alone),
+		cmocka_unit_test(rows_that_lost_their_crc_are_refused_where_the_comment_told_of_it),
 		cmocka_unit_test(a_file_cut_anywhere_is_refused),
 		cmocka_unit_test(what_is_not_a_row_or_comes_too_early_is_refused),
 		cmocka_unit_test(other_text_is_no_gowin_image),

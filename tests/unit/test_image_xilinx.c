@@ -149,7 +149,8 @@ enum kind {
 	ENCRYPTED,
 	DIES,
 	SPARTAN3,
-	SPARTAN6
+	SPARTAN6,
+	TRANSCEIVER
 };
 
 static struct stream nested(uint32_t idcode, unsigned depth);
@@ -247,6 +248,32 @@ static struct stream compose(enum kind kind, uint32_t idcode)
 		write1(&s, CMD, DESYNC);
 		nops(&s, 8);
 		break;
+	case TRANSCEIVER:
+		/* Virtex-7 HT: a die of transceivers is written without RCRC before it, and
+		 * another die twice. */
+		front(&s, idcode, false);
+		frames(&s, 2, true);
+		crc_word(&s);
+		back(&s);
+		head(&s, 32);
+		put32(&s.b, 0x3001a000);
+		put32(&s.b, 0x50000000u | 50);
+		s.crc = 0;
+		for (uint32_t i = 0; i < 50; i++)
+			data(&s, 13, i % 7 ? 0 : i * 0x9e3779b9u);
+		crc_word(&s);
+		write1(&s, CMD, DESYNC);
+		for (int i = 0; i < 2; i++) {
+			inner = nested(idcode, 1);
+			head(&s, 64);
+			put32(&s.b, 0x3003c000);
+			put32(&s.b, 0x50000000u | (uint32_t)(inner.b.len / 4));
+			buf_add(&s.b, inner.b.data, inner.b.len);
+			buf_free(&inner.b);
+			write1(&s, CMD, DESYNC);
+			nops(&s, 8);
+		}
+		break;
 	case SPARTAN3:
 		s.poly = 0xa001;
 		put32(&s.b, 0xffffffff);
@@ -329,7 +356,7 @@ static struct buf bit(enum kind kind)
 {
 	static const char *const names[] = { "full",	"compressed", "per-frame",    "debug",
 					     "partial", "crc-off",    "crc-constant", "encrypted",
-					     "dies",	"spartan3",   "spartan6" };
+					     "dies",	"spartan3",   "spartan6",     "ht" };
 	char name[40];
 	struct stream s;
 	struct buf b;
@@ -338,6 +365,10 @@ static struct buf bit(enum kind kind)
 	case DIES:
 		s = compose(kind, XCVU37P);
 		b = bit_of(&s, DESIGN, "xcvu37p-fsvh2892-2L-e");
+		break;
+	case TRANSCEIVER:
+		s = compose(kind, 0x036d9093);
+		b = bit_of(&s, DESIGN, "7vh580tflg1155");
 		break;
 	case SPARTAN3:
 		s = compose(kind, XC3S500E);
@@ -412,6 +443,7 @@ static void each_kind_of_image_is_sound_and_named(void **state)
 		{ CRC_OFF, "xc7a35t", "", IMAGE_NO, IMAGE_NO, 1 },
 		{ CRC_CONSTANT, "xc7a35t", "", IMAGE_NO, IMAGE_NO, 1 },
 		{ DIES, "xcvu37p", "crc32c", IMAGE_NO, IMAGE_NO, 3 },
+		{ TRANSCEIVER, "xc7vh580t", "crc32c", IMAGE_NO, IMAGE_NO, 2 },
 		{ SPARTAN3, "xc3s500e", "crc16", IMAGE_UNKNOWN, IMAGE_NO, 1 },
 		{ SPARTAN6, "xc6slx9", "", IMAGE_UNKNOWN, IMAGE_UNKNOWN, 1 },
 	};
@@ -470,6 +502,35 @@ static void the_header_may_have_any_keys_in_any_order_and_length(void **state)
 	assert_string_equal(v.facts.package, "CPG236");
 	assert_string_equal(v.facts.speed, "1-c");
 	buf_free(&s.b);
+}
+
+static void names_of_parts_without_dashes_are_split_before_the_package(void **state)
+{
+	static const struct {
+		const char *name, *part, *package;
+		enum kind kind;
+		uint32_t idcode;
+	} rows[] = {
+		{ "6slx9tqg144", "xc6slx9", "tqg144", SPARTAN6, 0x04001093 },
+		{ "6slx25tcsg324", "xc6slx25t", "csg324", SPARTAN6, 0x04024093 },
+		{ "3s200anftg256", "xc3s200an", "ftg256", SPARTAN6, 0x02618093 },
+		{ "3s200aft256", "xc3s200a", "ft256", SPARTAN6, 0x02218093 },
+		{ "3s100ecp132", "xc3s100e", "cp132", SPARTAN3, 0x01c10093 },
+		{ "7vx330tffg1157", "xc7vx330t", "ffg1157", FULL, 0x03667093 },
+		{ "7s50csga324", "xc7s50", "csga324", FULL, 0x0362f093 },
+		{ "7a50tfgg484", "xc7a50t", "fgg484", FULL, XC7A50T },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct stream s = compose(rows[i].kind, rows[i].idcode);
+		struct buf b CLEANUP_BUF = bit_of(&s, DESIGN, rows[i].name);
+		struct verdict v = assert_sound(&b);
+
+		assert_string_equal(v.facts.part, rows[i].part);
+		assert_string_equal(v.facts.package, rows[i].package);
+		buf_free(&s.b);
+	}
 }
 
 static void the_idcode_is_believed_where_the_header_contradicts_it(void **state)
@@ -564,7 +625,7 @@ static void padding_may_follow_and_nothing_else(void **state)
 static void any_chunking_gives_the_same_answer(void **state)
 {
 	(void)state;
-	for (enum kind k = FULL; k <= SPARTAN6; k++) {
+	for (enum kind k = FULL; k <= TRANSCEIVER; k++) {
 		struct buf b CLEANUP_BUF = bit(k);
 
 		any_chunking_agrees(&b);
@@ -947,6 +1008,7 @@ int main(void)
 		cmocka_unit_test(each_kind_of_image_is_sound_and_named),
 		cmocka_unit_test(an_encrypted_image_is_taken_as_far_as_it_can_be_read),
 		cmocka_unit_test(the_header_may_have_any_keys_in_any_order_and_length),
+		cmocka_unit_test(names_of_parts_without_dashes_are_split_before_the_package),
 		cmocka_unit_test(the_idcode_is_believed_where_the_header_contradicts_it),
 		cmocka_unit_test(a_flipped_bit_that_a_crc_covers_is_refused),
 		cmocka_unit_test(a_flipped_bit_in_an_inner_die_is_refused),
