@@ -258,6 +258,22 @@ static int db_quick_check(struct store *store, struct reason *why)
 	return err;
 }
 
+/* What an older fabricfs wrote becomes what this one writes; all of it or nothing. */
+static int schema_raise(struct store *store, int64_t version, struct reason *why)
+{
+	char end[64];
+	int err = db_exec(store, store->writer, "BEGIN IMMEDIATE", why, "changing its format");
+
+	if (!err && version < 2)
+		err = db_exec(store, store->writer, store_catalogue_schema, why, "changing its format");
+	snprintf(end, sizeof(end), "PRAGMA user_version = %d; COMMIT", STORE_SCHEMA);
+	if (!err)
+		err = db_exec(store, store->writer, end, why, "changing its format");
+	if (err && !sqlite3_get_autocommit(store->writer))
+		sqlite3_exec(store->writer, "ROLLBACK", NULL, NULL, NULL);
+	return err;
+}
+
 /* Make the tables of a new file; or find that it is ours, sound and not newer. */
 static int schema_check(struct store *store, bool fresh, struct reason *why)
 {
@@ -282,6 +298,8 @@ static int schema_check(struct store *store, bool fresh, struct reason *why)
 		if (!err)
 			err = db_exec(store, store->writer, schema_added, why, "creating");
 		if (!err)
+			err = db_exec(store, store->writer, store_catalogue_schema, why, "creating");
+		if (!err)
 			err = db_exec(store, store->writer, made, why, "creating");
 		return err;
 	}
@@ -293,7 +311,7 @@ static int schema_check(struct store *store, bool fresh, struct reason *why)
 				  "(its format is %" PRId64 ", this program, fabricfs %s, knows up to %d): start that "
 				  "one, or name another state folder with --state-dir", store->dir, version,
 				  FABRICFS_VERSION, STORE_SCHEMA);
-	if (version != STORE_SCHEMA)
+	if (version < 1)
 		return reason_set(why, EUCLEAN, "the catalogue %s/" STORE_DB " is damaged (format %" PRId64
 				  " never existed): nothing was deleted; move " STORE_DB "* aside and start again",
 				  store->dir, version);
@@ -301,6 +319,8 @@ static int schema_check(struct store *store, bool fresh, struct reason *why)
 	err = db_exec(store, store->writer, "PRAGMA journal_mode = WAL", why, "setting up");
 	if (!err)
 		err = db_exec(store, store->writer, schema_added, why, "setting up");
+	if (!err && version < STORE_SCHEMA)
+		err = schema_raise(store, version, why);
 	if (err || !fresh)
 		return err;
 	err = db_number(store, store->writer, "PRAGMA page_count", &pages, why);
@@ -311,8 +331,8 @@ static int schema_check(struct store *store, bool fresh, struct reason *why)
 	return err;
 }
 
-static int db_prepare(struct store *store, sqlite3 *db, const char *const *sql, sqlite3_stmt **out, int n,
-		      struct reason *why)
+int store_prepare(struct store *store, sqlite3 *db, const char *const *sql, sqlite3_stmt **out, int n,
+		  struct reason *why)
 {
 	for (int i = 0; i < n; i++) {
 		int rc = sqlite3_prepare_v3(db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &out[i], NULL);
@@ -389,9 +409,13 @@ static int store_begin(struct store *store, bool fresh, struct reason *why)
 	if (!err)
 		err = db_connect(store, &store->syncer, why);
 	if (!err)
-		err = db_prepare(store, store->writer, writer_sql, store->w, W_COUNT, why);
+		err = db_connect(store, &store->lister, why);
 	if (!err)
-		err = db_prepare(store, store->reader, reader_sql, store->r, R_COUNT, why);
+		err = store_prepare(store, store->writer, writer_sql, store->w, W_COUNT, why);
+	if (!err)
+		err = store_prepare(store, store->reader, reader_sql, store->r, R_COUNT, why);
+	if (!err)
+		err = store_catalogue_start(store, why);
 	if (err)
 		return err;
 	sqlite3_wal_hook(store->writer, wal_grown, store);
@@ -424,6 +448,7 @@ int store_open(const char *dir, bool fresh, struct store **out, struct reason *w
 	store->dir_fd = store->blobs_fd = store->spool_fd = store->run_fd = store->wal_fd = -1;
 	pthread_mutex_init(&store->write_lock, NULL);
 	pthread_mutex_init(&store->read_lock, NULL);
+	pthread_mutex_init(&store->list_lock, NULL);
 	pthread_mutex_init(&store->heads_lock, NULL);
 	pthread_mutex_init(&store->sync_lock, NULL);
 	boot_read(store->boot);
@@ -447,7 +472,12 @@ void store_close(struct store *store)
 		sqlite3_finalize(store->w[i]);
 	for (int i = 0; i < R_COUNT; i++)
 		sqlite3_finalize(store->r[i]);
+	for (int i = 0; i < L_COUNT; i++)
+		sqlite3_finalize(store->l[i]);
+	for (int i = 0; i < C_COUNT; i++)
+		sqlite3_finalize(store->c[i]);
 	/* The last connection to close copies the WAL back and removes it. */
+	sqlite3_close(store->lister);
 	sqlite3_close(store->syncer);
 	sqlite3_close(store->reader);
 	sqlite3_close(store->writer);
@@ -457,6 +487,7 @@ void store_close(struct store *store)
 			close(*fd);
 	pthread_mutex_destroy(&store->write_lock);
 	pthread_mutex_destroy(&store->read_lock);
+	pthread_mutex_destroy(&store->list_lock);
 	pthread_mutex_destroy(&store->heads_lock);
 	pthread_mutex_destroy(&store->sync_lock);
 	free(store->heads);

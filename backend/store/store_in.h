@@ -6,8 +6,9 @@
  *   write_lock   the writer connection, its statements, next_seq
  *   read_lock    the reader connection and its statements
  *   sync_lock    dirty, synced, failed, quit, sync_why, gone
+ *   list_lock    the catalogue's reader connection and its statements
  *   heads_lock   heads, newest; a leaf, held for a few instructions
- * write_lock and read_lock are never held together. No fsync happens under
+ * No two of write_lock, read_lock and list_lock are held together. No fsync happens under
  * write_lock but the one header that SQLite syncs when the WAL starts again,
  * which the background thread takes upon itself (sync.c).
  */
@@ -20,7 +21,7 @@
 
 #include <fabricfs/store.h>
 
-#define STORE_SCHEMA 1
+#define STORE_SCHEMA 2
 #define STORE_APP_ID 0x66706773 /* "fpgs", PRAGMA application_id */
 #define STORE_DB "catalogue.db"
 #define STORE_KEY_MAX 512     /* longest recognition key in bytes */
@@ -43,6 +44,17 @@ enum writer_stmt {
 enum reader_stmt {
 	R_SLOT, R_LAST_CARD, R_LAST_ALL, R_NEXT_CARD, R_NEXT_ALL, R_SIZE_CARD, R_SIZE_ALL, R_PLACE,
 	R_HEAD, R_NAMED, R_TOLD, R_COUNT
+};
+
+/* catalogue.c: of the catalogue's reader, and of the writer. */
+enum list_stmt {
+	L_REPO_IMAGES, L_GET, L_NAMED, L_WITH_ID, L_WITH_DIGEST, L_PROPERTIES, L_FACTS, L_LIST, L_KNOWN,
+	L_COUNT
+};
+enum catalogue_stmt {
+	C_REPO_ADD, C_REPO_GET, C_REPO_OTHER, C_REPO_PUT, C_DROP_SOME, C_SIZE, C_CONTENT, C_FACTS, C_KNOWN,
+	C_FIND, C_ADD, C_CHANGE, C_ABOUT, C_PROPERTIES, C_BEST, C_SHOWN, C_SHOW, C_REST, C_DROP, C_RANGE,
+	C_COUNT
 };
 
 /* The newest record of a card, and the size of what it shows, once asked. */
@@ -74,6 +86,11 @@ struct store {
 	sqlite3_stmt *r[R_COUNT];
 	struct store_place places[STORE_PLACES];
 
+	pthread_mutex_t list_lock;
+	sqlite3 *lister;
+	sqlite3_stmt *l[L_COUNT];
+	sqlite3_stmt *c[C_COUNT]; /* of the writer */
+
 	pthread_mutex_t heads_lock;
 	struct store_head all;
 	struct store_head *heads; /* by card number */
@@ -102,6 +119,13 @@ int store_step_done(sqlite3_stmt *stmt);
  * err is 0, rolls back otherwise, and returns the errno that counts. */
 int store_tx_begin(struct store *store, struct reason *why);
 int store_tx_end(struct store *store, int err, struct reason *why, const char *what);
+
+int store_prepare(struct store *store, sqlite3 *db, const char *const *sql, sqlite3_stmt **out, int n,
+		  struct reason *why);
+
+/* catalogue.c */
+extern const char store_catalogue_schema[];
+int store_catalogue_start(struct store *store, struct reason *why);
 
 /* records.c: append within a transaction; write_lock is held. store_record_told
  * follows once it is committed. */

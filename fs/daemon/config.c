@@ -36,6 +36,15 @@ static int conf_cards(const struct conf *c, const struct conf_node *list, struct
 	return err;
 }
 
+static int conf_timeout(const struct conf *c, const struct conf_node *n, int64_t *out)
+{
+	int err = conf_duration(c, n, out);
+
+	if (!err && !*out)
+		err = CONF_FAULT(c, n->line, "%s: with 0 no repository could ever answer", n->key);
+	return err;
+}
+
 static int conf_cache(const struct conf *c, const struct conf_node *map, struct config *config)
 {
 	static const char *const known[] = { "quota", "connect-timeout", "offline-timeout", NULL };
@@ -47,9 +56,9 @@ static int conf_cache(const struct conf *c, const struct conf_node *map, struct 
 		if (!strcmp(n->key, "quota"))
 			err = conf_size(c, n, &config->cache_quota);
 		else if (!strcmp(n->key, "connect-timeout"))
-			err = conf_duration(c, n, &config->cache_connect_timeout_ms);
+			err = conf_timeout(c, n, &config->cache_connect_timeout_ms);
 		else
-			err = conf_duration(c, n, &config->cache_offline_timeout_ms);
+			err = conf_timeout(c, n, &config->cache_offline_timeout_ms);
 	}
 	return err;
 }
@@ -105,13 +114,6 @@ static int conf_access_all(const struct conf *c, const struct conf_node *map,
 	return conf_access(c, map, &config->access);
 }
 
-static int conf_no_repositories(const struct conf *c, const struct conf_node *map,
-				struct config *config)
-{
-	(void)config;
-	return conf_repositories(c, map);
-}
-
 /* --- the whole ---------------------------------------------------------------------- */
 
 static int conf_root(const struct conf *c, const struct conf_node *root, struct config *config)
@@ -119,7 +121,7 @@ static int conf_root(const struct conf *c, const struct conf_node *root, struct 
 	static const char *const known[] = { "access",	  "cards",	    "repositories", "cache",
 					     "telemetry", "upload-timeout", "roots",	    NULL };
 	static int (*const read[])(const struct conf *, const struct conf_node *, struct config *) = {
-		conf_access_all, conf_cards,	      conf_no_repositories, conf_cache,
+		conf_access_all, conf_cards,	      conf_repositories, conf_cache,
 		conf_telemetry,	 conf_upload_timeout, conf_roots,
 	};
 	int err = conf_known(c, root, known, "");
@@ -241,7 +243,12 @@ int config_finish(struct config *config, int sim, struct reason *why)
 		else if (err)
 			err = reason_wrap(why, "card '%s'", card->card.name);
 	}
-	return err;
+	/* `cache` may stand behind them in the file. */
+	for (size_t i = 0; i < config->repos_len; i++) {
+		config->repos[i].repo.connect_timeout_ms = config->cache_connect_timeout_ms;
+		config->repos[i].repo.offline_timeout_ms = config->cache_offline_timeout_ms;
+	}
+	return err ? err : config_repos_check(config, why);
 }
 
 void config_free(struct config *config)
@@ -250,5 +257,6 @@ void config_free(struct config *config)
 		return;
 	conf_memory_free(config->memory);
 	free(config->cards);
+	free(config->repos);
 	free(config);
 }

@@ -12,6 +12,7 @@
 
 #include <fabricfs/card.h>
 #include <fabricfs/error.h>
+#include <fabricfs/repo.h>
 
 /* Who may write. owner/group: a name or a number as text; "" = not said. */
 struct config_access {
@@ -48,6 +49,12 @@ struct config_card {
 	unsigned line;                    /* where it stands in the file, 0 = made by --sim */
 };
 
+struct config_repo {
+	struct repo_config repo;          /* what its kind sees */
+	const struct repo_kind *kind;
+	unsigned line;                    /* where it stands in the file */
+};
+
 struct conf_memory;
 
 struct config {
@@ -57,6 +64,8 @@ struct config {
 	size_t cards_len;
 	int64_t telemetry_max_age_ms;     /* default 1000 */
 	int64_t upload_timeout_ms;        /* default 600000 */
+	struct config_repo *repos;        /* in the order of the file */
+	size_t repos_len;
 	int64_t cache_quota;              /* bytes */
 	int64_t cache_connect_timeout_ms, cache_offline_timeout_ms;
 	char *root_sys, *root_dev, *root_configfs, *root_firmware;
@@ -67,14 +76,15 @@ struct config {
  * Read `file` (NULL: only defaults). On a fault -EINVAL and the sentence
  * "FILE:LINE: unknown key 'colr', the nearest known one is 'color'" or the like;
  * -ENOENT/-EACCES when it cannot be read. What is known but does nothing yet
- * (repositories, match, some policies) is refused with a sentence rather than
+ * (kinds of repositories, match, some policies) is refused with a sentence rather than
  * ignored. Main thread.
  */
 int config_load(const char *file, struct config **config, struct reason *why);
 /* Add n simulated cards sim0.. (names not taken yet), or one when the
- * configuration has none and n is -1. Checks every card with its backend;
- * -EINVAL and "FILE:LINE: card 'NAME': ..." otherwise. Once, after config_load. */
+ * configuration has none and n is -1. Checks every card with its backend
+ * and every repository with its kind; -EINVAL and "FILE:LINE: card 'NAME': ..." otherwise. Once, after config_load. */
 #define CONFIG_CARDS_MAX 4096
+#define CONFIG_REPOS_MAX 256
 int config_finish(struct config *config, int sim, struct reason *why);
 /* NULL is fine. */
 void config_free(struct config *config);

@@ -225,14 +225,6 @@ static const char *const common_keys[] = { "name",   "backend", "part",	 "slots"
 #define COMMON_KEYS (sizeof(common_keys) / sizeof(common_keys[0]) - 1)
 #define SLOTS_MAX   64
 
-static const struct conf_node *member(const struct conf_node *map, const char *key)
-{
-	for (const struct conf_node *n = map->first; n; n = n->next)
-		if (!strcmp(n->key, key))
-			return n;
-	return NULL;
-}
-
 /* The name becomes part of links, records and metrics. */
 static int card_name(const struct conf *c, const struct conf_node *n, const char **out)
 {
@@ -256,7 +248,7 @@ static void backends_list(struct buf *out)
 static int card_backend(const struct conf *c, const struct conf_node *map,
 			const struct card_backend **out)
 {
-	const struct conf_node *n = member(map, "backend");
+	const struct conf_node *n = conf_member(map, "backend");
 	struct buf list CLEANUP_BUF = BUF_INIT;
 	const char *name;
 	int err;
@@ -359,38 +351,7 @@ int conf_card(const struct conf *c, const struct conf_node *map, struct config_c
 	for (const struct conf_node *n = map->first; n && !err; n = n->next)
 		err = card_member(c, n, backend, card, values);
 	/* Last, so that a misspelt `name` is told as such. */
-	if (!err && !member(map, "name"))
+	if (!err && !conf_member(map, "name"))
 		err = CONF_FAULT(c, map->line, "a card without a name; its number is kept by its name");
-	return err;
-}
-
-/* --- repositories ------------------------------------------------------------------- */
-
-int conf_repositories(const struct conf *c, const struct conf_node *map)
-{
-	static const char *const known[] = {
-		"kind",	  "url",      "cloud",	 "clouds-file", "cacert",  "user",
-		"path",	  "names",    "bucket",	 "region",	"max-age", "password-file",
-		"credentials-file", "writable", NULL,
-	};
-	int err = conf_want_map(c, map);
-
-	for (const struct conf_node *repo = map->first; repo && !err; repo = repo->next) {
-		const struct conf_node *kind = NULL;
-
-		err = conf_want_map(c, repo);
-		if (!err)
-			err = conf_known(c, repo, known, "a repository");
-		if (!err)
-			kind = member(repo, "kind");
-		if (!err && !kind)
-			err = CONF_FAULT(c, repo->key_line, "the repository '%s' has no kind",
-					 conf_show(repo->key));
-		if (!err)
-			err = conf_one_of(c, kind, "glance http oci s3 directory");
-		if (!err)
-			err = CONF_FAULT(c, repo->key_line, "the repository '%s': this version serves "
-					 "no repositories yet; take it out", conf_show(repo->key));
-	}
 	return err;
 }

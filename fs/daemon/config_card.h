@@ -12,7 +12,9 @@ int conf_access(const struct conf *c, const struct conf_node *map, struct config
 int conf_card(const struct conf *c, const struct conf_node *map, struct config_card *card);
 /* Nothing said. */
 void config_card_init(struct config_card *card);
-/* The map `repositories`: checked, then refused, as none is served yet. */
-int conf_repositories(const struct conf *c, const struct conf_node *map);
+/* The map `repositories` (config_repo.c). */
+int conf_repositories(const struct conf *c, const struct conf_node *map, struct config *config);
+/* What is wrong with one as far as its kind can say; "FILE:LINE: repository 'NAME': ...". */
+int config_repos_check(const struct config *config, struct reason *why);
 
 #endif

@@ -13,6 +13,14 @@ int conf_no_memory(const struct conf *c)
 	return reason_set(c->why, ENOMEM, "no memory to read the configuration %s", c->file);
 }
 
+const struct conf_node *conf_member(const struct conf_node *map, const char *key)
+{
+	for (const struct conf_node *n = map->first; n; n = n->next)
+		if (!strcmp(n->key, key))
+			return n;
+	return NULL;
+}
+
 static const char *kind_word(const struct conf_node *n)
 {
 	switch (n->kind) {

@@ -20,6 +20,8 @@ struct conf {
 #define CONF_FAULT(c, line, ...) conf_fault((c)->file, (line), (c)->why, __VA_ARGS__)
 int conf_no_memory(const struct conf *c);
 
+/* A member of a map by its key, or NULL. */
+const struct conf_node *conf_member(const struct conf_node *map, const char *key);
 /* Is it this kind of thing? The sentence names the key. */
 int conf_want_map(const struct conf *c, const struct conf_node *n);
 int conf_want_list(const struct conf *c, const struct conf_node *n);

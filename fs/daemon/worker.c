@@ -37,6 +37,7 @@
 #include "fs/daemon/session_fd.h"
 #include "fs/daemon/suspect.h"
 #include "fs/daemon/worker.h"
+#include "fs/remote/mirror.h"
 #include "fs/tree/tree.h"
 
 #include <fabricfs/buf.h>
@@ -202,11 +203,14 @@ static int worker_start(struct worker *w, struct reason *why)
 	if ((err = signals_start(w, why)) ||
 	    (err = config_load(*config ? config : NULL, &w->config, why)) ||
 	    (err = config_finish(w->config, w->sim, why)) ||
+	    (err = mirror_open(w->config, why)) ||
 	    (err = privileges_drop(w->config, w->state_dir, why)) ||
 	    (err = store_open(w->state_dir, w->fresh, &w->store, why)) ||
 	    (err = session_attach(w->session_fd, why)) ||
 	    (err = session_start(w, why)) ||
 	    (err = tree_start(w->config, w->store, why)))
+		return err;
+	if ((err = mirror_start(w->store, why)))
 		return err;
 	suspect_attach(session_suspects(), w->crashed);
 	w->tree = true;
@@ -299,7 +303,9 @@ static void worker_end(struct worker *w)
 	/* Whatever hangs: everything that matters is committed as it happens. */
 	alarm(LINK_STOP_S + 5);
 	loop_stop();
-	/* First: its notifier looks at cards. */
+	/* Whoever waits for a repository is answered, as long as there is a connection for it. */
+	mirror_stop();
+	/* Before the cards: its notifier looks at them. */
 	if (w->tree)
 		tree_stop();
 	if (w->cards)

@@ -39,7 +39,7 @@
 
 enum repo_key_kind {
 	REPO_KEY_TEXT,     /* text */
-	REPO_KEY_FILE,     /* text: a path; a relative one is taken from the configuration file's folder */
+	REPO_KEY_FILE,     /* text: an absolute path */
 	REPO_KEY_URL,      /* text: checked to be http:// or https:// with a host */
 	REPO_KEY_INTEGER,  /* number: non-negative */
 	REPO_KEY_BOOL,     /* number: 0 or 1 */

@@ -78,8 +78,12 @@ static void bad_in(const char *text, unsigned line, const char *words)
 	char front[160];
 
 	file_write(text, strlen(text));
-	if (!config_load(file, &config, &why))
-		fail_msg("taken: %s", text);
+	/* Backends and kinds say what they think of it once all of it is read. */
+	if (!config_load(file, &config, &why)) {
+		if (!config_finish(config, 0, &why))
+			fail_msg("taken: %s", text);
+		config_free(config);
+	}
 	snprintf(front, sizeof(front), "%s:%u: ", file, line);
 	if (strncmp(why.text, front, strlen(front)) || !strstr(why.text, words))
 		fail_msg("%s\n does not say line %u and: %s", why.text, line, words);
@@ -355,11 +359,62 @@ static void values_of_the_wrong_kind_name_what_is_wanted(void **state)
 		bad_in(cases[i].text, 1, cases[i].words);
 }
 
+static void repositories_have_the_keys_of_their_kinds(void **state)
+{
+	struct config *config = good("cache: {connect-timeout: 2s, offline-timeout: 3s}\n"
+				     "repositories:\n"
+				     "  nfs: {kind: directory, path: /net/images, max-age: 5s, depth: 2}\n"
+				     "  other.one: {path: /srv, kind: directory, writable: no}\n");
+	struct reason why = { 0 };
+
+	(void)state;
+	assert_int_equal(config_finish(config, 0, &why), 0);
+	assert_int_equal(config->repos_len, 2);
+
+	const struct repo_config *nfs = &config->repos[0].repo;
+
+	assert_string_equal(nfs->name, "nfs");
+	assert_string_equal(nfs->kind, "directory");
+	assert_int_equal(nfs->max_age_ms, 5000);
+	assert_int_equal(nfs->connect_timeout_ms, 2000);
+	assert_int_equal(nfs->offline_timeout_ms, 3000);
+	assert_string_equal(repo_config_text(nfs, "path", ""), "/net/images");
+	assert_int_equal(repo_config_get(nfs, "depth")->number, 2);
+	assert_null(repo_config_get(nfs, "url"));
+	assert_int_equal(config->repos[1].repo.max_age_ms, 60000);
+	assert_false(config->repos[1].repo.writable);
+	config_free(config);
+}
+
+static void repositories_that_cannot_be_are_refused_by_their_line(void **state)
+{
+	static const struct {
+		const char *text, *words;
+	} cases[] = {
+		{ "repositories:\n  nfs: {kind: directory}\n", "needs its path" },
+		{ "repositories:\n  nfs: {kind: directory, path: net}\n", "not an absolute path" },
+		{ "repositories:\n  nfs: {kind: directory, path: /x, depth: 17}\n", "at most 16 levels" },
+		{ "repositories:\n  nfs: {kind: directory, pth: /x}\n", "the nearest known one is 'path'" },
+		{ "repositories:\n  nfs: {kind: directory, zzzzzzzz: /x}\n",
+		  "of a repository of kind directory, known are: kind max-age writable path depth" },
+		{ "repositories:\n  nfs: {path: /x}\n", "the repository 'nfs' has no kind" },
+		{ "repositories:\n  .repo: {kind: directory, path: /x}\n", "no name for a repository" },
+		{ "repositories:\n  a/b: {kind: directory, path: /x}\n", "no name for a repository" },
+		{ "repositories:\n  nfs: /x\n", "it has to be a map" },
+		{ "cache:\n  offline-timeout: 0\n", "no repository could ever answer" },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		bad_in(cases[i].text, 2, cases[i].words);
+}
+
 static void what_does_nothing_yet_is_refused_not_ignored(void **state)
 {
 	(void)state;
-	bad("repositories:\n  web: {kind: http, url: 'https://x'}\n",
-	    "2: the repository 'web': this version serves no repositories yet; take it out");
+	bad_in("repositories:\n  reg: {kind: oci, url: 'https://x'}\n", 2,
+	       "the repository 'reg': this version does not serve the kind oci yet");
+	bad_in("repositories:\n  nfs: {kind: directory, path: /x, writable: true}\n", 2, "only reads");
 	bad_in("repositories:\n  web: {kind: htpp}\n", 2, "known are: glance http");
 	bad_in("repositories:\n  web: {knd: http}\n", 2, "the nearest known one is 'kind'");
 	bad_in("cards: [{name: a, backend: sim, match: {serial: 1}}]\n", 1, "discovers none");
@@ -655,6 +710,8 @@ int main(void)
 		cmocka_unit_test(names_that_would_break_paths_are_refused),
 		cmocka_unit_test(a_command_is_a_list_and_not_a_shell_line),
 		cmocka_unit_test(values_of_the_wrong_kind_name_what_is_wanted),
+		cmocka_unit_test(repositories_have_the_keys_of_their_kinds),
+		cmocka_unit_test(repositories_that_cannot_be_are_refused_by_their_line),
 		cmocka_unit_test(what_does_nothing_yet_is_refused_not_ignored),
 		cmocka_unit_test(expansion_bombs_are_refused_at_the_first_anchor),
 		cmocka_unit_test(deep_nesting_ends_at_the_bound),

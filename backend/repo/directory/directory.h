@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The kind `directory`, for the table of kinds (private to backend/repo). */
+#ifndef BACKEND_REPO_DIRECTORY_DIRECTORY_H
+#define BACKEND_REPO_DIRECTORY_DIRECTORY_H
+
+#include <fabricfs/repo.h>
+
+extern const struct repo_kind directory_kind;
+/* The thread that looks after those that read folders. */
+int directory_start(struct reason *why);
+void directory_stop(void);
+
+#endif

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Listing a folder: its regular files, down to the configured depth, and relative
+ * links to such files that stay within it. Names that begin with a dot (files being
+ * copied, editors' leftovers) and SHA256SUMS itself are no images.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <fabricfs/buf.h>
+
+#include "backend/repo/directory/folder.h"
+
+/* What is read of a folder between two looks at whether it is still wanted. */
+#define PIECE 64
+
+struct walk {
+	struct folder *folder;
+	struct job *job;
+	struct reason *why;
+	int root;
+};
+
+/* One file of a piece. */
+struct found {
+	char name[256];
+	struct stat st;
+	bool is_dir;
+};
+
+/* Errors of the folder itself mean that it cannot be reached. */
+static int root_fail(const struct folder *folder, int err, struct reason *why)
+{
+	if (err == EACCES || err == EPERM)
+		return reason_set(why, EACCES, "%s: %s; it has to be readable for the user that fabricfs runs as, "
+				  "without root's right to read everything", folder->path, strerror(err));
+	return reason_set(why, EHOSTUNREACH, "%s: %s", folder->path, strerror(err));
+}
+
+static int one_tell(struct walk *walk, const char *path, const struct stat *st, const char *digest)
+{
+	char id[REPO_ID_MAX], validator[96];
+	const struct repo_entry entry = {
+		.id = id, .name = path, .name_len = strlen(path), .rank = REPO_OWN, .data = REPO_DATA, .status = "",
+		.has_size = true, .size = (uint64_t)st->st_size,
+		.mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
+		.digest_algo = digest ? "sha256" : NULL, .digest = digest, .validator = validator,
+	};
+
+	/* Too long a path to be named: as if it were deeper than is listed. */
+	if (!id_encode(path, id))
+		return 0;
+	validator_of(st, validator);
+	return walk->job->list->entry(walk->job->list, &entry, walk->why);
+}
+
+/* Calls that may hang. What the name is; false: nothing that is listed. */
+static bool one_look(struct walk *walk, int dir, const char *prefix, const struct dirent *e, struct found *found)
+{
+	char path[REPO_ID_MAX];
+	int fd;
+
+	if (e->d_name[0] == '.' || !strcmp(e->d_name, SUMS_NAME) || !text_copy(found->name, sizeof(found->name), e->d_name))
+		return false;
+	if (e->d_type != DT_REG && e->d_type != DT_LNK && e->d_type != DT_DIR && e->d_type != DT_UNKNOWN)
+		return false;
+	if (fstatat(dir, e->d_name, &found->st, AT_SYMLINK_NOFOLLOW))
+		return false;
+	if (S_ISLNK(found->st.st_mode)) {
+		if (snprintf(path, sizeof(path), "%s%s", prefix, e->d_name) >= (int)sizeof(path))
+			return false;
+		fd = open_beneath(walk->root, path, O_PATH | O_CLOEXEC);
+		if (fd < 0)
+			return false;
+		if (fstat(fd, &found->st))
+			found->st.st_mode = 0;
+		close(fd);
+		/* Links to folders could go round in circles. */
+		return S_ISREG(found->st.st_mode);
+	}
+	found->is_dir = S_ISDIR(found->st.st_mode);
+	return S_ISREG(found->st.st_mode) || found->is_dir;
+}
+
+static int folder_walk(struct walk *walk, DIR *d, const char *prefix, unsigned depth);
+
+/* 0, -ECANCELED, or what the listing fails with. */
+static int sub_walk(struct walk *walk, const char *prefix, const char *name, unsigned depth)
+{
+	struct buf path CLEANUP_BUF = BUF_INIT;
+	DIR *d = NULL;
+	int fd, err;
+
+	buf_addf(&path, "%s%s", prefix, name);
+	if (buf_ok(&path))
+		return reason_set(walk->why, ENOMEM, "no memory to list %s", walk->folder->path);
+	call_begin(walk->job);
+	fd = open_beneath(walk->root, path.data, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && !(d = fdopendir(fd)))
+		close(fd);
+	if (!call_end(walk->job)) {
+		if (d)
+			closedir(d);
+		return -ECANCELED;
+	}
+	if (!d)
+		return 0; /* closed to us, or gone meanwhile */
+	buf_adds(&path, "/");
+	err = buf_ok(&path) ? -ENOMEM : folder_walk(walk, d, path.data, depth);
+	closedir(d);
+	return err;
+}
+
+static struct sums *sums_get(struct walk *walk, DIR *d)
+{
+	int fd CLEANUP_FD = openat(dirfd(d), SUMS_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	(void)walk;
+	return fd < 0 ? NULL : sums_read(fd);
+}
+
+/* The next files of d into a piece; how many, 0 = that was all, or -errno. */
+static int piece_read(struct walk *walk, DIR *d, const char *prefix, struct found *piece)
+{
+	struct dirent *e;
+	int n = 0;
+
+	while (n < PIECE) {
+		errno = 0;
+		e = readdir(d);
+		if (!e)
+			return errno && !n ? -errno : n;
+		piece[n] = (struct found){ 0 };
+		if (one_look(walk, dirfd(d), prefix, e, &piece[n]))
+			n++;
+	}
+	return n;
+}
+
+static int piece_tell(struct walk *walk, const struct found *found, const char *prefix, const struct sums *sums,
+		      unsigned depth)
+{
+	struct buf path CLEANUP_BUF = BUF_INIT;
+
+	if (found->is_dir)
+		return depth ? sub_walk(walk, prefix, found->name, depth - 1) : 0;
+	buf_addf(&path, "%s%s", prefix, found->name);
+	if (buf_ok(&path))
+		return reason_set(walk->why, ENOMEM, "no memory to list %s", walk->folder->path);
+	return one_tell(walk, path.data, &found->st, sums_find(sums, found->name));
+}
+
+static int folder_walk(struct walk *walk, DIR *d, const char *prefix, unsigned depth)
+{
+	struct found *piece = malloc(PIECE * sizeof(*piece));
+	struct sums *sums;
+	int n, err = 0;
+
+	if (!piece)
+		return reason_set(walk->why, ENOMEM, "no memory to list %s", walk->folder->path);
+	call_begin(walk->job);
+	sums = sums_get(walk, d);
+	if (!call_end(walk->job))
+		err = -ECANCELED;
+	while (!err) {
+		call_begin(walk->job);
+		n = piece_read(walk, d, prefix, piece);
+		if (!call_end(walk->job))
+			err = -ECANCELED;
+		else if (n < 0)
+			err = reason_set(walk->why, n == -ESTALE ? EHOSTUNREACH : EREMOTEIO, "listing %s/%s: %s",
+					 walk->folder->path, prefix, strerror(-n));
+		if (err || !n)
+			break;
+		for (int i = 0; !err && i < n; i++)
+			err = piece_tell(walk, &piece[i], prefix, sums, depth);
+	}
+	sums_free(sums);
+	free(piece);
+	return err;
+}
+
+int folder_list(struct folder *folder, struct job *job, struct reason *why)
+{
+	struct walk walk = { .folder = folder, .job = job, .why = why };
+	DIR *d = NULL;
+	int err = 0;
+
+	call_begin(job);
+	walk.root = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (walk.root < 0 || !(d = fdopendir(walk.root)))
+		err = errno;
+	if (!call_end(job))
+		err = -ECANCELED;
+	else if (err)
+		err = root_fail(folder, err, why);
+	if (!err)
+		err = folder_walk(&walk, d, "", folder->depth);
+	if (d)
+		closedir(d);
+	else if (walk.root >= 0)
+		close(walk.root);
+	return err;
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The kinds of repositories: one line each. */
+#include <string.h>
+
+#include "backend/repo/directory/directory.h"
+
+const struct repo_kind *const repo_kinds[] = {
+	&directory_kind,
+	NULL,
+};
+
+const struct repo_kind *repo_kind_find(const char *name)
+{
+	for (const struct repo_kind *const *k = repo_kinds; *k; k++)
+		if ((*k)->version == REPO_ABI && !strcmp((*k)->name, name))
+			return *k;
+	return NULL;
+}
+
+int repo_kinds_start(struct reason *why)
+{
+	return directory_start(why);
+}
+
+void repo_kinds_stop(void)
+{
+	directory_stop();
+}
+
+const struct repo_value *repo_config_get(const struct repo_config *config, const char *key)
+{
+	for (size_t i = 0; i < config->values_len; i++)
+		if (!strcmp(config->values[i].key, key))
+			return &config->values[i];
+	return NULL;
+}
+
+const char *repo_config_text(const struct repo_config *config, const char *key, const char *otherwise)
+{
+	const struct repo_value *value = repo_config_get(config, key);
+
+	return value && value->text ? value->text : otherwise;
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A repository from the inside (private to fs/remote).
+ *
+ * One thread for all of them, the mirror's, begins listings, takes over their ends
+ * and answers who waits; entries are written by the thread of the kind that brings
+ * them. A lock each guards what several look at; no callback, no request and no
+ * work of the store's is done under it.
+ */
+#ifndef FS_REMOTE_REPO_H
+#define FS_REMOTE_REPO_H
+
+#include <pthread.h>
+
+#include "fs/remote/mirror.h"
+
+struct repo {
+	const struct config_repo *config;
+	void *handle; /* of its kind */
+
+	/* The mirror's thread; the listing that is running: also its kind's thread. */
+	struct catalogue_repo row;
+	struct repo_list list;
+	struct catalogue_update *update;
+	uint64_t number;      /* of the listing that is running, or ran last */
+	bool full;	      /* all was asked for */
+	int64_t began_ns, began_mono_ns;
+	struct reason failed; /* of writing down what came */
+
+	pthread_mutex_t lock;
+	/* lock */
+	struct repo_state state;
+	bool listing;	      /* one is running */
+	bool wanted;	      /* another one is to begin */
+	bool wanted_full;
+	bool ended;	      /* the running one is done, to be taken over */
+	int ended_err;
+	bool ended_all, ended_unchanged;
+	struct reason ended_why;
+	uint64_t next;	      /* number of the next listing to begin */
+	bool patience_over;   /* who waited for a first answer did so in vain */
+	int64_t listed_mono_ns; /* when the last one began that ended; 0 = none did */
+	int64_t again_mono_ns;	/* when it is asked by itself; 0 = not */
+	struct repo_wait *waits; /* for listings */
+	/* What repo_told() was told, to be noted by the mirror's thread. */
+	bool told;
+	int told_err;
+	struct reason told_why;
+};
+
+/* --- mirror.c ---------------------------------------------------------------------------- */
+
+/* Have the mirror's thread look. Any thread. */
+void mirror_kick(void);
+void mirror_tell(const struct repo *repo, unsigned what);
+void mirror_tell_entry(uint64_t repo, uint64_t entry);
+
+/* --- listing.c (the mirror's thread) --------------------------------------------------------- */
+
+/* Begin a listing, or tell at once what kept it from that (as an end). */
+void listing_begin(struct repo *repo, bool full);
+/* Take over what it came to. */
+void listing_end(struct repo *repo);
+
+/* --- state.c (the mirror's thread) ------------------------------------------------------------- */
+
+/* Online, or offline with err EHOSTUNREACH; an event where that is new. `row` is not saved. */
+void state_reach(struct repo *repo, int err, const struct reason *why);
+void state_error(struct repo *repo, const char *sentence);
+void state_save(struct repo *repo);
+
+#endif

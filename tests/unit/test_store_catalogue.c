@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The catalogue of what repositories list: names, what stays, what is dropped, and by whose word. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store_fixture.h"
+
+#include <fabricfs/catalogue.h>
+
+static struct store *store;
+static struct catalogue_repo repo;
+static uint64_t told[4096];
+static unsigned told_len;
+
+static int begin(void **state)
+{
+	struct reason why = { 0 };
+
+	if (place_make(state))
+		return -1;
+	store = open_ok(*state, true);
+	return catalogue_repo_open(store, "nfs", "directory", "/net", &repo, &why);
+}
+
+static int end(void **state)
+{
+	store_close(store);
+	return place_remove(state);
+}
+
+#undef CLAIM
+#define CLAIM(f) cmocka_unit_test_setup_teardown(f, begin, end)
+
+static void tell(uint64_t id, void *arg)
+{
+	(void)arg;
+	if (told_len < sizeof(told) / sizeof(told[0]))
+		told[told_len++] = id;
+}
+
+static struct catalogue_update *update_new(void)
+{
+	struct catalogue_update *u = NULL;
+	struct reason why = { 0 };
+
+	told_len = 0;
+	if (catalogue_update_new(store, repo.id, tell, NULL, &u, &why))
+		fail_msg("%s", why.text);
+	return u;
+}
+
+static void put(struct catalogue_update *u, const char *id, const char *name, struct repo_entry entry)
+{
+	struct catalogue_put p = { .entry = &entry, .name = name };
+	struct reason why = { 0 };
+
+	entry.id = id;
+	entry.status = "";
+	entry.validator = entry.validator ? entry.validator : "v1";
+	if (catalogue_update_put(u, &p, &why))
+		fail_msg("%s", why.text);
+}
+
+/* What has been put becomes all there is. */
+static struct catalogue_counts end_with(struct catalogue_update *u, bool drop)
+{
+	struct catalogue_counts counts;
+	struct reason why = { 0 };
+
+	if (catalogue_update_end(u, drop, &why))
+		fail_msg("%s", why.text);
+	catalogue_update_counts(u, &counts);
+	catalogue_update_free(u);
+	return counts;
+}
+
+static struct catalogue_entry named(const char *name)
+{
+	struct catalogue_entry e;
+	struct reason why = { 0 };
+
+	if (catalogue_entry_named(store, repo.id, name, &e, &why))
+		fail_msg("%s: %s", name, why.text);
+	return e;
+}
+
+static bool there(const char *name)
+{
+	struct catalogue_entry e;
+
+	return !catalogue_entry_named(store, repo.id, name, &e, NULL);
+}
+
+static const struct repo_entry sized = { .has_size = true, .size = 7, .mtime_ns = 5 };
+
+static void what_was_put_is_found_by_name_id_row_and_digest(void **state)
+{
+	static const char *const properties[] = { "part", "ice40", "empty", "", NULL };
+	struct catalogue_update *u = update_new();
+	struct repo_entry full = sized;
+	struct catalogue_entry e, other;
+	char **pairs = NULL;
+
+	(void)state;
+	full.digest_algo = "sha256";
+	full.digest = "abcd";
+	full.properties = properties;
+	full.data = REPO_DATA_SHUT;
+	put(u, "the/id", "name", full);
+	assert_int_equal(end_with(u, true).added, 1);
+	e = named("name");
+	assert_string_equal(e.remote_id, "the/id");
+	assert_int_equal(e.size, 7);
+	assert_true(e.has_size);
+	assert_int_equal(e.mtime_ns, 5);
+	assert_int_equal(e.data, REPO_DATA_SHUT);
+	assert_string_equal(e.validator, "v1");
+	assert_int_equal(catalogue_entry_get(store, e.id, &other, NULL), 0);
+	assert_string_equal(other.name, "name");
+	assert_int_equal(catalogue_entry_with_id(store, repo.id, "the/id", &other, NULL), 0);
+	assert_int_equal(other.id, e.id);
+	assert_int_equal(catalogue_entry_with_digest(store, "sha256", "abcd", &other, NULL), 0);
+	assert_int_equal(other.id, e.id);
+	assert_int_equal(catalogue_entry_with_digest(store, "sha512", "abcd", &other, NULL), -ENOENT);
+	assert_int_equal(catalogue_properties(store, e.id, &pairs, NULL), 0);
+	assert_string_equal(pairs[0], "part");
+	assert_string_equal(pairs[1], "ice40");
+	assert_string_equal(pairs[3], "");
+	assert_null(pairs[4]);
+	free(pairs);
+}
+
+static void a_list_that_is_as_before_changes_nothing(void **state)
+{
+	struct catalogue_counts counts;
+	struct catalogue_update *u;
+	uint64_t row;
+
+	(void)state;
+	u = update_new();
+	put(u, "a", "a", sized);
+	put(u, "b", "b", sized);
+	end_with(u, true);
+	row = named("b").id;
+	u = update_new();
+	put(u, "b", "b", sized);
+	put(u, "a", "a", sized);
+	counts = end_with(u, true);
+	assert_int_equal(counts.listed, 2);
+	assert_int_equal(counts.before, 2);
+	assert_int_equal(counts.added + counts.changed + counts.dropped + counts.renamed, 0);
+	assert_int_equal(told_len, 0);
+	assert_int_equal(named("b").id, row);
+}
+
+static void a_change_keeps_the_row_and_is_told(void **state)
+{
+	struct catalogue_update *u = update_new();
+	struct repo_entry more = sized;
+	uint64_t row;
+
+	(void)state;
+	put(u, "a", "a", sized);
+	end_with(u, true);
+	row = named("a").id;
+	assert_int_equal(catalogue_entry_content_set(store, row, 12, NULL), 0);
+	assert_int_equal(catalogue_facts_set(store, row, "{\"part\":\"x\"}", NULL), 0);
+	assert_true(named("a").known);
+	/* A new time alone is of the same bytes. */
+	more.mtime_ns = 6;
+	u = update_new();
+	put(u, "a", "a", more);
+	assert_int_equal(end_with(u, true).changed, 1);
+	assert_int_equal(named("a").content, 12);
+	assert_true(named("a").known);
+	assert_int_equal(told_len, 1);
+	assert_int_equal(told[0], row);
+	/* Another validator is not: what was learnt of the old ones is forgotten. */
+	more.validator = "v2";
+	u = update_new();
+	put(u, "a", "a", more);
+	end_with(u, true);
+	assert_int_equal(named("a").id, row);
+	assert_int_equal(named("a").content, 0);
+	assert_false(named("a").known);
+}
+
+static void of_one_name_own_ones_come_first_then_the_newest(void **state)
+{
+	struct repo_entry own = sized, public = sized, newer = sized, empty = sized;
+	struct catalogue_update *u;
+
+	(void)state;
+	public.rank = REPO_PUBLIC;
+	public.mtime_ns = 1000;
+	newer.mtime_ns = 50;
+	empty.mtime_ns = 60;
+	empty.data = REPO_DATA_NONE;
+	u = update_new();
+	put(u, "public", "x", public);
+	end_with(u, false);
+	assert_string_equal(named("x").remote_id, "public");
+	u = update_new();
+	put(u, "own", "x", own);
+	put(u, "newer", "x", newer);
+	put(u, "empty", "x", empty);
+	assert_int_equal(end_with(u, false).renamed >= 1, true);
+	assert_string_equal(named("x").remote_id, "newer");
+	assert_int_equal(catalogue_repo_images(store, repo.id), 1);
+	/* Without it the name is the next one's. */
+	u = update_new();
+	put(u, "public", "x", public);
+	put(u, "own", "x", own);
+	assert_int_equal(end_with(u, true).dropped, 2);
+	assert_string_equal(named("x").remote_id, "own");
+}
+
+static void only_an_end_that_says_so_drops_what_was_not_put(void **state)
+{
+	struct catalogue_update *u = update_new();
+	char name[32];
+
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "n%d", i);
+		put(u, name, name, sized);
+	}
+	end_with(u, true);
+	assert_int_equal(catalogue_repo_images(store, repo.id), 1000);
+	u = update_new();
+	put(u, "n5", "n5", sized);
+	assert_int_equal(end_with(u, false).dropped, 0);
+	assert_true(there("n999"));
+	u = update_new();
+	put(u, "n5", "n5", sized);
+	put(u, "n5", "n5", sized); /* pages may overlap */
+	assert_int_equal(end_with(u, true).dropped, 999);
+	assert_int_equal(told_len, 999);
+	assert_false(there("n999"));
+	assert_true(there("n5"));
+}
+
+struct seen {
+	uint64_t last;
+	unsigned n, stop;
+};
+
+static int see(const struct catalogue_listed *entry, void *arg)
+{
+	struct seen *seen = arg;
+
+	if (seen->n == seen->stop)
+		return 1;
+	assert_true(entry->id > seen->last);
+	seen->last = entry->id;
+	seen->n++;
+	return 0;
+}
+
+static void a_listing_goes_on_behind_any_row(void **state)
+{
+	struct catalogue_update *u = update_new();
+	struct seen seen = { .stop = 10 };
+	char name[32];
+
+	(void)state;
+	for (int i = 0; i < 30; i++) {
+		snprintf(name, sizeof(name), "n%d", 29 - i);
+		put(u, name, name, sized);
+	}
+	end_with(u, true);
+	assert_int_equal(catalogue_list(store, repo.id, 0, see, &seen, NULL), 1);
+	assert_int_equal(seen.n, 10);
+	/* The row at which it stopped goes meanwhile. */
+	u = update_new();
+	for (int i = 0; i < 30; i++) {
+		snprintf(name, sizeof(name), "n%d", 29 - i);
+		if (i != 9)
+			put(u, name, name, sized);
+	}
+	end_with(u, true);
+	seen.stop = 1000;
+	assert_int_equal(catalogue_list(store, repo.id, seen.last, see, &seen, NULL), 0);
+	assert_int_equal(seen.n, 30);
+}
+
+static void a_row_is_never_given_again(void **state)
+{
+	struct catalogue_update *u = update_new();
+	uint64_t row;
+
+	put(u, "a", "a", sized);
+	end_with(u, true);
+	row = named("a").id;
+	end_with(update_new(), true);
+	assert_false(there("a"));
+	store_close(store);
+	store = open_ok(*state, true);
+	u = update_new();
+	put(u, "a", "a", sized);
+	end_with(u, true);
+	assert_true(named("a").id > row);
+}
+
+static void a_repository_keeps_its_row_and_loses_its_images_with_its_address(void **state)
+{
+	struct catalogue_update *u = update_new();
+	struct catalogue_repo again;
+
+	(void)state;
+	put(u, "a", "a", sized);
+	end_with(u, true);
+	repo.listed_ns = 5;
+	repo.offline = true;
+	snprintf(repo.reason, sizeof(repo.reason), "no route");
+	assert_int_equal(catalogue_repo_save(store, &repo, NULL), 0);
+	assert_int_equal(catalogue_repo_open(store, "nfs", "directory", "/net", &again, NULL), 0);
+	assert_int_equal(again.id, repo.id);
+	assert_int_equal(again.listed_ns, 5);
+	assert_true(again.offline);
+	assert_string_equal(again.reason, "no route");
+	assert_true(there("a"));
+	assert_int_equal(catalogue_repo_open(store, "nfs", "directory", "/other", &again, NULL), 0);
+	assert_int_equal(again.id, repo.id);
+	assert_int_equal(again.listed_ns, 0);
+	assert_false(there("a"));
+}
+
+static void a_catalogue_of_the_first_format_is_taken_over(void **state)
+{
+	struct store_slot row = { .state = "failed" };
+	struct store_slot out = { 0 };
+	unsigned number;
+	bool added, doubted;
+
+	assert_int_equal(store_card_number(store, "sim:a", &number, &added, NULL), 0);
+	assert_int_equal(store_commit(store, number, -1, &row, NULL, NULL, NULL), 0);
+	store_close(store);
+	db_edit(*state, "DROP TABLE repo; DROP TABLE entry; DROP TABLE about; DROP TABLE content;"
+			"PRAGMA user_version = 1");
+	store = open_ok(*state, true);
+	assert_int_equal(store_slot_load(store, number, -1, &out, &doubted, NULL), 0);
+	assert_string_equal(out.state, "failed");
+	store_slot_fini(&out);
+	assert_int_equal(catalogue_repo_open(store, "nfs", "directory", "/net", &repo, NULL), 0);
+	assert_int_equal(catalogue_repo_images(store, repo.id), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CLAIM(what_was_put_is_found_by_name_id_row_and_digest),
+		CLAIM(a_list_that_is_as_before_changes_nothing),
+		CLAIM(a_change_keeps_the_row_and_is_told),
+		CLAIM(of_one_name_own_ones_come_first_then_the_newest),
+		CLAIM(only_an_end_that_says_so_drops_what_was_not_put),
+		CLAIM(a_listing_goes_on_behind_any_row),
+		CLAIM(a_row_is_never_given_again),
+		CLAIM(a_repository_keeps_its_row_and_loses_its_images_with_its_address),
+		CLAIM(a_catalogue_of_the_first_format_is_taken_over),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
