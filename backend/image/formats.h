@@ -16,6 +16,9 @@ extern const struct image_format image_microchip_stp, image_microchip_dat;
 extern const struct image_format image_nexus, image_machxo;
 extern const struct image_format image_xilinx_bin;
 
+/* Not in the table: says of a zip archive which file in it is an image, and is never complete. */
+extern const struct image_format image_archive;
+
 /*
  * What a file that is no image of a known format looks like, judged by its
  * first bytes: a phrase that goes on after "begins with ...", with the next

@@ -166,6 +166,8 @@ enum lattice_kind lattice_kind_of(const uint8_t *head, size_t n)
 
 	if (n && head[0] != 0xff && memcmp(head, "LSCC", n < 4 ? n : 4))
 		return LATTICE_NONE;
+	if (n > 1 && head[0] == 0xff && head[1] && head[1] != 0xff)
+		return LATTICE_NONE;
 	for (; i < n && !rc; i++) {
 		rc = lattice_front_byte(&f, head[i], NULL);
 		/* Without a comment the preamble stands at once behind a few bytes of ff. */

@@ -3,7 +3,8 @@
  * What people hand over by mistake: archives, programs, web pages, sources.
  *
  * Four bytes are enough for all of these, and no more are looked at: the answer
- * has to be there at the first write(), where every tool reports it.
+ * has to be there at the first write(), where every tool reports it. Zip archives
+ * are read further (archive.c).
  */
 #include <string.h>
 
@@ -17,15 +18,16 @@ struct mistaken {
 	const char *phrase;
 };
 
+#define SVF "as SVF, a programming script for a JTAG player, does; copy the .bit that it was made of"
+#define HEX "as an Intel HEX file (.mcs, .hex) for a flash memory does; copy the .bit that it was made of"
+#define SRECORDS "as Motorola S-records for a flash memory do; copy the image that they were made of"
+
 static const struct mistaken table[] = {
 	{ { 0x1f, 0x8b }, 2, "as a gzip file does; unpack it on the way: gzip -dc FILE > image" },
 	{ { 0xfd, '7', 'z', 'X' }, 4, "as an xz file does; unpack it on the way: xz -dc FILE > image" },
 	{ { 'B', 'Z', 'h' }, 3, "as a bzip2 file does; unpack it on the way: bzip2 -dc FILE > image" },
 	{ { 0x28, 0xb5, 0x2f, 0xfd }, 4,
 	  "as a zstd file does; unpack it on the way: zstd -dc FILE > image" },
-	{ { 'P', 'K', 3, 4 }, 4,
-	  "as a zip archive does (an .xsa, the hardware archive of Vivado, is one); copy the .bit in it: "
-	  "unzip -p FILE '*.bit' > image" },
 	{ { 'P', 'K', 5, 6 }, 4, "as an empty zip archive does; build it again" },
 	{ { 'R', 'a', 'r', '!' }, 4, "as a rar archive does; unpack it and copy the image in it" },
 	{ { 0x04, 0x22, 0x4d, 0x18 }, 4, "as an lz4 file does; unpack it on the way: lz4 -dc FILE > image" },
@@ -46,17 +48,50 @@ static const struct mistaken table[] = {
 	{ { '.', 'c', 'o', 'm' }, 4, "as an icestorm .asc does; make the image of it: icepack FILE.asc FILE.bin" },
 	{ { '.', 'd', 'e', 'v' }, 4, "as an icestorm .asc does; make the image of it: icepack FILE.asc FILE.bin" },
 	{ { 'v', 'e', 'r', 's' }, 4, "as a git-lfs pointer does; fetch the file itself: git lfs pull" },
+	{ { '<', '?', 'x', 'm' }, 4,
+	  "as XML does, such as a hardware description (.hwh) or a server's error; copy the image itself" },
 	{ { '<' }, 1,
 	  "as a web page or XML does; was the link one to a page, or did the server answer with an error?" },
-	{ { ':', '0' }, 2,
-	  "as an Intel HEX file (.mcs, .hex) for a flash memory does; copy the .bit that it was made of" },
-	{ { ':', '1' }, 2,
-	  "as an Intel HEX file (.mcs, .hex) for a flash memory does; copy the .bit that it was made of" },
-	{ { 'S', '0' }, 2, "as Motorola S-records for a flash memory do; copy the image that they were made of" },
+	{ { ':', '0' }, 2, HEX },
+	{ { ':', '1' }, 2, HEX },
+	{ { ':', '2' }, 2, HEX },
+	{ { 'S', '0' }, 2, SRECORDS },
+	{ { 'S', '1' }, 2, SRECORDS },
+	{ { 'S', '2' }, 2, SRECORDS },
+	{ { 'S', '3' }, 2, SRECORDS },
+	{ { '!', '<', 'a', 'r' }, 4, "as a library or Debian package (ar) does; copy the image in it" },
+	{ { '!' }, 1, SVF },
+	{ { 'T', 'R', 'S', 'T' }, 4, SVF },
+	{ { 'E', 'N', 'D', 'I' }, 4, SVF },
+	{ { 'E', 'N', 'D', 'D' }, 4, SVF },
+	{ { 'S', 'T', 'A', 'T' }, 4, SVF },
+	{ { 'F', 'R', 'E', 'Q' }, 4, SVF },
+	{ { 'H', 'D', 'R', ' ' }, 4, SVF },
+	{ { 'H', 'I', 'R', ' ' }, 4, SVF },
+	{ { 'T', 'D', 'R', ' ' }, 4, SVF },
+	{ { 'T', 'I', 'R', ' ' }, 4, SVF },
+	{ { 'S', 'D', 'R', ' ' }, 4, SVF },
+	{ { 'S', 'I', 'R', ' ' }, 4, SVF },
+	{ { 0x07, 0x00 }, 2,
+	  "as an .xsvf, a programming script for a JTAG player, does; copy the .bit that it was made of" },
+	{ { 'N', 'O', 'T', 'E' }, 4,
+	  "as text in STAPL (.jam) of another vendor does, a script for a JTAG player; copy the .rbf or .sof" },
 	{ { '#', '!' }, 2, "as a script does; copy the image that it loads" },
 	{ { 0x89, 'H', 'D', 'F' }, 4, "as an HDF5 file does; copy the image instead" },
 	{ { 'X', 'l', 'x', 'V' }, 4, "as sources or reports of Vivado do; copy the .bit that it wrote" },
-	{ { 0x02, '*' }, 2, "as a JEDEC file (.jed), a programming script, does; copy the .bit instead" },
+	{ { 0x02 }, 1, "as a JEDEC file (.jed), a programming script, does; copy the .bit instead" },
+	{ { '*' }, 1, "as a JEDEC file (.jed), a programming script, does; copy the .bit instead" },
+	{ { 0xef, 0xbb, 0xbf }, 3,
+	  "as text does that an editor saved with a byte order mark; save it without, or fetch it again" },
+	{ { 0xff, 0xfe }, 2, "as text in UTF-16 does; save it as plain text, or fetch it again" },
+	{ { '#', ' ' }, 2,
+	  "as text with comments does (an Anlogic .bit is one, and no format that this version knows)" },
+	{ { 'M', 'Z' }, 2, "as a program for Windows does; copy the image that it holds or loads" },
+	{ { 0x27, 0x05, 0x19, 0x56 }, 4, "as a U-Boot image does; copy the .bit that was put into it" },
+	{ { 'h', 's', 'q', 's' }, 4, "as a SquashFS does; mount it, and copy the image in it" },
+	{ { 0xed, 0xab, 0xee, 0xdb }, 4, "as an RPM package does; install it, and copy the image in it" },
+	{ { 0x89, 'P', 'N', 'G' }, 4, "as a picture (PNG) does; copy the image for the card instead" },
+	{ { '[' }, 1, "as JSON or an .ini file does; copy the image, not its description" },
 	{ { '{' }, 1, "as JSON does; copy the image, not its description" },
 	{ { '%', 'P', 'D', 'F' }, 4, "as a PDF does; copy the image instead" },
 	{ { 0, 0, 0, 0 }, 4, "as an empty disk block does; is the file damaged or the download unfinished?" },

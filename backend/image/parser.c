@@ -152,6 +152,8 @@ int image_parser_feed(struct image_parser *p, const void *bytes, size_t n, struc
 	const struct image_format *f =
 		p->head_len && take ? find(&p->answers, p->head, p->head_len, false, &open) : NULL;
 
+	if (!f && p->head_len && !open && image_archive.probe(p->head, p->head_len, false) == IMAGE_YES)
+		f = &image_archive;
 	if (!f) {
 		/* Wait for more: no probe is sure, or the sentence is not. */
 		if (!p->head_len || open || !image_mistaken_needs(p->head, p->head_len))

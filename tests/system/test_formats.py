@@ -170,12 +170,13 @@ def test_an_image_without_an_end_needs_the_operators_word(board):
 def test_what_is_handed_over_by_mistake_is_named_with_the_next_step(card, tmp_path):
     (tmp_path / "a.bit").write_bytes(xilinx_bit())
     with zipfile.ZipFile(tmp_path / "design.xsa", "w") as archive:
-        archive.write(tmp_path / "a.bit", "a.bit")
+        archive.writestr("sysdef.xml", "<Project/>")
+        archive.write(tmp_path / "a.bit", "top_wrapper.bit")
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         archive.add(tmp_path / "a.bit", "a.bit")
     (tmp_path / "pointer.bit").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     (tmp_path / "page.bit").write_text("<!DOCTYPE html><title>404</title>")
-    for name, word in (("design.xsa", "unzip -p FILE '*.bit' > image"), ("a.tar", "tar -xOf"),
+    for name, word in (("design.xsa", "hardware archive of Vivado (.xsa); copy the image in it: unzip -p FILE 'top_wrapper.bit'"), ("a.tar", "tar -xOf"),
                        ("pointer.bit", "git lfs pull"), ("page.bit", "web page")):
         assert refusal_of_write(card.image, (tmp_path / name).read_bytes()[:65536]) == errno.ENOEXEC
         assert word in card.error, name

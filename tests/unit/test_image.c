@@ -589,14 +589,23 @@ static void things_handed_over_by_mistake_are_named_with_the_next_step(void **st
 	} rows[] = {
 		{ "\x1f\x8b\x08\x00", 4, "gzip -dc" },
 		{ "\xfd" "7zXZ", 5, "xz -dc" },
-		{ "PK\x03\x04", 4, "zip archive" },
-		{ "PK\x03\x04\x14", 5, "unzip -p FILE '*.bit' > image" },
 		{ "design.bit\0\0\0\0", 14, "tar -xOf FILE NAME > image" },
 		{ "version https://git-lfs", 23, "git lfs pull" },
 		{ ":020000040000FA", 15, "Intel HEX" },
 		{ "#!/bin/sh", 9, "script" },
 		{ "\x7f" "ELF\x02\x01", 6, "ELF" },
 		{ "<!DOCTYPE html>", 15, "web page" },
+		{ "<?xml version", 13, "as XML does" },
+		{ "S315000", 7, "S-records" },
+		{ "! Lattice\nHDR 0;", 16, "as SVF" },
+		{ "STATE RESET;", 12, "as SVF" },
+		{ "!<arch>\n", 8, "Debian package" },
+		{ "\x07\x00\x13\x00", 4, ".xsvf" },
+		{ "\x02Lattice JEDEC", 14, "JEDEC" },
+		{ "\xef\xbb\xbf//Gowin", 10, "byte order mark" },
+		{ "\xff\xfe/\0", 4, "UTF-16" },
+		{ "# device: x", 11, "Anlogic" },
+		{ "[{\"a\": 1}]", 10, "JSON" },
 		{ ".comment x", 10, "icepack" },
 		{ "hello world", 11, "as text does" },
 		{ "1\n", 2, "commands go to ctl" },
@@ -612,6 +621,83 @@ static void things_handed_over_by_mistake_are_named_with_the_next_step(void **st
 		assert_refused(v, ENOEXEC, rows[i].word);
 	}
 	assert_refused(judge("abc", 3, 3), ENOEXEC, "as text does");
+}
+
+/* A file of a zip archive, with its header; `later` leaves its length to what follows it. */
+static void zip_file(struct buf *b, const char *name, unsigned size, bool later)
+{
+	buf_add(b, "PK\x03\x04\x14\0", 6);
+	byte(b, later ? 8 : 0);
+	buf_add(b, "\0\x08\0\0\0\0\0\0\0\0\0", 11);
+	for (int i = 0; i < 4; i++)
+		byte(b, later ? 0 : size >> 8 * i & 255);
+	for (int i = 0; i < 4; i++)
+		byte(b, size >> 8 * i & 255);
+	byte(b, (unsigned)strlen(name));
+	buf_add(b, "\0\3\0", 3);
+	buf_adds(b, name);
+	buf_add(b, "xtr", 3);
+	for (unsigned i = 0; i < size; i++)
+		byte(b, i * 7 & 255);
+	if (later)
+		buf_add(b, "PK\x07\x08\1\2\3\4\1\2\3\4\1\2\3\4", 16);
+}
+
+static void an_archive_says_which_file_in_it_to_copy(void **state)
+{
+	static const struct {
+		const char *names[4];
+		bool later;
+		const char *word;
+	} rows[] = {
+		{ { "sysdef.xml", "ps7_init.c", "sys.bit", "late.bit" }, false,
+		  "a hardware archive of Vivado (.xsa); copy the image in it: unzip -p FILE 'sys.bit' > image" },
+		{ { "xsa.json", "a.hwh", "hw/b d.bit", "" }, true,
+		  "a hardware archive of Vivado (.xsa); copy the image in it: unzip -p FILE 'hw/b d.bit' > image" },
+		{ { "boot.bin", "fpga.bit.bin", "readme", "" }, true, "unzip -p FILE 'fpga.bit.bin' > image" },
+		{ { "it's.bit", "", "", "" }, false, "unzip -p FILE '*.bit' > image" },
+		{ { "readme.txt", "", "", "" }, true, "a zip archive (an .xsa, the hardware archive of Vivado, is one); "
+		  "copy the .bit in it: unzip -p FILE '*.bit' > image" },
+		{ { "dcp.xml", "top.edf", "", "" }, false, "a design checkpoint of Vivado (.dcp), which has no "
+		  "bitstream" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf b CLEANUP_BUF = BUF_INIT;
+		struct verdict v;
+
+		for (unsigned k = 0; k < 4 && rows[i].names[k][0]; k++)
+			zip_file(&b, rows[i].names[k], k ? 700 : 0, rows[i].later);
+		buf_add(&b, "PK\x01\x02 the directory", 18);
+		assert_int_equal(buf_ok(&b), 0);
+		for (size_t chunk = 1; chunk < b.len + 500; chunk += 499) {
+			v = judge(b.data, b.len, chunk);
+			/* With the directory at the latest: not only at the close. */
+			assert_int_equal(v.feed, -ENOEXEC);
+			assert_refused(v, ENOEXEC, rows[i].word);
+			assert_string_equal(v.facts.format, "");
+		}
+		for (size_t n = 4; n < b.len; n++)
+			assert_refused(judge(b.data, n, n), ENOEXEC, "not an image: a ");
+	}
+	assert_refused(judge("PK\x03\x04", 4, 4), ENOEXEC, "zip archive");
+}
+
+static void a_large_archive_is_not_taken_in_for_nothing(void **state)
+{
+	struct buf b CLEANUP_BUF = BUF_INIT;
+	struct verdict v;
+
+	(void)state;
+	zip_file(&b, "model.hwh", (1u << 20) + 5000, false);
+	zip_file(&b, "late.bit", 10, false);
+	for (size_t chunk = 1000; chunk <= b.len; chunk *= 30) {
+		v = judge(b.data, (1u << 20), chunk);
+		assert_int_equal(v.feed, -ENOEXEC);
+		assert_refused(v, ENOEXEC, "hardware archive of Vivado (.xsa); copy the .bit in it: unzip");
+		assert_int_equal(judge(b.data, (1u << 20) - 1, chunk).feed, IMAGE_MORE);
+	}
 }
 
 static void a_refusal_sticks_and_a_reset_forgets_it(void **state)
@@ -715,6 +801,8 @@ int main(void)
 		cmocka_unit_test(a_jump_without_a_table_is_for_no_card),
 		cmocka_unit_test(any_chunking_gives_the_same_answer),
 		cmocka_unit_test(things_handed_over_by_mistake_are_named_with_the_next_step),
+		cmocka_unit_test(an_archive_says_which_file_in_it_to_copy),
+		cmocka_unit_test(a_large_archive_is_not_taken_in_for_nothing),
 		cmocka_unit_test(a_refusal_sticks_and_a_reset_forgets_it),
 		cmocka_unit_test(nothing_is_not_an_image),
 		cmocka_unit_test(four_kilobytes_of_comment_without_a_preamble_are_no_image),
