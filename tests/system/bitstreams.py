@@ -3,54 +3,107 @@
 import struct
 
 
-def crc37(crc, word, register):
-    """CRC-32C over 32 bits of data and 5 of the register's number, lowest bit first."""
-    bits = word | register << 32
-    for _ in range(37):
-        crc = crc >> 1 ^ (0x82F63B78 if (crc ^ bits) & 1 else 0)
-        bits >>= 1
+def crc37_tables():
+    """What each byte of a word becomes with 37 bits of zero behind it, and each register's number with 5."""
+    def behind(value, bits):
+        for _ in range(bits):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+        return value
+    return ([[behind(v << 8 * k, 37) for v in range(256)] for k in range(4)],
+            [behind(register, 5) for register in range(32)])
+
+
+BYTES37, REGISTERS37 = crc37_tables()
+
+
+def crc37(crc, words, register):
+    """CRC-32C over 32 bits of data and 5 of the register's number for each word, lowest bit first."""
+    zero, one, two, three = BYTES37
+    end = REGISTERS37[register]
+    for word in words:
+        crc ^= word
+        crc = zero[crc & 255] ^ one[crc >> 8 & 255] ^ two[crc >> 16 & 255] ^ three[crc >> 24] ^ end
     return crc
 
 
-def xilinx_stream(idcode, frames=2):
-    """A configuration stream of a 7-series part, for the configuration bus."""
-    out, crc = [], 0
+class Stream:
+    """A configuration stream of a Xilinx part, for the configuration bus, packet by packet."""
 
-    def write(register, *words):
-        nonlocal crc
-        out.append(0x30000000 | register << 13 | len(words))
-        for word in words:
-            out.append(word)
-            crc = crc37(crc, word, register)
+    def __init__(self):
+        self.out, self.crc = b"", 0
+        self.words(*[0xFFFFFFFF] * 8, 0x000000BB, 0x11220044, 0xFFFFFFFF, 0xFFFFFFFF, 0xAA995566, 0x20000000)
+
+    def words(self, *words):
+        self.out += struct.pack(f">{len(words)}I", *words)
+
+    def write(self, register, *words):
+        self.words(0x30000000 | register << 13 | len(words), *words)
+        self.crc = crc37(self.crc, words, register)
         if register == 4 and words == (7,):
-            crc = 0
+            self.crc = 0
 
-    def check():
-        nonlocal crc
-        out.extend((0x30000001, crc))
-        crc = 0
+    def frames(self, block, repeat=1):
+        """The words of `block`, so many times over: to the frame data register."""
+        self.words(0x30004000, 0x50000000 | len(block) * repeat)
+        once = crc37(self.crc, block, 2)
+        if repeat > 1:
+            # What a block makes of a CRC is linear in it: from its bits, without the words again.
+            zero = crc37(0, block, 2)
+            bits = [crc37(1 << i, block, 2) ^ zero for i in range(32)]
+            for _ in range(repeat - 1):
+                value = zero
+                for i in range(32):
+                    if once >> i & 1:
+                        value ^= bits[i]
+                once = value
+        self.crc = once
+        self.out += struct.pack(f">{len(block)}I", *block) * repeat
 
-    out += [0xFFFFFFFF] * 8 + [0x000000BB, 0x11220044, 0xFFFFFFFF, 0xFFFFFFFF, 0xAA995566, 0x20000000]
-    write(0x11, 0)
-    write(0x10, 0)
-    write(4, 7)
-    write(0x0C, idcode)
-    write(1, 0)
-    write(4, 1)
-    write(2, *(i * 2654435761 & 0xFFFFFFFF for i in range(101 * frames)))
-    check()
-    write(4, 5)
-    check()
-    write(4, 13)
-    return struct.pack(f">{len(out)}I", *out) + bytes.fromhex("20000000") * 16
+    def check(self):
+        self.words(0x30000001, self.crc)
+        self.crc = 0
+
+    def end(self):
+        self.write(4, 13)
+        return self.out + bytes.fromhex("20000000") * 16
 
 
-def xilinx_bit(part="7a35tcpg236", idcode=0x0362D093, frames=2, design="top;UserID=0XFFFFFFFF;Version=2022.1"):
-    stream = xilinx_stream(idcode, frames)
+def xilinx_stream(idcode, frames=2, frame_words=101, seed=0, check=True):
+    """One of a full image of so many frames. check False: built with its CRC switched off."""
+    s = Stream()
+    s.write(0x11, 0)
+    s.write(0x10, 0)
+    s.write(4, 7)
+    s.write(0x0C, idcode)
+    s.write(1, 0)
+    s.write(4, 1)
+    # Up to a hundred different frames, which large images have again and again.
+    distinct = max(d for d in range(1, 101) if frames % d == 0)
+    block = [(i * 2654435761 + seed) & 0xFFFFFFFF for i in range(frame_words * distinct)]
+    s.frames(block, frames // distinct)
+    if check:
+        s.check()
+    else:
+        s.write(4, 7)
+    s.write(4, 5)
+    if check:
+        s.check()
+    return s.end()
+
+
+def xilinx_bit(part="7a35tcpg236", idcode=0x0362D093, frames=2, design="top;UserID=0XFFFFFFFF;Version=2022.1",
+               stream=None, **more):
+    stream = stream or xilinx_stream(idcode, frames, **more)
     head = bytes.fromhex("00090ff00ff00ff00ff0000001")
     for key, text in zip("abcd", (design, part, "2026/11/21", "12:34:56")):
         head += key.encode() + struct.pack(">H", len(text) + 1) + text.encode() + b"\0"
     return head + b"e" + struct.pack(">I", len(stream)) + stream
+
+
+def xilinx_large(size, part="xcku15p-ffva1156-2-e", idcode=0x04A56093, frame_words=93, seed=1):
+    """An image of about that size for a large part, all of it under its CRC."""
+    frames = size // (4 * frame_words) // 100 * 100
+    return xilinx_bit(part, idcode, frames, frame_words=frame_words, seed=seed)
 
 
 def crc16_8005(data):

@@ -625,6 +625,7 @@ static void what_is_not_simulated_is_refused_with_a_sentence(void **state)
 {
 	static const char *const unknown[] = { "gremlins", "true", NULL };
 	static const char *const stuck[] = { "stuck-pin", "112=1", NULL };
+	static const char *const noisy[] = { "bit-errors", "1000", NULL };
 	const struct card_value nothing = { 0 };
 	char text[REASON_MAX];
 
@@ -633,9 +634,24 @@ static void what_is_not_simulated_is_refused_with_a_sentence(void **state)
 	assert_int_equal(check("ice40-hx1k", 0, nothing, text), 0);
 	assert_int_equal(check("iCE40-HX8K", 0, nothing, text), 0);
 	assert_int_equal(check("iCE40-LP384", 0, nothing, text), 0);
-	assert_int_equal(check("xc7a35t", 0, nothing, text), -EINVAL);
+	assert_int_equal(check("xc6slx9", 0, nothing, text), -EINVAL);
 	assert_non_null(strstr(text, "iCE40-HX1K"));
 	assert_non_null(strstr(text, "iCE40-HX8K"));
+	assert_non_null(strstr(text, "Xilinx 7-series"));
+	/* Without a fabric there is nothing that these could be about. */
+	assert_int_equal(check("xc7a35t", 0, nothing, text), 0);
+	assert_int_equal(check("xc7a35t", 2, nothing, text), -EINVAL);
+	assert_non_null(strstr(text, "slots: a slot is a fabric, and of xc7a35t"));
+	assert_int_equal(check("LFE5U-25F", 0, (struct card_value){ .key = "clock", .text = "demand" }, text),
+			 -EINVAL);
+	assert_non_null(strstr(text, "clock: of lfe5u-25f only the configuration logic"));
+	assert_int_equal(check("5ceba2", 0, (struct card_value){ .key = "board", .text = "stream" }, text),
+			 -EINVAL);
+	assert_int_equal(check("xc7a35t", 0, (struct card_value){ .key = "faults", .list = stuck, .list_len = 2 },
+			       text), -EINVAL);
+	assert_non_null(strstr(text, "no fabric that stuck-pin could be about"));
+	assert_int_equal(check("xc7a35t", 0, (struct card_value){ .key = "faults", .list = noisy, .list_len = 2 },
+			       text), 0);
 	assert_int_equal(check("", 4, nothing, text), 0);
 	assert_int_equal(check("", 9, nothing, text), -EINVAL);
 	assert_non_null(strstr(text, "at most 8"));

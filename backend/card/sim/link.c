@@ -5,6 +5,10 @@
 void link_reset(struct link *l)
 {
 	l->held = l->hold;
+	if (l->logic) {
+		logic_reset(l->logic);
+		return;
+	}
 	fabric_config_reset(l->fabric);
 	digest_reset(l->digest);
 }
@@ -13,6 +17,8 @@ static int plain_write(struct link *l, unsigned level, const void *bytes, size_t
 		       struct reason *why)
 {
 	(void)level;
+	if (l->logic)
+		return logic_write(l->logic, bytes, n, why);
 	digest_update(l->digest, bytes, n);
 	return fabric_config_write(l->fabric, bytes, n, why);
 }
@@ -30,6 +36,12 @@ int link_write(struct link *l, const void *bytes, size_t n, struct reason *why)
 	return l->stages[0]->write(l, 0, bytes, n, why);
 }
 
+void link_end(struct link *l)
+{
+	if (l->logic)
+		logic_end(l->logic);
+}
+
 bool link_done(const struct link *l)
 {
 	return l->stages[0]->done(l, 0);
@@ -37,7 +49,7 @@ bool link_done(const struct link *l)
 
 bool link_awake(const struct link *l)
 {
-	return fabric_done(l->fabric) && !l->held;
+	return (l->logic ? logic_done(l->logic) : fabric_done(l->fabric)) && !l->held;
 }
 
 uint64_t link_hz(const struct link *l)

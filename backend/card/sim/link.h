@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The configuration link of a simulated card: the wires between the image and
- * the fabric's configuration port, with their clock and the DONE line.
+ * the configuration port of a fabric, or of a device of which there is the logic behind
+ * that port and no more, with their clock and the DONE line.
  *
  * What carries the bytes is a chain of stages behind a small table; faults are
  * stages put before the plain one (link_fault.c), below everything that has to
@@ -12,6 +13,7 @@
 
 #include "engine/fabric.h"
 #include "faults.h"
+#include "logic.h"
 
 #include <fabricfs/digest.h>
 #include <fabricfs/error.h>
@@ -33,8 +35,9 @@ struct link_stage {
 
 struct link {
 	const struct link_stage *stages[LINK_STAGES]; /* the last is link_plain */
-	struct fabric *fabric;  /* not owned */
-	struct digest *digest;  /* owned; of what the port was given since the last reset */
+	struct fabric *fabric;  /* not owned; this, */
+	struct logic *logic;    /* or this */
+	struct digest *digest;  /* owned; of what the fabric was given since the last reset */
 	uint64_t hz;            /* bits a second, 0 = no limit */
 	uint64_t slow_hz;       /* the same, of a fault */
 	bool hold;              /* DONE will be held low from the next CRESET on, */
@@ -52,6 +55,8 @@ void link_faults(struct link *l, const struct faults *f);
 /* CRESET. */
 void link_reset(struct link *l);
 int link_write(struct link *l, const void *bytes, size_t n, struct reason *why);
+/* That was the last byte; the clock goes on. */
+void link_end(struct link *l);
 /* What the link says of DONE. */
 bool link_done(const struct link *l);
 /* The DONE line at the card itself: low means that the design has not started. */

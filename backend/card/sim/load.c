@@ -12,7 +12,7 @@
 #include <fabricfs/buf.h>
 #include <fabricfs/clock.h>
 
-#define CHUNK 8192
+#define CHUNK 65536
 
 void load_wipe(struct process *p)
 {
@@ -21,8 +21,10 @@ void load_wipe(struct process *p)
 	p->want_cycles = 0;
 	p->want_until = 0;
 	ops_fail(p, ESTALE);
-	service_cool(p); /* to be configured is to be reset */
-	board_off(p->board);
+	if (p->board) {
+		service_cool(p); /* to be configured is to be reset */
+		board_off(p->board);
+	}
 	link_reset(&p->link);
 	process_news(p);
 }
@@ -36,7 +38,11 @@ static void load_end(struct process *p, int err, const struct reason *why)
 	cleanup_fd(&l->fd);
 	l->fd = -1;
 	l->seq = 0;
-	if (link_awake(&p->link)) {
+	if (link_awake(&p->link) && p->logic) {
+		/* What it is called is known once it is confirmed. */
+		p->condition = CARD_CONFIGURED;
+		text_copy(p->detail, sizeof(p->detail), "DONE is high");
+	} else if (link_awake(&p->link)) {
 		p->condition = CARD_CONFIGURED;
 		digest_hex(p->link.digest, p->sha256);
 		text_copy(p->detail, sizeof(p->detail), "DONE is high");
@@ -112,6 +118,7 @@ void load_step(struct process *p)
 {
 	struct load *l = &p->load;
 	uint8_t bytes[CHUNK];
+	char status[200] = "";
 	struct reason why = { 0 };
 	int64_t now = clock_mono_ns(), end = now + PROCESS_SLICE_NS;
 	uint64_t allowed;
@@ -149,9 +156,12 @@ void load_step(struct process *p)
 	load_tell(p);
 	if (l->done < l->size)
 		return;
+	link_end(&p->link);
+	if (p->logic && !logic_done(p->logic))
+		logic_status(p->logic, status, sizeof(status));
 	if (!link_done(&p->link))
-		load_end(p, reason_set(&why, EIO, "all %llu bytes were sent, and DONE stayed low",
-				       (unsigned long long)l->size), &why);
+		load_end(p, reason_set(&why, EIO, "all %llu bytes were sent, and DONE stayed low%s%s",
+				       (unsigned long long)l->size, *status ? ": " : "", status), &why);
 	else
 		load_end(p, 0, NULL);
 }

@@ -239,6 +239,10 @@ void op_submit(struct process *p, const struct proto_msg *msg)
 	unsigned pending = 0;
 	int err = 0;
 
+	if (!p->board) {
+		io_reply(p, msg->seq, ENODEV, 0, NULL, 0);
+		return;
+	}
 	for (const struct op *o = p->ops; o; o = o->next)
 		pending++;
 	if (op_resume(p, msg, &skip))

@@ -269,6 +269,7 @@ void process_fini(struct process *p)
 	board_free(p->board);
 	digest_free(p->link.digest);
 	fabric_free(p->fabric);
+	logic_free(p->logic);
 	free(p->packet);
 }
 

@@ -7,6 +7,7 @@
  *	service.c  what each message asks for
  *	load.c     programming, paced by the link
  *	operate.c  reads and writes of the endpoints, and when the clock runs
+ *	port.c     what is asked of a device that has its configuration logic and no fabric
  *
  * One thread, and one more for each slot. A slot is to its thread what a card
  * without slots is to the process: a `struct process` with a socket, a fabric, a
@@ -82,8 +83,9 @@ struct process {
 	uint8_t *packet; /* owned, PROTO_MAX: the message being served */
 	struct packet *out, **out_end;
 
-	struct fabric *fabric; /* from the first HELLO on, as board and link */
+	struct fabric *fabric; /* from the first HELLO on, as board and link; */
 	struct board *board;
+	struct logic *logic;   /* or this, and neither of the two */
 	struct link link;
 	struct load load;
 	struct model model;
@@ -156,6 +158,18 @@ void service_sensors(const struct process *p, const struct model *m, double powe
 bool service_hot(const struct process *p);
 /* Let the clock run again, if it is cool enough now; whether it may. */
 bool service_cool(struct process *p);
+
+/* The descriptor and size that came with a message. */
+int service_image(const struct process *p, const struct proto_msg *msg, int fd, struct reason *why);
+
+/* --- port.c --- */
+
+/* Of a card without a fabric, as the messages of the same names; err 0 is answered by them. */
+int port_accept(const struct process *p, const struct proto_msg *msg, int fd, struct reason *why);
+int port_confirm(struct process *p, const struct proto_msg *msg, int fd, struct reason *why);
+int port_verify(const struct process *p, const struct proto_msg *msg, int fd, struct reason *why);
+int port_faults(struct process *p, const struct proto_msg *msg, struct reason *why);
+void port_telemetry(struct process *p, const struct proto_msg *msg);
 
 /* --- carrier.c --- */
 

@@ -47,12 +47,16 @@ enum proto_type {
 	/* arg0: size of the image, whose descriptor comes with it, as for the next three */
 	PROTO_ACCEPT,
 	PROTO_PROGRAM, /* id: of the run */
-	PROTO_CONFIRM, /* id: of the run: read back whether the card has it */
+	/* id: of the run: read back whether the card has it. data: nothing, or the name by which
+	 * STATUS tells it from then on (64 hex digits), of a card that cannot tell by itself. Reply
+	 * data: how it is known, where the card says that */
+	PROTO_CONFIRM,
 	PROTO_VERIFY,  /* the same at any later time */
 	PROTO_CLEAR,
 	PROTO_RESET,
 	/* Reply data: PROTO_STATS numbers of 8 bytes, see enum proto_stat. Of a card with slots: first
-	 * what is about all of it (sums, power, temperature), then as many for each slot */
+	 * what is about all of it (sums, power, temperature), then as many for each slot. Of a card
+	 * without a fabric: PROTO_LOGIC_STATS numbers, see enum proto_logic_stat */
 	PROTO_TELEMETRY,
 	/*
 	 * id: of the operation. arg0: endpoint (enum card_endpoint) and PROTO_IO bits;
@@ -90,6 +94,9 @@ enum proto_stat {
 	STAT_LOOPS, STAT_UNDRIVEN, STAT_POWER_NW, STAT_TEMP_UDEGC, STAT_FRAMING, STAT_OVERRUNS,
 	STAT_SPRAMS, STAT_DSPS, STAT_PLLS, STAT_UNSETTLED, PROTO_STATS
 };
+
+/* The same of configuration logic, since the configuration began. */
+enum proto_logic_stat { STAT_CONFIG_BYTES, STAT_CONFIG_FRAMES, STAT_CONFIG_CHECKS, PROTO_LOGIC_STATS };
 
 struct proto_msg {
 	unsigned type; /* enum proto_type */

@@ -13,24 +13,28 @@
 #include <fabricfs/buf.h>
 #include <fabricfs/clock.h>
 
-/* Check the descriptor and size that came with a message. */
-static int image_check(const struct proto_msg *msg, int fd, struct reason *why)
+static int image_check(uint64_t most, const struct proto_msg *msg, int fd, struct reason *why)
 {
 	struct stat st;
 
-	if (msg->arg[0] > PROCESS_IMAGE_MAX)
-		return reason_set(why, EFBIG, "an image of %llu bytes, a simulated card takes %d",
-				  (unsigned long long)msg->arg[0], PROCESS_IMAGE_MAX);
+	if (msg->arg[0] > most)
+		return reason_set(why, EFBIG, "an image of %llu bytes, this simulated card takes %llu",
+				  (unsigned long long)msg->arg[0], (unsigned long long)most);
 	/* Reading from anything else could wait. */
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return reason_set(why, EINVAL, "the image is not in a regular file");
 	return 0;
 }
 
+int service_image(const struct process *p, const struct proto_msg *msg, int fd, struct reason *why)
+{
+	return image_check(p->logic ? LOGIC_IMAGE_MAX : PROCESS_IMAGE_MAX, msg, fd, why);
+}
+
 static int image_read(const struct proto_msg *msg, int fd, uint8_t **out, struct reason *why)
 {
 	size_t size, done = 0;
-	int err = image_check(msg, fd, why);
+	int err = image_check(PROCESS_IMAGE_MAX, msg, fd, why);
 
 	if (err)
 		return err;
@@ -74,40 +78,58 @@ void hello_words(const struct proto_msg *msg, struct hello_words *w)
 	w->row = board_row_find(w->board);
 }
 
+/* A fabric on its board. */
+static int fabric_make(struct process *p, const struct hello_words *words, bool manual, struct reason *why)
+{
+	const struct board_setup setup = { .name = *words->board ? words->board : "stream",
+					   .manual = manual, .baud = strtoull(words->baud, NULL, 10) };
+	int err = 0;
+
+	if (!p->link.digest)
+		p->link.digest = digest_new();
+	if (!p->link.digest)
+		err = reason_set(why, ENOMEM, "no memory for a digest");
+	if (!err)
+		err = service_fabric(words, &p->fabric, why);
+	if (!err)
+		err = board_new(p->fabric, &setup, &p->board, why);
+	if (err) {
+		fabric_free(p->fabric);
+		p->fabric = NULL;
+	} else {
+		p->link.fabric = p->fabric;
+		board_off(p->board);
+	}
+	return err;
+}
+
+static int card_make(struct process *p, const struct hello_words *words, bool manual, struct reason *why)
+{
+	const struct faults none = { 0 };
+	struct logic_facts facts;
+	int err;
+
+	link_faults(&p->link, &none);
+	/* A slot is a fabric of its carrier. */
+	if (p->carrier || !logic_find(words->part, &facts))
+		return fabric_make(p, words, manual, why);
+	err = logic_new(words->part, &p->logic, why);
+	p->link.logic = p->logic;
+	return err;
+}
+
 static void hello(struct process *p, const struct proto_msg *msg)
 {
 	struct reason why = { 0 };
-	const struct faults none = { 0 };
 	struct hello_words words;
+	const char *part = p->fabric ? fabric_part(p->fabric) : p->logic ? logic_part(p->logic) : NULL;
 	int err = 0;
 
 	hello_words(msg, &words);
-	if (!p->fabric) {
-		link_faults(&p->link, &none);
-		if (!p->link.digest)
-			p->link.digest = digest_new();
-		if (!p->link.digest)
-			err = reason_set(&why, ENOMEM, "no memory for a digest");
-		if (!err)
-			err = service_fabric(&words, &p->fabric, &why);
-		if (!err) {
-			struct board_setup setup = { .name = *words.board ? words.board : "stream",
-						     .manual = msg->arg[1] == 1,
-						     .baud = strtoull(words.baud, NULL, 10) };
-
-			err = board_new(p->fabric, &setup, &p->board, &why);
-		}
-		if (err) {
-			fabric_free(p->fabric);
-			p->fabric = NULL;
-		} else {
-			p->link.fabric = p->fabric;
-			board_off(p->board);
-		}
-	} else if (strcasecmp(words.part, fabric_part(p->fabric)) != 0) {
-		err = reason_set(&why, EBUSY, "the card's process simulates %s, not %s",
-				 fabric_part(p->fabric), words.part);
-	}
+	if (!part)
+		err = card_make(p, &words, msg->arg[1] == 1, &why);
+	else if (strcasecmp(words.part, part) != 0)
+		err = reason_set(&why, EBUSY, "the card's process simulates %s, not %s", part, words.part);
 	if (err) {
 		process_reply(p, PROTO_HELLO, msg->seq, err, &why);
 		return;
@@ -181,6 +203,9 @@ static void clear(struct process *p)
 
 static int reset(struct process *p, struct reason *why)
 {
+	if (p->logic)
+		return reason_set(why, EOPNOTSUPP, "of this part only the configuration logic is simulated, "
+				  "there is no design that could be reset");
 	if (!board_resets(p->board))
 		return reason_set(why, EOPNOTSUPP, "the board has no reset line; reload the image");
 	if (!link_awake(&p->link))
@@ -243,6 +268,9 @@ static int upset(struct process *p, const struct proto_msg *msg, struct reason *
 	unsigned at[3];
 	int err = 0;
 
+	if (p->logic)
+		return reason_set(why, EOPNOTSUPP, "of this part only the configuration logic is simulated, "
+				  "it has no configuration memory that could be upset");
 	if (!link_awake(&p->link))
 		return reason_set(why, ENODATA, "nothing is loaded whose configuration could be upset");
 	if (msg->id && msg->id == p->upset_id)
@@ -377,19 +405,22 @@ static int service(struct process *p, const struct proto_msg *msg, int *fd)
 		status(p, msg);
 		return 0;
 	case PROTO_PROGRAM:
-		err = image_check(msg, *fd, &why);
+		err = service_image(p, msg, *fd, &why);
 		if (err)
 			break;
 		load_begin(p, msg, STEAL_FD(*fd));
 		return 0;
 	case PROTO_ACCEPT:
-		err = service_accept(p->fabric, msg, *fd, &why);
+		err = p->logic ? port_accept(p, msg, *fd, &why)
+			       : service_accept(p->fabric, msg, *fd, &why);
 		break;
 	case PROTO_CONFIRM:
-		err = confirm(p, msg, *fd, &why);
+		err = p->logic ? port_confirm(p, msg, *fd, &why) : confirm(p, msg, *fd, &why);
+		if (p->logic && !err)
+			return 0;
 		break;
 	case PROTO_VERIFY:
-		err = read_back(p, msg, *fd, &why);
+		err = p->logic ? port_verify(p, msg, *fd, &why) : read_back(p, msg, *fd, &why);
 		break;
 	case PROTO_CLEAR:
 		clear(p);
@@ -398,13 +429,16 @@ static int service(struct process *p, const struct proto_msg *msg, int *fd)
 		err = reset(p, &why);
 		break;
 	case PROTO_FAULTS:
-		err = faults(p, msg, &why);
+		err = p->logic ? port_faults(p, msg, &why) : faults(p, msg, &why);
 		break;
 	case PROTO_UPSET:
 		err = upset(p, msg, &why);
 		break;
 	case PROTO_TELEMETRY:
-		telemetry(p, msg);
+		if (p->logic)
+			port_telemetry(p, msg);
+		else
+			telemetry(p, msg);
 		return 0;
 	case PROTO_IO:
 		op_submit(p, msg);

@@ -3,36 +3,16 @@
  * The backend `sim`: a simulated card, reached over its configuration port and
  * its board like any other. The card itself is a process (process.h).
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "board_table.h"
 #include "client.h"
 #include "process.h"
 #include "sim.h"
-#include "uart.h"
+#include "sim_setup.h"
 
 #include <fabricfs/buf.h>
-
-#define DEFAULT_HZ 25000000
-#define DEFAULT_BAUD 115200
-#define RATE_MAX   275000000 /* of a clock: the global buffers of an HX (data sheet, f_MAX_GBUF) */
-
-#define STREAMS (CARD_ENDPOINT_BIT(CARD_TX) | CARD_ENDPOINT_BIT(CARD_RX))
-
-/* What is on the board "stream". A row more needs its database and its wiring. */
-static const struct {
-	const char *part;
-	unsigned endpoints; /* what its board is wired for */
-} parts[] = {
-	{ "iCE40-HX1K", STREAMS | CARD_ENDPOINT_BIT(CARD_REGS) },
-	{ "iCE40-HX8K", STREAMS },
-	{ "iCE40-LP384", STREAMS },
-	{ "iCE40-UP5K", STREAMS },
-};
-#define PARTS (sizeof(parts) / sizeof(parts[0]))
 
 static const struct card_key sim_keys[] = {
 	{ "clock", CARD_KEY_TEXT },
@@ -48,143 +28,16 @@ struct sim {
 	const struct card_host *host; /* outlives it; says which slot, if it is one */
 	unsigned slots;
 	bool serial; /* its board has a serial port */
+	bool logic;  /* it has its configuration logic and no fabric, */
+	bool tried_first;
 };
-
-/* Is this fault one of a card (slot -1), or of a slot? */
-static int fault_fits(const struct card_config *config, int slot, const char *name, struct reason *why)
-{
-	bool pins = !strcmp(name, "stuck-pin") || !strcmp(name, "upset");
-	bool whole = !strcmp(name, "unplug") || !strcmp(name, "over-temperature") ||
-		     !strcmp(name, "stuck-sensor");
-
-	if (config->slots && slot < 0 && pins)
-		return reason_set(why, EINVAL, "faults: of a card with slots, %s is an attribute of a slot",
-				  name);
-	if (slot >= 0 && whole)
-		return reason_set(why, EINVAL, "faults: %s is of the card, and not of a slot", name);
-	return 0;
-}
-
-static int parse_faults(const struct card_config *config, struct faults *f, struct reason *why)
-{
-	const struct card_value *value = card_config_get(config, "faults");
-	int err = 0;
-
-	for (size_t i = 0; !err && value && i + 1 < value->list_len; i += 2) {
-		err = fault_fits(config, -1, value->list[i], why);
-		err = err ? err : faults_set(f, value->list[i], value->list[i + 1], why);
-	}
-	return err;
-}
-
-/* Decimal digits, within what a clock on these boards may have. */
-static bool rate_get(const char *text, uint64_t *hz)
-{
-	*hz = 0;
-	for (const char *c = text; *c; c++) {
-		if (*c < '0' || *c > '9' || *hz > RATE_MAX)
-			return false;
-		*hz = *hz * 10 + (uint64_t)(*c - '0');
-	}
-	return *hz && *hz <= RATE_MAX;
-}
-
-/* What the words part and board mean together. */
-struct choice {
-	const char *part, *board;
-	const struct board_row *row; /* NULL: the board "stream" */
-	unsigned endpoints;
-};
-
-static int choose(const char *part, const char *board, struct choice *c, struct reason *why)
-{
-	struct buf list CLEANUP_BUF = BUF_INIT;
-
-	*c = (struct choice){ .board = "stream" };
-	if (board && strcmp(board, "stream") != 0) {
-		c->row = board_row_find(board);
-		for (size_t i = 0; !c->row && board_row(i); i++)
-			buf_addf(&list, " %s", board_row(i)->name);
-		if (!c->row)
-			return reason_set(why, EINVAL, "board: '%s' is not simulated, these are: stream%s",
-					  board, list.data ? list.data : "");
-	}
-	for (size_t i = 0; !c->row && i < PARTS; i++)
-		if (!part[0] || strcasecmp(part, parts[i].part) == 0) {
-			c->part = parts[i].part;
-			c->endpoints = parts[i].endpoints;
-			return 0;
-		}
-	/* A part that is on one of the boards only. */
-	for (size_t i = 0; !c->row && !board && board_row(i); i++)
-		if (strcasecmp(part, board_row(i)->part) == 0)
-			c->row = board_row(i);
-	if (!c->row) {
-		for (size_t i = 0; i < PARTS; i++)
-			buf_addf(&list, " %s", parts[i].part);
-		return reason_set(why, EINVAL, "part '%s' is not simulated%s, these are:%s", part,
-				  board ? " on the board 'stream'" : "", list.data ? list.data : "");
-	}
-	if (part[0] && strcasecmp(part, c->row->part) != 0)
-		return reason_set(why, EINVAL, "board: there is %s on the board '%s', not %s",
-				  c->row->part, c->row->name, part);
-	c->part = c->row->part;
-	c->board = c->row->name;
-	c->endpoints = (c->row->rx ? STREAMS : 0) |
-		       (c->row->leds[0].name ? CARD_ENDPOINT_BIT(CARD_LEDS) : 0) |
-		       (c->row->buttons[0].name ? CARD_ENDPOINT_BIT(CARD_BUTTONS) : 0);
-	return 0;
-}
-
-static int baud_get(const struct card_value *baud, const struct choice *c, uint64_t *out,
-		    struct reason *why)
-{
-	*out = DEFAULT_BAUD;
-	if (!baud)
-		return 0;
-	if (!c->row || !c->row->rx)
-		return reason_set(why, EINVAL, "baud: the board '%s' has no serial port", c->board);
-	*out = (uint64_t)baud->number;
-	if (*out < UART_BAUD_MIN || *out > c->row->hz / UART_CYCLES_MIN)
-		return reason_set(why, EINVAL, "baud: the board '%s' takes %d to %" PRIu64 ", not %" PRIu64,
-				  c->board, UART_BAUD_MIN, c->row->hz / UART_CYCLES_MIN, *out);
-	return 0;
-}
-
-static int parse(const struct card_config *config, struct client_setup *setup, struct choice *c,
-		 struct reason *why)
-{
-	const struct card_value *clock = card_config_get(config, "clock");
-	const struct card_value *hz = card_config_get(config, "config_clock_hz");
-	const struct card_value *board = card_config_get(config, "board");
-	int err = choose(config->part, board ? board->text : NULL, c, why);
-
-	if (err)
-		return err;
-	if (config->slots > SIM_SLOTS_MAX)
-		return reason_set(why, EINVAL, "slots: a simulated card has at most %d, not %u",
-				  SIM_SLOTS_MAX, config->slots);
-	setup->slots = config->slots;
-	setup->manual = clock && strcmp(clock->text, "manual") == 0;
-	if (clock && !setup->manual && strcmp(clock->text, "demand") != 0 &&
-	    !rate_get(clock->text, &setup->rate_hz))
-		return reason_set(why, EINVAL, "clock: a simulated card runs on 'demand', 'manual' or a rate "
-				  "from 1 to %d Hz, '%s' is not offered", RATE_MAX, clock->text);
-	err = baud_get(card_config_get(config, "baud"), c, &setup->baud, why);
-	if (err)
-		return err;
-	text_copy(setup->part, sizeof(setup->part), c->part);
-	text_copy(setup->board, sizeof(setup->board), c->board);
-	setup->hz = hz ? (uint64_t)hz->number : DEFAULT_HZ;
-	return parse_faults(config, &setup->faults, why);
-}
 
 static int sim_check(const struct card_config *config, struct reason *why)
 {
 	struct client_setup setup = { 0 };
-	struct choice c;
+	struct sim_choice c;
 
-	return parse(config, &setup, &c, why);
+	return sim_parse(config, &setup, &c, why);
 }
 
 /* What the run folder has of this mount, else what the configuration says. */
@@ -200,7 +53,7 @@ static int faults_now(const struct card_config *config, const struct card_host *
 		return err;
 	*f = (struct faults){ 0 };
 	/* What is configured is the card's. */
-	return host->slot < 0 ? parse_faults(config, f, why) : 0;
+	return host->slot < 0 ? sim_parse_faults(config, f, why) : 0;
 }
 
 static int sim_open(const struct card_config *config, const struct card_host *host, void **card,
@@ -208,8 +61,8 @@ static int sim_open(const struct card_config *config, const struct card_host *ho
 {
 	struct client_setup setup = { .host = host };
 	struct sim *sim;
-	struct choice c;
-	int err = parse(config, &setup, &c, why);
+	struct sim_choice c;
+	int err = sim_parse(config, &setup, &c, why);
 
 	if (err)
 		return err;
@@ -226,7 +79,16 @@ static int sim_open(const struct card_config *config, const struct card_host *ho
 		free(sim);
 		return err;
 	}
-	*facts = (struct card_facts){
+	sim->logic = c.is_logic;
+	sim->tried_first = c.logic.tried_first;
+	*facts = c.is_logic ? (struct card_facts){
+		.has_idcode = true,
+		.idcode = c.logic.idcode,
+		.execution = "none",
+		.can = CARD_CAN_CLEAR | CARD_CAN_READBACK,
+		.image_max = LOGIC_IMAGE_MAX,
+		.restore = true,
+	} : (struct card_facts){
 		.vendor = "fabricfs",
 		.formats = "ice40",
 		.execution = "simulated",
@@ -238,6 +100,10 @@ static int sim_open(const struct card_config *config, const struct card_host *ho
 		.image_max = PROCESS_IMAGE_MAX,
 		.restore = true,
 	};
+	if (c.is_logic) {
+		text_copy(facts->vendor, sizeof(facts->vendor), c.logic.vendor);
+		text_copy(facts->formats, sizeof(facts->formats), c.logic.formats);
+	}
 	text_copy(facts->part, sizeof(facts->part), c.part);
 	text_copy(facts->board, sizeof(facts->board), c.board);
 	text_copy(facts->serial, sizeof(facts->serial), config->name);
@@ -254,8 +120,8 @@ static int sim_slot_open(const struct card_config *config, const struct card_hos
 	struct client_setup setup = { .host = host };
 	struct faults f;
 	struct sim *sim;
-	struct choice c;
-	int err = parse(config, &setup, &c, why);
+	struct sim_choice c;
+	int err = sim_parse(config, &setup, &c, why);
 
 	if (err)
 		return err;
@@ -324,6 +190,17 @@ static int sim_status(void *card, unsigned slot, struct card_status *status, str
 
 static int sim_accept(void *card, const struct card_run *run, struct reason *why)
 {
+	const struct sim *sim = card;
+
+	if (sim->logic && run->facts && run->facts->encrypted == IMAGE_YES)
+		return reason_set(why, EOPNOTSUPP, "the image is encrypted, and a simulated device has no key");
+	if (sim->logic && run->facts && run->facts->partial == IMAGE_YES)
+		return reason_set(why, EOPNOTSUPP, "the image is a partial one, for a design that runs: of this "
+				  "part only the configuration logic is simulated, and it takes whole images");
+	/* The device finds by itself what could be wrong with it; a second pass over a large image
+	 * only makes its copy slower. */
+	if (sim->logic && !sim->tried_first)
+		return 0;
 	return sim_call(card, PROTO_ACCEPT, run, why);
 }
 
@@ -338,7 +215,8 @@ static int sim_program(void *card, struct card_run *run, struct reason *why)
 	run->touched = true;
 	err = client_call(sim->client, &msg, run->fd, run, &reply, why);
 	/* Whose fault is it: the image's, or that of what carried it? */
-	if (err == -EBADMSG && sim_accept(card, run, &sound) == 0) {
+	if ((err == -EBADMSG || (sim->logic && (err == -EMEDIUMTYPE || err == -EOPNOTSUPP))) &&
+	    sim_call(card, PROTO_ACCEPT, run, &sound) == 0) {
 		reason_wrap(why, "the image is sound but arrived damaged over the configuration link");
 		why->err = EIO;
 		return -EIO;
@@ -348,14 +226,26 @@ static int sim_program(void *card, struct card_run *run, struct reason *why)
 
 static int sim_confirm(void *card, struct card_run *run, struct reason *why)
 {
-	int err = sim_call(card, PROTO_CONFIRM, run, why);
+	struct sim *sim = card;
+	struct proto_msg reply, msg = { .type = PROTO_CONFIRM, .id = run->id, .arg = { run->size } };
+	int err;
 
+	/* A device cannot tell which image it has; its process remembers what it was called. */
+	if (sim->logic && run->sha256) {
+		msg.data = (const uint8_t *)run->sha256;
+		msg.len = strlen(run->sha256);
+	}
+	err = client_call(sim->client, &msg, run->fd, NULL, &reply, why);
 	if (err) {
 		reason_wrap(why, "the link reported success, but reading the card back says");
 		return err == -EBADMSG ? -EIO : err;
 	}
-	text_copy(run->confirmed_by, sizeof(run->confirmed_by),
-		  "CRC, DONE and configuration memory read back");
+	if (sim->logic)
+		snprintf(run->confirmed_by, sizeof(run->confirmed_by), "%.*s", (int)reply.len,
+			 (const char *)reply.data);
+	else
+		text_copy(run->confirmed_by, sizeof(run->confirmed_by),
+			  "CRC, DONE and configuration memory read back");
 	return 0;
 }
 
@@ -447,6 +337,27 @@ static void sensor_fill(struct card_sensor *out, enum proto_stat stat, const uin
 		snprintf(out->name, sizeof(out->name), "slot%d_%s", slot, sensors[i].name);
 }
 
+static int logic_telemetry(const struct proto_msg *reply, struct card_sensor *out, size_t max,
+			   struct reason *why)
+{
+	static const char *const names[PROTO_LOGIC_STATS] = {
+		[STAT_CONFIG_BYTES] = "config_bytes",
+		[STAT_CONFIG_FRAMES] = "config_frames",
+		[STAT_CONFIG_CHECKS] = "config_crc_checks",
+	};
+	size_t n = 0;
+
+	if (reply->len != 8 * PROTO_LOGIC_STATS)
+		return reason_set(why, EIO, "the simulated card told %zu bytes of telemetry, not %d", reply->len,
+				  8 * PROTO_LOGIC_STATS);
+	for (; n < PROTO_LOGIC_STATS && n < max; n++) {
+		out[n] = (struct card_sensor){ .source = CARD_MEASURED,
+					       .value = (double)proto_get(reply->data + 8 * n, 8) };
+		text_copy(out[n].name, sizeof(out[n].name), names[n]);
+	}
+	return (int)n;
+}
+
 static int sim_telemetry(void *card, struct card_sensor *out, size_t max, struct reason *why)
 {
 	struct sim *sim = card;
@@ -456,6 +367,8 @@ static int sim_telemetry(void *card, struct card_sensor *out, size_t max, struct
 
 	if (err)
 		return err;
+	if (sim->logic)
+		return logic_telemetry(&reply, out, max, why);
 	if (reply.len != block * (1 + sim->slots))
 		return reason_set(why, EIO, "the simulated card told %zu bytes of telemetry, not %zu",
 				  reply.len, block * (1 + sim->slots));
@@ -511,7 +424,7 @@ static int attr_tell(const struct card_config *config, struct sim *sim, const st
 	int err = 0;
 
 	if (sim->host->slot >= 0) {
-		err = parse_faults(config, &configured, why);
+		err = sim_parse_faults(config, &configured, why);
 		err = err ? err : faults_hold(&configured, sim->host, f, &all, why);
 	}
 	return err ? err : client_faults(sim->client, sim->host->slot < 0 ? f : &all, why);
@@ -522,7 +435,7 @@ static int sim_attr_set(const struct card_config *config, const struct card_host
 {
 	struct sim *sim = card;
 	struct faults f;
-	int err = fault_fits(config, host->slot, name, why);
+	int err = sim_fault_fits(config, host->slot, name, why);
 
 	if (err)
 		return err;
