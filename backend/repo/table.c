@@ -3,9 +3,12 @@
 #include <string.h>
 
 #include "backend/repo/directory/directory.h"
+#include "backend/repo/glance.h"
+#include "backend/repo/transfer.h"
 
 const struct repo_kind *const repo_kinds[] = {
 	&directory_kind,
+	&glance_kind,
 	NULL,
 };
 
@@ -19,12 +22,20 @@ const struct repo_kind *repo_kind_find(const char *name)
 
 int repo_kinds_start(struct reason *why)
 {
-	return directory_start(why);
+	int err = transfer_thread_start(why);
+
+	if (err)
+		return err;
+	err = directory_start(why);
+	if (err)
+		transfer_thread_stop();
+	return err;
 }
 
 void repo_kinds_stop(void)
 {
 	directory_stop();
+	transfer_thread_stop();
 }
 
 const struct repo_value *repo_config_get(const struct repo_config *config, const char *key)

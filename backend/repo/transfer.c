@@ -283,7 +283,7 @@ static void try_end(struct transfer *t, CURLcode code, bool stalled)
 	if (end == TRY_ANSWERED)
 		goto ended;
 	/* What was sent and came to nothing may have been done nevertheless. */
-	wait = t->request.once && t->connected ? -1 :
+	wait = (t->request.once && t->connected) || (t->request.quick && end == TRY_OFFLINE) ? -1 :
 	       retry_next(&t->retry, end,
 			  end == TRY_BUSY ? retry_after(header_find(&t->head, "Retry-After"),
 							header_find(&t->head, "Date"),

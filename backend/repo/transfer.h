@@ -63,6 +63,7 @@ struct transfer_request {
 	const int *also;
 	uint64_t body_max;	    /* more than this of an answer is EBADMSG; 0 = no limit */
 	bool once;		    /* never sent twice (a login); a connection is tried again though */
+	bool quick;		    /* when no connection can be made, this is told at once */
 	void *core;
 	/* Once per answer that counts. -errno ends it. May be NULL. */
 	int (*begin)(struct transfer *t, void *core, const struct transfer_answer *answer, struct reason *why);
