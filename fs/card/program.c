@@ -21,6 +21,7 @@
 #include "fs/card/busy.h"
 #include "fs/card/card.h"
 #include "fs/card/kept.h"
+#include "fs/card/target.h"
 
 #include <fabricfs/buf.h>
 #include <fabricfs/clock.h>
@@ -114,12 +115,14 @@ static bool listed(char *const *words, const char *word)
 
 int slot_suits(struct slot *slot, const struct image_facts *facts, struct reason *why)
 {
-	struct card *card = slot->card;
-	const struct config_policy *policy = &card->card_config->policy;
-	const struct card_view *view = card_view_get(card);
-	const struct card_facts *f = &view->facts;
-	int err = image_suits(facts, f->part, f->has_idcode, f->idcode, f->formats, why);
+	const struct config_policy *policy = &slot->card->card_config->policy;
+	const struct card_view *view = card_view_get(slot->card);
+	struct image_target target;
+	int err;
 
+	target_fill(view, slot->index, &target);
+	target.name = slot->name;
+	err = image_suits_target(facts, &target, NULL, why);
 	card_view_put(view);
 	if (!err && policy->formats && *facts->format && !listed(policy->formats, facts->format))
 		err = reason_set(why, EPERM, "the policy of %s allows no image of format %s", slot->name,

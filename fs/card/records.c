@@ -30,6 +30,19 @@ static void put_text(json_t *o, const char *key, const char *text)
 	}
 }
 
+/* Which image it was, as inspect --json says it; what else is known of it, loaded/ tells. */
+static void put_facts(json_t *o, const struct image_facts *facts)
+{
+	static const char *const told[] = { "format", "part", "design" };
+	struct buf text CLEANUP_BUF = BUF_INIT;
+
+	for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+		buf_clear(&text);
+		image_fact_text(facts, told[i], &text);
+		put_text(o, told[i], text.data);
+	}
+}
+
 static char *record_json(const struct slot *slot, const struct record *r, int64_t now)
 {
 	json_t *o = json_object();
@@ -49,11 +62,8 @@ static char *record_json(const struct slot *slot, const struct record *r, int64_
 	put_text(o, "sha256", r->sha256);
 	if (r->size)
 		json_object_set_new(o, "size", json_integer((json_int_t)r->size));
-	if (r->facts) {
-		put_text(o, "format", r->facts->format);
-		put_text(o, "part", r->facts->part);
-		put_text(o, "design", r->facts->design);
-	}
+	if (r->facts)
+		put_facts(o, r->facts);
 	put_text(o, "source", r->source);
 	if (r->who) {
 		json_object_set_new(o, "uid", json_integer(r->who->uid));

@@ -39,6 +39,7 @@ static void show_facts(struct card *card, const struct card_facts *facts)
 	if (!view)
 		return;
 	view->facts = *facts;
+	view->told = true;
 	if (!*view->facts.part)
 		text_copy(view->facts.part, sizeof(view->facts.part), card->card_config->card.part);
 	view->facts_ns = mtime_after(view->facts_ns);

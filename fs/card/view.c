@@ -261,12 +261,15 @@ void slot_show_loaded(struct slot *slot, enum state state, const char *error,
 	struct slot_view *v = view_slot(view, slot->index);
 	unsigned what = slot_view_state(v, state, error) | CHANGE_LOADED | CHANGE_ENDPOINTS;
 
+	struct image_facts facts = { 0 };
 	struct loaded parsed;
 
 	v->loaded = *loaded;
+	if (*slot->row.loaded_sha256 && loaded_parse(slot->row.loaded, &parsed, &facts))
+		memset(&facts, 0, sizeof(facts));
+	image_static_design(&facts, v->shell, sizeof(v->shell));
 	/* A copy to another card goes by these, without reading the image again. */
-	if (!*loaded->sha256 || loaded_parse(slot->row.loaded, &parsed, &v->loaded_facts))
-		memset(&v->loaded_facts, 0, sizeof(v->loaded_facts));
+	v->loaded_facts = *loaded->sha256 ? facts : (struct image_facts){ 0 };
 	v->loaded_ns = mtime_after(v->loaded_ns);
 	/* Nothing loaded is older than any source, so that make programs the card. */
 	v->image_ns = *loaded->sha256 ? slot->row.image_mtime_ns : 0;

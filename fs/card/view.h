@@ -57,6 +57,8 @@ struct slot_view {
 	int64_t error_ns;
 	struct loaded loaded; /* empty while the old image counts as lost */
 	struct image_facts loaded_facts; /* of the image that is loaded */
+	char shell[IMAGE_SHELL_MAX]; /* image_static_design() of the last that was, also while it is
+				      * being replaced */
 	int64_t loaded_ns;    /* mtime of the files of loaded/ */
 	int64_t image_ns;     /* mtime of `image`: last success, or as its writer set it */
 	char *check;          /* last result of `check` (inspect --json object, no newline), NULL = none; owned by the view */
@@ -76,6 +78,7 @@ struct card_view {
 	char name[64];
 	char backend[32];
 	struct card_facts facts; /* vendor part idcode serial board location execution can endpoints */
+	bool told;               /* the backend told the facts; before, only the part may be known */
 	int64_t facts_ns;
 	struct slot_view self;
 	unsigned slots_len;

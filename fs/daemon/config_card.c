@@ -168,6 +168,16 @@ static int value_words(const struct conf *c, const struct conf_node *n, struct c
 
 	bool command = v->kind == CARD_KEY_COMMAND;
 
+	/* One word stands for a list of it: `shell: 8def22be`. */
+	if (n->kind == CONF_TEXT && strcmp(n->text, "none") && !command) {
+		words = conf_alloc(c->memory, 2 * sizeof(*words));
+		if (!words)
+			return conf_no_memory(c);
+		words[0] = n->text;
+		v->list = words;
+		v->list_len = 1;
+		return 0;
+	}
 	if (n->kind == CONF_TEXT && strcmp(n->text, "none"))
 		return command ? CONF_FAULT(c, n->line, "%s: a command is a list of words, [/path/to/program, "
 					    "argument], or the word none; no shell is used", n->key)

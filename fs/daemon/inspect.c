@@ -6,10 +6,8 @@
  * (but for --for devN, which asks a mounted tree for the card's part), so that
  * its answer is the one that copying the file would give.
  */
-#include <ctype.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,16 +18,9 @@
 #include <fabricfs/image.h>
 
 #include "inspect.h"
+#include "inspect_for.h"
 
 #define CHUNK (1u << 20) /* bytes a read(); as uploads come */
-
-/* What the image is to fit. */
-struct target {
-	const char *name; /* as the user wrote it; NULL = not asked */
-	char part[64];
-	bool has_idcode;
-	uint32_t idcode;
-};
 
 struct report {
 	const char *file;
@@ -50,91 +41,6 @@ static void usage(FILE *to)
 	      "  --mount DIR  where the tree of devN is mounted (default: the first that is, else /fpga)\n"
 	      "Exit status: 0 every file is sound (and fits), 1 not, 2 wrong usage.\n",
 	      to);
-}
-
-/* One value of a card's directory, without its newline. 0 or -errno. */
-static int read_value(const char *mount, const char *dev, const char *file, char *out, size_t size)
-{
-	struct buf path CLEANUP_BUF = BUF_INIT;
-	int fd CLEANUP_FD = -1;
-	ssize_t n;
-
-	buf_addf(&path, "%s/%s/%s", mount, dev, file);
-	if (buf_ok(&path))
-		return -ENOMEM;
-	fd = open(path.data, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0)
-		return -errno;
-	n = read(fd, out, size - 1);
-	if (n < 0)
-		return -errno;
-	out[n] = '\0';
-	out[strcspn(out, "\n")] = '\0';
-	return 0;
-}
-
-/* The first mounted tree, or /fpga. The caller frees; NULL for lack of memory. */
-static char *mount_find(void)
-{
-	FILE *mounts = setmntent("/proc/self/mounts", "re");
-	struct mntent *m;
-	char *dir = NULL;
-
-	while (mounts && !dir && (m = getmntent(mounts)))
-		if (!strcmp(m->mnt_type, "fuse.fabricfs"))
-			dir = strdup(m->mnt_dir);
-	if (mounts)
-		endmntent(mounts);
-	return dir ? dir : strdup("/fpga");
-}
-
-/* Past the word and the number behind it; NULL if that is not what is there. */
-static const char *past_number(const char *text, const char *word)
-{
-	size_t len = strlen(word);
-
-	if (strncmp(text, word, len) || !isdigit((unsigned char)text[len]))
-		return NULL;
-	return text + len + strspn(text + len, "0123456789");
-}
-
-/* The length of devN in devN or devN/slots/M, 0 for anything else. */
-static size_t card_length(const char *name)
-{
-	const char *dev = past_number(name, "dev");
-	const char *slot = dev ? past_number(dev, "/slots/") : NULL;
-
-	return dev && (!*dev || (slot && !*slot)) ? (size_t)(dev - name) : 0;
-}
-
-static int target_find(struct target *t, const char *mount, struct reason *why)
-{
-	size_t length = card_length(t->name);
-	char idcode[32] = "", dev[32] = "", *end;
-	int rc;
-
-	if (!length) {
-		if (!text_copy(t->part, sizeof(t->part), t->name))
-			return reason_set(why, EINVAL, "--for %s: too long to be a part", t->name);
-		return 0;
-	}
-	/* A slot is of its card's part; that it is there is seen by its state. */
-	rc = length < sizeof(dev) ? read_value(mount, t->name, "state", dev, sizeof(dev)) : -ENAMETOOLONG;
-	if (!rc) {
-		memcpy(dev, t->name, length);
-		dev[length] = '\0';
-		rc = read_value(mount, dev, "part", t->part, sizeof(t->part));
-	}
-	if (rc < 0)
-		return reason_set(
-			why, -rc,
-			"--for %s: %s/%s cannot be read: %s; say --mount DIR, or name a part",
-			t->name, mount, t->name, strerror(-rc));
-	if (!read_value(mount, dev, "idcode", idcode, sizeof(idcode)) && idcode[0]) {
-		t->idcode = (uint32_t)strtoul(idcode, &end, 16);
-		t->has_idcode = !*end;
-	}
-	return 0;
 }
 
 /* Reads the file to its end, also after the verdict is known: the hash names the bytes. */
@@ -161,11 +67,11 @@ static int scan(int fd, struct image_parser *parser, struct digest *digest, stru
 	return rc;
 }
 
-static void inspect(struct report *r, const struct target *t)
+static void inspect(struct report *r, const struct inspect_for *t)
 {
 	struct image_parser *parser = image_parser_new();
 	struct digest *digest = digest_new();
-	bool input = !strcmp(r->file, "-");
+	bool input = !strcmp(r->file, "-"), compared = false;
 	int fd = input ? STDIN_FILENO : open(r->file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
 	if (fd < 0)
@@ -176,10 +82,9 @@ static void inspect(struct report *r, const struct target *t)
 		scan(fd, parser, digest, r);
 	if (fd >= 0 && !input)
 		close(fd);
-	if (t->name && (r->facts.part[0] || r->facts.has_idcode || r->facts.no_card[0])) {
-		r->fit_known = true;
-		image_suits(&r->facts, t->part, t->has_idcode, t->idcode, "", &r->misfit);
-	}
+	/* A file of no known format tells nothing that could be compared. */
+	if (t->name && r->facts.format[0])
+		r->fit_known = image_suits_target(&r->facts, &t->target, &compared, &r->misfit) || compared;
 	image_parser_free(parser);
 	digest_free(digest);
 }
@@ -231,7 +136,7 @@ static void kind(const struct image_facts *f)
 		line("kind", b.data + 2);
 }
 
-static void tell(const struct report *r, const struct target *t)
+static void tell(const struct report *r, const struct inspect_for *t)
 {
 	static const char *const sure[] = { "unknown", "a guess", "likely", "exact" };
 	const struct image_facts *f = &r->facts;
@@ -288,7 +193,7 @@ static void tell(const struct report *r, const struct target *t)
 	line("sha256", r->sha256);
 	line("detail", f->detail);
 	if (t->name && !r->fit_known && f->format[0])
-		printf("  %-10s %s: not known, the image does not tell its part\n", "fits",
+		printf("  %-10s %s: not known, the two tell nothing in common\n", "fits",
 		       t->name);
 	else if (r->fit_known && r->misfit.err)
 		printf("  %-10s %s: no, %s\n", "fits", t->name, r->misfit.text);
@@ -321,8 +226,7 @@ int inspect_main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct target target = { 0 };
-	char *found CLEANUP_FREE = NULL;
+	struct inspect_for target = { 0 };
 	const char *mount = NULL;
 	struct reason why = { 0 };
 	bool json = false, good = true;
@@ -352,14 +256,8 @@ int inspect_main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
-	if (target.name && !mount) {
-		found = mount_find();
-		mount = found;
-	}
-	if (target.name && !mount)
-		reason_set(&why, ENOMEM, "out of memory");
-	else if (target.name)
-		target_find(&target, mount, &why);
+	if (target.name)
+		inspect_for_find(&target, mount, &why);
 	if (why.err) {
 		fprintf(stderr, "fabricfs inspect: %s\n", why.text);
 		return 2;

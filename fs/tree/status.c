@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/card/target.h"
 #include "fs/tree/tables.h"
 
 #include <fabricfs/clock.h>
@@ -172,10 +173,26 @@ static json_t *json_time(int64_t ns)
 	return text_or_null(text);
 }
 
+/* The image's facts as inspect --json tells them, without what is about a file. */
+static json_t *json_facts(const struct image_facts *facts)
+{
+	char *text CLEANUP_FREE = image_facts_json(facts, NULL, NULL, 0, 0, NULL, NULL);
+	json_t *all = text ? json_loads(text, 0, NULL) : NULL, *o = json_object();
+
+	for (unsigned i = 0; i < loaded_names_len; i++) {
+		json_t *value = json_object_get(all, loaded_names[i]);
+
+		if (value)
+			json_object_set(o, loaded_names[i], value);
+	}
+	json_decref(all);
+	return o;
+}
+
 static json_t *json_loaded(const struct slot_view *self)
 {
 	const struct loaded *l = &self->loaded;
-	json_t *o;
+	json_t *o, *facts;
 
 	if (!l->sha256[0])
 		return json_null();
@@ -183,6 +200,9 @@ static json_t *json_loaded(const struct slot_view *self)
 	put(o, "name", text_or_null(l->name));
 	put(o, "sha256", text_or_null(l->sha256));
 	put(o, "size", json_integer((json_int_t)l->size));
+	facts = json_facts(&self->loaded_facts);
+	json_object_update_missing(o, facts);
+	json_decref(facts);
 	put(o, "format", text_or_null(l->format));
 	put(o, "part", text_or_null(l->part));
 	put(o, "design", text_or_null(l->design));
@@ -270,6 +290,7 @@ static json_t *json_card(struct card *card, const struct card_view *view)
 {
 	const struct card_facts *f = &view->facts;
 	json_t *o = json_object(), *slots = json_array(), *can = json_object();
+	struct image_target target;
 	char text[32];
 
 	snprintf(text, sizeof(text), "dev%u", view->dev);
@@ -285,6 +306,12 @@ static json_t *json_card(struct card *card, const struct card_view *view)
 	put(o, "board", text_or_null(f->board));
 	put(o, "backend", text_or_null(view->backend));
 	put(o, "location", text_or_null(f->location));
+	target_fill(view, -1, &target);
+	put(o, "shell", text_or_null(target.shell));
+	put(o, "compatible", text_or_null(f->compatible));
+	put(o, "afus", text_or_null(f->afus));
+	put(o, "formats", text_or_null(f->formats));
+	put(o, "takes", text_or_null(takes_words(target.takes)));
 	put(o, "state", json_string(state_word(view->self.state)));
 	put_error(o, card, -1, view->self.error);
 	put(o, "progress", json_progress(card, -1));

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/card/target.h"
 #include "fs/tree/tables.h"
 
 #include <fabricfs/clock.h>
@@ -23,6 +24,18 @@ static void line(const char *text, struct buf *out)
 		buf_adds(out, "\n");
 }
 
+const char *takes_words(unsigned takes)
+{
+	static const char *const words[] = {
+		[0] = "",
+		[IMAGE_TAKES_FULL] = "full",
+		[IMAGE_TAKES_PARTIAL] = "partial",
+		[IMAGE_TAKES_FULL | IMAGE_TAKES_PARTIAL] = "full partial",
+	};
+
+	return words[takes & (IMAGE_TAKES_FULL | IMAGE_TAKES_PARTIAL)];
+}
+
 #define FACT(field)                                                             \
 	static void format_##field(const struct place *p, struct buf *out)      \
 	{                                                                       \
@@ -33,6 +46,26 @@ FACT(part)
 FACT(serial)
 FACT(board)
 FACT(location)
+FACT(compatible)
+FACT(afus)
+FACT(formats)
+
+/* As images are compared with it. */
+static void format_shell(const struct place *p, struct buf *out)
+{
+	struct image_target target;
+
+	target_fill(p->view, p->slot, &target);
+	line(target.shell, out);
+}
+
+static void format_takes(const struct place *p, struct buf *out)
+{
+	struct image_target target;
+
+	target_fill(p->view, p->slot, &target);
+	line(takes_words(target.takes), out);
+}
 
 static void format_name(const struct place *p, struct buf *out)
 {
@@ -76,13 +109,21 @@ static void format_progress(const struct place *p, struct buf *out)
 		 (unsigned long long)now.total, percent);
 }
 
-const char *const loaded_names[] = { "name", "sha256", "size", "format", "part", "design", "tool",
-				     "built", "source", "loaded_at", "loaded_by", "duration_ms",
-				     "confirmed_by" };
+/* What is known of the loading, then the image's facts as they are called everywhere. The order is
+ * that of file numbers: new ones go to the end. */
+const char *const loaded_names[] = {
+	"name", "sha256", "size", "format", "part", "design", "tool", "built", "source", "loaded_at",
+	"loaded_by", "duration_ms", "confirmed_by",
+	"confidence", "vendor", "family", "also_parts", "package", "speed", "idcode", "declared_size",
+	"partial", "compressed", "encrypted", "signed", "shell", "interface", "unique_id", "user_id",
+	"dies", "kernels", "afus", "needs", "firmware", "targets", "compatible", "integrity", "detail",
+};
 const unsigned loaded_names_len = sizeof(loaded_names) / sizeof(loaded_names[0]);
 
-static void loaded_nth(const struct loaded *l, unsigned nth, struct buf *out)
+static void loaded_nth(const struct slot_view *self, unsigned nth, struct buf *out)
 {
+	const struct loaded *l = &self->loaded;
+	struct buf fact CLEANUP_BUF = BUF_INIT;
 	char time[RFC3339_MAX];
 
 	if (!l->sha256[0])
@@ -104,6 +145,10 @@ static void loaded_nth(const struct loaded *l, unsigned nth, struct buf *out)
 	case 10: text_clean(l->loaded_by, out); break;
 	case 11: buf_addf(out, "%lld", (long long)l->duration_ms); break;
 	case 12: text_clean(l->confirmed_by, out); break;
+	default:
+		image_fact_text(&self->loaded_facts, loaded_names[nth], &fact);
+		text_clean(fact.data ? fact.data : "", out);
+		out->failed |= fact.failed;
 	}
 }
 
@@ -111,7 +156,7 @@ bool loaded_value(const struct slot_view *self, const char *name, struct buf *ou
 {
 	for (unsigned i = 0; i < loaded_names_len; i++) {
 		if (!strcmp(name, loaded_names[i])) {
-			loaded_nth(&self->loaded, i, out);
+			loaded_nth(self, i, out);
 			return true;
 		}
 	}
@@ -122,7 +167,7 @@ static void format_loaded(const struct place *p, struct buf *out)
 {
 	size_t before = out->len;
 
-	loaded_nth(&p->self->loaded, p->file - FILE_LOADED_FIRST, out);
+	loaded_value(p->self, p->row->name, out);
 	if (out->len > before)
 		buf_adds(out, "\n");
 }
@@ -203,6 +248,13 @@ static int64_t mtime_error(const struct place *p)
 	int64_t busy_ns = card_busy_ns(p->card, p->slot);
 
 	return busy_ns > p->self->error_ns ? busy_ns : p->self->error_ns;
+}
+
+static int64_t mtime_shell(const struct place *p)
+{
+	int64_t loaded = p->view->self.loaded_ns;
+
+	return loaded > p->view->facts_ns ? loaded : p->view->facts_ns;
 }
 
 static int64_t mtime_loaded(const struct place *p) { return p->self->loaded_ns; }
@@ -298,7 +350,7 @@ const unsigned top_rows_len = sizeof(top_rows) / sizeof(top_rows[0]);
  * filled up with NULs in the page cache (seen once in 160,000 reads while workers died).
  */
 #define LOADED_ROW(nth_, name_)                                                                \
-	{ .dir = FILE_LOADED_DIR, .file = FILE_LOADED_FIRST + (nth_), .name = (name_),            \
+	{ .dir = FILE_LOADED_DIR, .file = FILE_LOADED(nth_), .name = (name_),                     \
 	  .type = S_IFREG, .keep = KEEP_RENDER, .flags = BOTH, .changes = CHANGE_LOADED,          \
 	  .format = format_loaded, .mtime = mtime_loaded }
 #define ACTIVE_ROW(dir_, file_, name_, keep_, flags_, changes_, mtime_, ops_)                  \
@@ -329,6 +381,13 @@ const struct row card_rows[] = {
 	FACT_ROW(FILE_BOARD, "board", format_board),
 	FACT_ROW(FILE_BACKEND, "backend", format_backend),
 	FACT_ROW(FILE_LOCATION, "location", format_location),
+	FACT_ROW(FILE_COMPATIBLE, "compatible", format_compatible),
+	FACT_ROW(FILE_AFUS, "afus", format_afus),
+	FACT_ROW(FILE_FORMATS, "formats", format_formats),
+	FACT_ROW(FILE_TAKES, "takes", format_takes),
+	{ .dir = FILE_DIR, .file = FILE_SHELL, .name = "shell", .type = S_IFREG, .keep = KEEP_RENDER,
+	  .flags = ROW_CARD, .changes = CHANGE_FACTS | CHANGE_LOADED, .format = format_shell,
+	  .mtime = mtime_shell },
 	DIR_ROW(FILE_DIR, FILE_LOADED_DIR, "loaded", BOTH, CHANGE_LOADED, mtime_loaded),
 	LOADED_ROW(0, "name"),
 	LOADED_ROW(1, "sha256"),
@@ -343,6 +402,31 @@ const struct row card_rows[] = {
 	LOADED_ROW(10, "loaded_by"),
 	LOADED_ROW(11, "duration_ms"),
 	LOADED_ROW(12, "confirmed_by"),
+	LOADED_ROW(13, "confidence"),
+	LOADED_ROW(14, "vendor"),
+	LOADED_ROW(15, "family"),
+	LOADED_ROW(16, "also_parts"),
+	LOADED_ROW(17, "package"),
+	LOADED_ROW(18, "speed"),
+	LOADED_ROW(19, "idcode"),
+	LOADED_ROW(20, "declared_size"),
+	LOADED_ROW(21, "partial"),
+	LOADED_ROW(22, "compressed"),
+	LOADED_ROW(23, "encrypted"),
+	LOADED_ROW(24, "signed"),
+	LOADED_ROW(25, "shell"),
+	LOADED_ROW(26, "interface"),
+	LOADED_ROW(27, "unique_id"),
+	LOADED_ROW(28, "user_id"),
+	LOADED_ROW(29, "dies"),
+	LOADED_ROW(30, "kernels"),
+	LOADED_ROW(31, "afus"),
+	LOADED_ROW(32, "needs"),
+	LOADED_ROW(33, "firmware"),
+	LOADED_ROW(34, "targets"),
+	LOADED_ROW(35, "compatible"),
+	LOADED_ROW(36, "integrity"),
+	LOADED_ROW(37, "detail"),
 	{ .dir = FILE_DIR, .file = FILE_HISTORY, .name = "history", .type = S_IFREG,
 	  .keep = KEEP_RENDER, .flags = BOTH, .changes = CHANGE_RECORDS, .format = format_records,
 	  .size = size_records, .mtime = mtime_records },

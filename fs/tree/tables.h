@@ -127,6 +127,8 @@ void format_readme(const struct place *p, struct buf *out);
 /* Text as one line: control bytes become spaces, what is no UTF-8 becomes '?'. */
 void text_clean(const char *text, struct buf *out);
 void sensor_format(const struct card_sensor *sensor, struct buf *out);
+/* image_takes bits as `takes` says them. */
+const char *takes_words(unsigned takes);
 /* value of a file of loaded/ by its name; false: there is no such file. For attributes. */
 bool loaded_value(const struct slot_view *self, const char *name, struct buf *out);
 extern const char *const loaded_names[];

@@ -131,6 +131,21 @@ struct card_facts {
 	unsigned endpoints; /* CARD_ENDPOINT_BITs it could offer with some image; 0 = no io/ */
 	uint64_t image_max; /* largest image in bytes; 0 = no limit known */
 	bool restore;       /* default of the policy `restore` */
+	/*
+	 * What images are compared with beside part and IDCODE (image_target in image.h). idcode
+	 * is what a device answered: all zeros or ones come from a cable without one, and are
+	 * no facts but -ENODEV of open().
+	 */
+	char shell[IMAGE_SHELL_MAX]; /* names and ids of the static design that runs for as long as the
+				      * card is open, beside which it (or each of its slots) is
+				      * programmed, by spaces: interface id, VBNV ... "" = none,
+				      * or not known */
+	char compatible[160]; /* device-tree names of its machine, by spaces */
+	char afus[160];       /* ids of the accelerator functions it takes, by spaces; "" = any */
+	unsigned takes;       /* image_takes bits, of the card or each of its slots; 0: a card with a
+			       * shell takes partial images and one without full ones, and with
+			       * CARD_CAN_PARTIAL partial ones too, for what is loaded; of slots
+			       * with a shell partial ones, of others it is not known */
 	bool trusts_nothing; /* success is not read back because its operator wrote verify: none */
 };
 

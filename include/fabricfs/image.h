@@ -6,7 +6,7 @@
  * refusal come out; the answer does not depend on the chunking. It is pure (no
  * I/O, no globals, no clock) and confined to one thread at a time. The same
  * code serves uploads, `check`, `inspect`, publishing and fuzzing, and it knows
- * no card: whether an image suits a card is image_suits().
+ * no card: whether an image suits one is image_suits_target().
  *
  * Memory: a parser holds at most IMAGE_HEAD_MAX bytes of the image plus the
  * recogniser's own fixed state; nothing is proportional to the image.
@@ -146,14 +146,61 @@ const struct image_facts *image_parser_facts(const struct image_parser *p);
 
 /* --- matching -------------------------------------------------------------- */
 
+/* What can be programmed by itself takes the image of a whole device, or of a part of one. */
+enum image_takes { IMAGE_TAKES_FULL = 1, IMAGE_TAKES_PARTIAL = 2 };
+
 /*
- * Is the image for this part? 0, or -EMEDIUMTYPE with a sentence that names
- * both, or says why it is for no card at all. Only what is known on both sides is compared: the part (or one of
- * also_parts) case-insensitively, the IDCODE with its version nibble masked;
- * nothing known in common is a match. part may be "", formats (by spaces, ""
- * = any) are those the card's backend takes. May be called as soon as facts
- * are there: an unknown part is no refusal.
+ * Where an image is to go: a card, a slot of one, or only a part. Of text, "" or NULL is
+ * unknown; all of it belongs to the caller and is not kept.
  */
+struct image_target {
+	const char *name; /* for sentences: "dev0/slots/1"; unknown: "the card" */
+	const char *part; /* vendor's spelling, in any case, perhaps with package and speed */
+	bool has_idcode;
+	uint32_t idcode;
+	const char *formats;	/* formats it takes, by spaces; "" = any */
+	const char *board;	/* what people or its maker call the board or platform */
+	const char *shell;	/* names and ids of the static design it runs, by spaces: VBNV, interface
+				 * id, unique_id of the image that is loaded ... */
+	const char *compatible; /* device-tree names of its machine, by spaces */
+	const char *afus;	/* ids of the accelerator functions it takes, by spaces */
+	unsigned takes;		/* image_takes bits; 0 = not known, both */
+	bool region;		/* a part of a device, beside a static design that may be unknown */
+};
+
+/*
+ * Does the image suit the target? 0, or -EMEDIUMTYPE with a sentence that names both and
+ * says what to do, or of an image that is for no card says why. Only what is known on both sides is compared: what is unknown is no
+ * refusal, but for a partial image on what is no region, which has to be shown to belong
+ * to the static design that is there.
+ *
+ * part	       IDCODEs with the version nibble masked, where it is only a version; where one side
+ *	       has none, the part or one of also_parts by name. The size never counts.
+ * partial     against takes
+ * shell       one of the target's names, or of its ids (letters in any case, '-' does not
+ * interface   count); compared with what is of its kind, name or id. A partial image that
+ * user_id     tells neither is known by a user_id that is not 00000000 or ffffffff. Not of an image
+ *	       that would replace the static design, because the target takes full ones too.
+ * shell       where the target tells no name of its static design, with its board: alike if the
+ *	       words of the one are in the other ("kv260", xilinx_kv260_base); not compared with a
+ *	       board of several words, which is for people.
+ * compatible  at least one in common
+ * afus	       each one of the target's
+ *
+ * *compared (may be NULL): whether anything but formats and takes was, so that 0 says more
+ * than that nothing is known. May be called as soon as facts are there. Pure; any thread.
+ */
+int image_suits_target(const struct image_facts *facts, const struct image_target *target,
+		       bool *compared, struct reason *why);
+
+/*
+ * How the static design that an image configures, or is built on, can be named: words
+ * for image_target.shell, cut at size; "" = it cannot. Bytes that it may have: IMAGE_SHELL_MAX.
+ */
+#define IMAGE_SHELL_MAX 128
+void image_static_design(const struct image_facts *facts, char *out, size_t size);
+
+/* The same for no more than a part, its IDCODE, and the formats that are taken. */
 int image_suits(const struct image_facts *facts, const char *part, bool has_idcode, uint32_t idcode,
 		const char *formats, struct reason *why);
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small correct images of other vendors' formats, composed byte by byte."""
+import json
 import struct
 
 
@@ -127,3 +128,64 @@ def ecp5_bit(part="LFE5U-25F-6CABGA256", idcode=0x41111043, frames=3):
 
 def lattice_encrypted(part="LFE5U-25F-6CABGA256"):
     return b"\xff\0Part: " + part.encode() + b"\0\xff\xff\xff\xbf\xb3" + bytes(range(256))
+
+
+def gbs(interface, afus, signed=False):
+    """An OPAE .gbs: its JSON tells the interface of the static design and its accelerator functions."""
+    text = json.dumps({"version": 1, "platform-name": "DCP", "afu-image": {
+        "interface-uuid": interface, "magic-no": 488605312,
+        "accelerator-clusters": [{"name": "nlb_400", "total-contexts": 1, "accelerator-type-uuid": a} for a in afus]}})
+    out = b"XeonFPGA\xb7GBSv001" + struct.pack("<I", len(text)) + text.encode() + b"\xff" * 200
+    return (b"\x19\xfd\xea\xb6" + b"\x33" * 1020 if signed else b"") + out
+
+
+def xclbin(platform, interface=bytes(16), stream=b""):
+    """An .xclbin with a .bit as its only section."""
+    total = 456 + 40 + len(stream)
+    front = b"xclbin2\0" + struct.pack("<i", -1) + b"\xff" * 284 + struct.pack("<QQQQ", 1, total, 1700000000, 0)
+    front += struct.pack("<HBBHH", 477, 2, 13, 0, 0) + interface + platform.encode().ljust(64, b"\0")
+    front += b"\xab" * 16 + bytes(16) + struct.pack("<II", 1, 0)
+    assert len(front) == 456
+    return front + struct.pack("<I16sIQQ", 0, b"bits", 0, 496, len(stream)) + stream
+
+
+def sof(device="10M08SAU169C8G"):
+    """A Quartus .sof: records, the last one the CRC-16/X-25 of all before it."""
+    records = [(1, b"Quartus Prime Version 18.1\0"), (2, device.encode() + b"\0"), (3, b"top\0"), (17, b"\x5a" * 64)]
+    out = b"SOF\0" + struct.pack("<II", 0, len(records) + 1)
+    for kind, data in records:
+        out += struct.pack("<HI", kind, len(data)) + data
+    out += struct.pack("<HI", 8, 2)
+    crc = 0xFFFF
+    for byte in out:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x8408 if crc & 1 else 0)
+    return out + struct.pack("<H", crc ^ 0xFFFF)
+
+
+def overlay(compatible=(), firmware="a.bit.bin"):
+    """A device-tree overlay that has an image loaded, for machines with one of these names."""
+    strings, tree = b"", b""
+
+    def node(name):
+        nonlocal tree
+        tree += struct.pack(">I", 1) + (name.encode() + b"\0").ljust(len(name) + 4 & ~3, b"\0")
+
+    def prop(name, value):
+        nonlocal strings, tree
+        tree += struct.pack(">III", 3, len(value), len(strings)) + value.ljust(len(value) + 3 & ~3, b"\0")
+        strings += name.encode() + b"\0"
+
+    node("")
+    if compatible:
+        prop("compatible", b"".join(c.encode() + b"\0" for c in compatible))
+    node("fragment@0")
+    prop("target-path", b"/fpga-region\0")
+    node("__overlay__")
+    prop("firmware-name", firmware.encode() + b"\0")
+    tree += struct.pack(">IIII", 2, 2, 2, 9)
+    at = 40 + 16  # behind the header and an empty table of reserved memory
+    head = struct.pack(">10I", 0xD00DFEED, at + len(tree) + len(strings), at, at + len(tree), 40, 17, 16, 0,
+                       len(strings), len(tree))
+    return head + bytes(16) + tree + strings

@@ -110,7 +110,7 @@ static void unknown_values_are_empty_files(void **state)
 	for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		assert_string_equal(says(files[i]), "");
 	for (unsigned i = 0; i < loaded_names_len; i++)
-		assert_string_equal(says(FILE_LOADED_FIRST + i), "");
+		assert_string_equal(says(FILE_LOADED(i)), "");
 }
 
 static void values_are_one_line(void **state)
@@ -153,7 +153,7 @@ static void loaded_tells_the_image(void **state)
 	assert_string_equal(says(FILE_LOADED_FIRST + 9), "2025-12-03T00:00:00.123456Z\n");
 	assert_string_equal(says(FILE_LOADED_FIRST + 11), "0\n");
 	for (unsigned i = 0; i < loaded_names_len; i++) {
-		struct place p = place_of(FILE_LOADED_FIRST + i, -1);
+		struct place p = place_of(FILE_LOADED(i), -1);
 
 		assert_string_equal(p.row->name, loaded_names[i]);
 	}

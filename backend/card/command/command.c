@@ -24,6 +24,7 @@
 #include <fabricfs/log.h>
 #include <fabricfs/rights.h>
 
+#include "facts.h"
 #include "words.h"
 
 extern const struct card_backend command_backend;
@@ -59,25 +60,14 @@ static const struct card_key command_keys[] = {
 	{ "board", CARD_KEY_TEXT },
 	{ "serial", CARD_KEY_TEXT },
 	{ "idcode", CARD_KEY_TEXT },     /* eight hex digits; images for others are refused */
+	{ "shell", CARD_KEY_WORDS },     /* names and ids of the static design that runs beside it */
+	{ "compatible", CARD_KEY_WORDS }, /* device-tree names of its machine */
+	{ "afus", CARD_KEY_WORDS },      /* accelerator functions that it takes */
+	{ "partial", CARD_KEY_BOOL },    /* it, or each slot, takes partial images */
 	{ NULL, CARD_KEY_TEXT },
 };
 
 /* --- configuration ------------------------------------------------------------------ */
-
-static const char *text_of(const struct card_config *config, const char *key)
-{
-	const struct card_value *v = card_config_get(config, key);
-
-	return v && v->text ? v->text : "";
-}
-
-static bool idcode_parse(const char *text, uint32_t *idcode)
-{
-	if (strlen(text) != 8 || strspn(text, "0123456789abcdefABCDEF") != 8)
-		return false;
-	*idcode = (uint32_t)strtoul(text, NULL, 16);
-	return true;
-}
 
 static int environment_check(const struct card_value *env, struct reason *why)
 {
@@ -149,7 +139,6 @@ static int command_check(const struct card_config *config, struct reason *why)
 	const struct card_value *program = card_config_get(config, "program");
 	const struct card_value *verify = card_config_get(config, "verify");
 	const struct card_value *deadline = card_config_get(config, "deadline");
-	uint32_t idcode;
 	int err;
 
 	if (!program || !program->list_len)
@@ -172,12 +161,10 @@ static int command_check(const struct card_config *config, struct reason *why)
 	if (!err)
 		err = rights_check(card_config_get(config, "capabilities"), why);
 	if (!err)
-		err = suffix_check(text_of(config, "suffix"), why);
+		err = suffix_check(command_text(config, "suffix"), why);
 	if (!err && deadline && deadline->number <= 0)
 		err = reason_set(why, EINVAL, "deadline: a command needs some time");
-	if (!err && *text_of(config, "idcode") && !idcode_parse(text_of(config, "idcode"), &idcode))
-		err = reason_set(why, EINVAL, "idcode: '%s' is not eight hex digits", text_of(config, "idcode"));
-	return err;
+	return err ? err : command_facts_check(config, why);
 }
 
 static struct card_value value_of(const struct card_config *config, const char *key)
@@ -212,18 +199,14 @@ static int command_open(const struct card_config *config, const struct card_host
 	c->slots = config->slots;
 	text_copy(c->name, sizeof(c->name), config->name);
 	text_copy(c->part, sizeof(c->part), config->part);
-	text_copy(c->suffix, sizeof(c->suffix), text_of(config, "suffix"));
+	text_copy(c->suffix, sizeof(c->suffix), command_text(config, "suffix"));
 
 	memset(facts, 0, sizeof(*facts));
-	text_copy(facts->vendor, sizeof(facts->vendor), text_of(config, "vendor"));
-	text_copy(facts->part, sizeof(facts->part), config->part);
-	text_copy(facts->board, sizeof(facts->board), text_of(config, "board"));
-	text_copy(facts->serial, sizeof(facts->serial), text_of(config, "serial"));
-	facts->has_idcode = idcode_parse(text_of(config, "idcode"), &facts->idcode);
+	command_facts(config, facts);
 	if (facts->has_idcode)
 		snprintf(c->idcode, sizeof(c->idcode), "%08" PRIx32, facts->idcode);
 	text_copy(facts->execution, sizeof(facts->execution), "hardware");
-	facts->can = (c->clear.list_len ? CARD_CAN_CLEAR : 0) | (c->verify.list_len ? CARD_CAN_READBACK : 0);
+	facts->can |= (c->clear.list_len ? CARD_CAN_CLEAR : 0) | (c->verify.list_len ? CARD_CAN_READBACK : 0);
 	facts->trusts_nothing = !c->verify.list_len;
 	*card = c;
 	return 0;

@@ -99,6 +99,8 @@ static int sim_open(const struct card_config *config, const struct card_host *ho
 		.endpoints = CARD_ENDPOINT_BIT(CARD_PINS) | (setup.manual ? 0 : c.endpoints),
 		.image_max = PROCESS_IMAGE_MAX,
 		.restore = true,
+		/* A slot is a whole device too, beside no static design. */
+		.takes = IMAGE_TAKES_FULL,
 	};
 	if (c.is_logic) {
 		text_copy(facts->vendor, sizeof(facts->vendor), c.logic.vendor);
