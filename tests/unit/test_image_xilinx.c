@@ -3,6 +3,8 @@
  * Xilinx .bit and raw .bin, on small streams composed here packet by packet, with a CRC
  * computed bit by bit: what the recogniser computes in tables has nothing in common with it.
  */
+#include <backend/image/xilinx.h>
+
 #include "xilinx_fixture.h"
 
 /* --- .bit: what is good ------------------------------------------------------------- */
@@ -608,6 +610,60 @@ static void xilinx_samples_of_vendor_tools_are_judged_right(void **state)
 	}
 }
 
+/* The number behind `word` in a text, 0 if there is none. */
+static unsigned long number_behind(const char *text, const char *word)
+{
+	const char *at = strstr(text, word);
+
+	return at ? strtoul(at + strlen(word), NULL, 10) : 0;
+}
+
+/* Where the stream of a .bit begins: behind the item 'e'. */
+static size_t stream_at(const struct buf *b)
+{
+	size_t at = 13;
+
+	while (b->data[at] != 'e')
+		at += 3 + (size_t)((uint8_t)b->data[at + 1] << 8 | (uint8_t)b->data[at + 2]);
+	return at + 5;
+}
+
+static void counts_in_samples_of_vendor_tools_are_judged_right(void **state)
+{
+	FILE *f = fopen(SAMPLES "/MANIFEST.tsv", "re");
+	char line[2000];
+	unsigned rows = 0;
+
+	(void)state;
+	if (!f) {
+		struct buf none CLEANUP_BUF = BUF_INIT;
+
+		if (!sample("MANIFEST.tsv", &none))
+			skip();
+	}
+	while (fgets(line, sizeof(line), f)) {
+		unsigned long crcs = number_behind(line, "recomputed ok "),
+			      repeats = number_behind(line, "(MFWR ");
+		struct buf b CLEANUP_BUF = BUF_INIT;
+		struct xilinx_stream s;
+		size_t at;
+
+		if (!crcs)
+			continue;
+		line[strcspn(line, "\t")] = '\0';
+		assert_true(sample(line, &b));
+		at = stream_at(&b);
+		xilinx_stream_init(&s, "test", XILINX_VIRTEX, false, at);
+		assert_int_equal(xilinx_stream_feed(&s, (const uint8_t *)b.data + at, b.len - at, NULL), 0);
+		assert_int_equal(xilinx_stream_end(&s, NULL), 0);
+		assert_int_equal(s.crcs, crcs);
+		assert_int_equal(s.repeats, repeats);
+		rows++;
+	}
+	fclose(f);
+	assert_in_range(rows, 7, 1000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -635,6 +691,7 @@ int main(void)
 		cmocka_unit_test(a_boot_image_tells_what_is_encrypted_signed_or_a_program),
 		cmocka_unit_test(a_boot_image_with_programs_in_it_is_for_no_card),
 		cmocka_unit_test(xilinx_samples_of_vendor_tools_are_judged_right),
+		cmocka_unit_test(counts_in_samples_of_vendor_tools_are_judged_right),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
