@@ -198,10 +198,32 @@ static void bad_values_of_the_other_keys_are_refused(void **state)
 {
 	struct bench *b = *state;
 
+	char long_name[71] = "";
+
 	with(b, "verify", NULL);
 	with(b, "program", "true", NULL);
 	value_new(b, "idcode", CARD_KEY_TEXT)->text = "362d093";
 	check_fails(b, "idcode");
+	b->config.values_len = 2;
+	value_new(b, "idcode", CARD_KEY_TEXT)->text = "FFFFFFFF";
+	check_fails(b, "no device has FFFFFFFF");
+	b->config.values_len = 2;
+	value_new(b, "idcode", CARD_KEY_TEXT)->text = "00000000";
+	check_fails(b, "no device has 00000000");
+	b->config.values_len = 2;
+	with(b, "shell", "two words", NULL);
+	check_fails(b, "shell: 'two words' is no name or id");
+	b->config.values_len = 2;
+	*value_new(b, "afus", CARD_KEY_WORDS) = (struct card_value){
+		.key = "afus", .kind = CARD_KEY_WORDS, .list = (const char *const[]){ "", NULL }, .list_len = 1 };
+	check_fails(b, "afus: '' is no name or id");
+	b->config.values_len = 2;
+	memset(long_name, 'a', sizeof(long_name) - 1);
+	with(b, "shell", long_name, long_name, NULL);
+	check_fails(b, "shell: together longer than 127 bytes");
+	b->config.values_len = 2;
+	with(b, "compatible", long_name, long_name, NULL);
+	assert_int_equal(command_backend.check(&b->config, NULL), 0);
 	b->config.values_len = 2;
 	value_new(b, "suffix", CARD_KEY_TEXT)->text = "./../x";
 	check_fails(b, "suffix");
@@ -231,6 +253,48 @@ static void the_facts_are_those_of_the_configuration(void **state)
 	assert_int_equal(b->facts.can, 0);
 	assert_true(b->facts.trusts_nothing);
 	assert_false(b->facts.restore);
+}
+
+/* Full or partial images, by what the configuration says of a card and of slots. */
+static void what_it_takes_follows_from_shell_and_partial(void **state)
+{
+	enum { UNSET = -1 };
+	static const struct {
+		bool slots, shell;
+		int partial;
+		unsigned takes;
+	} rows[] = {
+		{ false, false, UNSET, 0 },
+		{ false, false, 0, IMAGE_TAKES_FULL },
+		{ false, false, 1, IMAGE_TAKES_FULL | IMAGE_TAKES_PARTIAL },
+		{ false, true, UNSET, IMAGE_TAKES_PARTIAL },
+		{ false, true, 0, IMAGE_TAKES_FULL },
+		{ false, true, 1, IMAGE_TAKES_PARTIAL },
+		{ true, false, UNSET, 0 },
+		{ true, false, 0, IMAGE_TAKES_FULL },
+		{ true, false, 1, IMAGE_TAKES_PARTIAL },
+		{ true, true, UNSET, IMAGE_TAKES_PARTIAL },
+		{ true, true, 0, IMAGE_TAKES_FULL },
+		{ true, true, 1, IMAGE_TAKES_PARTIAL },
+	};
+	struct bench *b = *state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		b->config.values_len = 0;
+		b->config.slots = rows[i].slots ? 2 : 0;
+		with(b, "program", "true", NULL);
+		with(b, "verify", NULL);
+		if (rows[i].shell)
+			with(b, "shell", "some_platform", "8def22be", NULL);
+		if (rows[i].partial != UNSET)
+			value_new(b, "partial", CARD_KEY_BOOL)->number = rows[i].partial;
+		if (b->card)
+			command_backend.close(b->card, true);
+		opened(b);
+		assert_int_equal(b->facts.takes, rows[i].takes);
+		assert_int_equal(!!(b->facts.can & CARD_CAN_PARTIAL), !!(rows[i].takes & IMAGE_TAKES_PARTIAL));
+		assert_string_equal(b->facts.shell, rows[i].shell ? "some_platform 8def22be" : "");
+	}
 }
 
 static void the_table_knows_the_backend(void **state)
@@ -588,6 +652,7 @@ int main(int argc, char **argv)
 		CLAIM(a_relative_program_and_an_unknown_letter_are_refused),
 		CLAIM(bad_values_of_the_other_keys_are_refused),
 		CLAIM(the_facts_are_those_of_the_configuration),
+		CLAIM(what_it_takes_follows_from_shell_and_partial),
 		CLAIM(the_table_knows_the_backend),
 		CLAIM(a_programmed_card_is_confirmed_by_its_verify_command),
 		CLAIM(a_program_that_exits_0_and_loads_nothing_is_found_out),
