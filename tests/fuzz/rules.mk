@@ -6,11 +6,13 @@ FUZZ_SECONDS ?= 3600
 FUZZ_SRCS    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BINS    := $(FUZZ_SRCS:%.c=$(BUILD)/%)
 FUZZ_OBJS     = $(filter $(BUILD)/fs/util/% $(BUILD)/fs/daemon/config% $(BUILD)/backend/card/% \
-                $(BUILD)/backend/helper/% $(BUILD)/backend/image/%,$(OBJS))
+                $(BUILD)/backend/helper/% $(BUILD)/backend/image/% $(BUILD)/backend/repo/%,$(OBJS))
 
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(FUZZ_OBJS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(PKG_LIBS)
+
+$(BUILD)/tests/fuzz/fuzz_cloud: LDFLAGS_ALL += -Wl,--wrap=log_msg
 
 .SECONDARY: $(FUZZ_SRCS:%.c=$(BUILD)/%.o)
 -include $(FUZZ_SRCS:%.c=$(BUILD)/%.d)
