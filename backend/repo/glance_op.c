@@ -188,7 +188,7 @@ void glance_op_end(struct glance_op *op, int err, const struct reason *why)
 	pthread_mutex_unlock(&op->g->lock);
 	keystone_session_put(op->session);
 	op->session = NULL;
-	op->end(op, err, why ? why : &none);
+	op->end(op, err, err && why ? why : &none);
 }
 
 /* --- giving up ---------------------------------------------------------------------------- */
