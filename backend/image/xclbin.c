@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Xilinx .xclbin (axlf version 2), also AWS .awsxclbin: a container of sections with a table
- * in front. It declares its length and carries no checksum; where its bitstream is a .bit,
- * that one's own CRC is recomputed.
+ * in front. It declares its length and carries no checksum; where its bitstream is a .bit, a
+ * .bin or a .pdi, what that one carries is recomputed.
  *
  * Not every one of them programs something: those of Kria boards only describe what a
  * separate .bit.bin holds, those of AWS name an image that AWS keeps, and those for an NPU
@@ -10,14 +10,17 @@
  *
  * Source: Xilinx/XRT, xrt/detail/xclbin.h; files of Vitis for Kria and of AWS.
  */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include <fabricfs/buf.h>
 
 #include "formats.h"
+#include "parts.h"
 #include "text.h"
 
 #define FRONT	     456 /* bytes in front of the table */
@@ -25,8 +28,21 @@
 #define SECTIONS_MAX 256
 #define KEPT_MAX     8192 /* bytes kept of a section that is read */
 #define AFI_MAX	     64	  /* a bitstream this short is text that names one */
+#define HEAD_KEPT    512  /* bytes of a bitstream that tell what it is */
 
-enum kind { BITSTREAM = 0, MEMORY = 6, IP_LAYOUT = 8, CLOCKS = 11, PDI = 18, AIE = 32 };
+enum kind {
+	BITSTREAM = 0,
+	METADATA = 2,
+	MEMORY = 6,
+	IP_LAYOUT = 8,
+	CLOCKS = 11,
+	BUILD = 14,
+	PDI = 18,
+	PARTIAL_PDI = 19,
+	AIE = 32,
+};
+
+enum mode { HW_EMU = 4, SW_EMU = 5, HW_EMU_PR = 6 };
 
 struct kept {
 	uint64_t offset, size; /* of the section; size 0 = there is none */
@@ -38,10 +54,11 @@ struct xclbin {
 	uint64_t at, total, table_end; /* total 0 = the front is not there yet */
 	uint32_t sections;
 	bool table_done, complete;
-	struct kept memory, ips, clocks, head; /* head: the front of the bitstream */
-	bool is_bit;
-	void *bit; /* recogniser of the .bit in it */
-	struct image_facts bit_facts;
+	struct kept memory, ips, clocks, metadata, build, head; /* head: the front of the bitstream */
+	const struct image_format *inner; /* of the bitstream; NULL = none, or not known yet */
+	bool inner_done;
+	void *inner_state;
+	struct image_facts inner_facts;
 	uint8_t table[FRONT + SECTIONS_MAX * ENTRY];
 };
 
@@ -122,6 +139,7 @@ static void keep(struct kept *k, uint64_t offset, uint64_t size, uint32_t most)
 static int table_read(struct xclbin *s, struct image_facts *facts, struct reason *why)
 {
 	bool programs = false, processor = false;
+	unsigned mode = read_le16(s->table + 332);
 	char what[80];
 
 	for (uint32_t i = 0; i < s->sections; i++) {
@@ -134,19 +152,27 @@ static int table_read(struct xclbin *s, struct image_facts *facts, struct reason
 				 "section %u (kind %u) lies outside of the file", i, kind);
 			return damaged(s, why, what);
 		}
-		if (kind == BITSTREAM)
-			keep(&s->head, offset, size, AFI_MAX);
+		if ((kind == BITSTREAM || kind == PDI || kind == PARTIAL_PDI) && !s->head.size)
+			keep(&s->head, offset, size, HEAD_KEPT);
 		else if (kind == MEMORY)
 			keep(&s->memory, offset, size, KEPT_MAX);
 		else if (kind == IP_LAYOUT)
 			keep(&s->ips, offset, size, KEPT_MAX);
 		else if (kind == CLOCKS)
 			keep(&s->clocks, offset, size, KEPT_MAX);
-		programs |= kind == BITSTREAM || kind == PDI;
+		else if (kind == METADATA)
+			keep(&s->metadata, offset, size, KEPT_MAX - 1);
+		else if (kind == BUILD)
+			keep(&s->build, offset, size, KEPT_MAX - 1);
+		programs |= kind == BITSTREAM || kind == PDI || kind == PARTIAL_PDI;
 		processor |= kind == AIE;
 	}
 	s->table_done = true;
-	if (!programs && processor) {
+	if (mode >= HW_EMU && mode <= HW_EMU_PR) {
+		text_copy(facts->detail, sizeof(facts->detail), "a build for emulation");
+		text_copy(facts->no_card, sizeof(facts->no_card),
+			  "a build for emulation programs no card; build it again with -t hw");
+	} else if (!programs && processor) {
 		text_copy(facts->detail, sizeof(facts->detail), "for the NPU of a processor");
 		text_copy(facts->no_card, sizeof(facts->no_card),
 			  "an image for the NPU of a processor, not for an FPGA card");
@@ -178,32 +204,111 @@ static void kept_bytes(struct kept *k, uint64_t at, const uint8_t *b, size_t n)
 		memcpy(k->bytes + (at + skip - k->offset), b + skip, len);
 }
 
+/* The front of the bitstream is there: what it is. */
+static int inner_begins(struct xclbin *s, struct reason *why)
+{
+	static const struct image_format *const formats[] = { &image_xilinx_bit, &image_xilinx_bin,
+							      &image_pdi };
+
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]) && !s->inner; i++)
+		if (formats[i]->probe(s->head.bytes, s->head.len, false) == IMAGE_YES)
+			s->inner = formats[i];
+	if (!s->inner)
+		return 0;
+	s->inner_state = calloc(1, s->inner->state_bytes);
+	if (!s->inner_state)
+		return reason_set(why, ENOMEM, "out of memory for the xclbin recogniser");
+	return s->inner->feed(s->inner_state, s->head.bytes, s->head.len, &s->inner_facts, why);
+}
+
 static int bitstream_bytes(struct xclbin *s, uint64_t at, const uint8_t *b, size_t n,
 			   struct reason *why)
 {
-	static const uint8_t magic[4] = { 0x00, 0x09, 0x0f, 0xf0 };
-	size_t skip, len = overlap(at, n, s->head.offset, s->head.size, &skip);
-	int rc;
+	uint64_t known = s->head.offset + s->head.len;
+	size_t skip, len;
+	int rc = 0;
 
-	if (s->head.size <= AFI_MAX || !len)
+	if (s->head.size <= AFI_MAX)
 		return 0;
-	/* Its first four bytes, which may come in pieces, decide; a .bit is told them again. */
-	if (!s->bit && at + skip + len >= s->head.offset + 4 &&
-	    at + skip < s->head.offset + AFI_MAX && !memcmp(s->head.bytes, magic, 4)) {
-		size_t known = (size_t)(at + skip - s->head.offset);
-
-		s->bit = calloc(1, image_xilinx_bit.state_bytes);
-		if (!s->bit)
-			return reason_set(why, ENOMEM, "out of memory for the xclbin recogniser");
-		s->is_bit = true;
-		rc = image_xilinx_bit.feed(s->bit, s->head.bytes, known, &s->bit_facts, why);
-		if (rc < 0)
-			return rc;
+	if (!s->inner_done && at + n >= known && known > at) {
+		s->inner_done = true;
+		rc = inner_begins(s, why);
 	}
-	if (!s->bit)
-		return 0;
-	rc = image_xilinx_bit.feed(s->bit, b + skip, len, &s->bit_facts, why);
+	len = overlap(at, n, known, s->head.size - s->head.len, &skip);
+	if (rc >= 0 && s->inner && len)
+		rc = s->inner->feed(s->inner_state, b + skip, len, &s->inner_facts, why);
 	return rc < 0 ? reason_wrap(why, "xclbin: its bitstream") : 0;
+}
+
+/* The value behind "key": or key=, in quotes, from `text` on. "" when it is not there. */
+static const char *quoted(const char *text, const char *key, char *out, size_t size)
+{
+	const char *at = text ? strstr(text, key) : NULL;
+	size_t n;
+
+	out[0] = '\0';
+	if (!at)
+		return NULL;
+	at += strlen(key);
+	at += strspn(at, " \":=");
+	n = strcspn(at, "\"");
+	snprintf(out, size, "%.*s", (int)(n < size ? n : size - 1), at);
+	text_from_header(out, strlen(out));
+	return at;
+}
+
+static void part_set(struct image_facts *facts, char *part, const char *ends)
+{
+	char *rest = part + strcspn(part, ends), *speed;
+
+	if (*rest)
+		*rest++ = '\0';
+	speed = rest + strcspn(rest, ends);
+	if (*speed)
+		*speed++ = '\0';
+	speed += strspn(speed, "-");
+	for (char *c = part; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	for (char *c = speed; *c; c++)
+		*c = *c == ':' ? '-' : *c;
+	text_copy(facts->part, sizeof(facts->part), part);
+	text_copy(facts->package, sizeof(facts->package), rest);
+	text_copy(facts->speed, sizeof(facts->speed), speed);
+}
+
+/*
+ * What made it, and the part that its platform has. Looked for in the text: the description may
+ * be longer than what is kept of it. The rest of it has paths and names of its builder.
+ */
+static void metadata_read(struct xclbin *s, struct image_facts *facts)
+{
+	const struct image_part *row;
+	const char *text = (const char *)s->build.bytes, *at;
+	char value[64], name[24];
+	size_t n;
+
+	at = text ? strstr(text, "\"xclbin\"") : NULL;
+	at = quoted(at, "\"name\"", name, sizeof(name));
+	if (quoted(at, "\"version\"", value, sizeof(value)) && name[0] && strlen(value) < 24) {
+		char xrt[32];
+
+		text_copy(xrt, sizeof(xrt), facts->tool);
+		snprintf(facts->tool, sizeof(facts->tool), "%s %s, %s", name, value, xrt);
+	}
+	if (s->build.size && quoted(strstr(text, "\"board\""), "\"part\"", value, sizeof(value)) &&
+	    !strncasecmp(value, "xc", 2))
+		part_set(facts, value, "-");
+	/* "zynquplus:xck26:sfvc784:-2LV:c" */
+	if (!facts->part[0] && s->metadata.size &&
+	    quoted((const char *)s->metadata.bytes, "fpgaDevice", value, sizeof(value))) {
+		char *part = strchr(value, ':');
+
+		if (part && !strncasecmp(part + 1, "xc", 2))
+			part_set(facts, part + 1, ":");
+	}
+	row = facts->part[0] ? part_by_text("xilinx", "", facts->part, &n) : NULL;
+	if (row)
+		text_copy(facts->family, sizeof(facts->family), row->family);
 }
 
 static void words_add(struct buf *b, const uint8_t *name, size_t n, char until)
@@ -249,7 +354,7 @@ static void sections_read(struct xclbin *s, struct image_facts *facts)
 
 static int complete(struct xclbin *s, struct image_facts *facts, struct reason *why)
 {
-	const struct image_facts *bit = &s->bit_facts;
+	const struct image_facts *inner = &s->inner_facts;
 	int err;
 
 	s->complete = true;
@@ -262,25 +367,31 @@ static int complete(struct xclbin *s, struct image_facts *facts, struct reason *
 		snprintf(facts->detail, sizeof(facts->detail),
 			 "it has no bits: it names %s, an image that AWS keeps", name);
 	}
-	if (!s->bit)
+	metadata_read(s, facts);
+	if (!s->inner)
 		return 0;
-	err = image_xilinx_bit.end(s->bit, s->head.size, &s->bit_facts, why);
+	err = s->inner->end(s->inner_state, s->head.size, &s->inner_facts, why);
 	if (err)
 		return reason_wrap(why, "xclbin: its bitstream");
-	text_copy(facts->part, sizeof(facts->part), bit->part);
-	text_copy(facts->also_parts, sizeof(facts->also_parts), bit->also_parts);
-	text_copy(facts->family, sizeof(facts->family), bit->family);
-	text_copy(facts->design, sizeof(facts->design), bit->design);
-	facts->has_idcode = bit->has_idcode;
-	facts->idcode = bit->idcode;
-	facts->partial = bit->partial;
-	facts->compressed = bit->compressed;
-	facts->encrypted = bit->encrypted;
-	facts->dies = bit->dies;
+	if (inner->part[0]) {
+		text_copy(facts->part, sizeof(facts->part), inner->part);
+		text_copy(facts->also_parts, sizeof(facts->also_parts), inner->also_parts);
+		text_copy(facts->family, sizeof(facts->family), inner->family);
+	}
+	text_copy(facts->design, sizeof(facts->design), inner->design);
+	text_copy(facts->user_id, sizeof(facts->user_id), inner->user_id);
+	facts->has_idcode = inner->has_idcode;
+	facts->idcode = inner->idcode;
+	facts->partial = inner->partial;
+	facts->compressed = inner->compressed;
+	facts->encrypted = inner->encrypted;
+	facts->dies = inner->dies;
 	/* Of the bitstream alone: not what makes a mixture of two files known. */
-	if (bit->integrity_checked[0])
-		text_copy(facts->integrity_absent, sizeof(facts->integrity_absent),
-			  "this format carries no checksum; the CRC of its bitstream holds");
+	if (inner->integrity_checked[0])
+		snprintf(facts->integrity_absent, sizeof(facts->integrity_absent),
+			 "this format carries no checksum; the %s of its bitstream %s",
+			 strstr(inner->integrity_checked, "crc") ? "CRC" : "sums",
+			 strstr(inner->integrity_checked, "crc") ? "holds" : "hold");
 	return 0;
 }
 
@@ -301,6 +412,8 @@ static int xclbin_feed(void *state, const uint8_t *b, size_t n, struct image_fac
 			kept_bytes(&s->memory, s->at, b, take);
 			kept_bytes(&s->ips, s->at, b, take);
 			kept_bytes(&s->clocks, s->at, b, take);
+			kept_bytes(&s->metadata, s->at, b, take);
+			kept_bytes(&s->build, s->at, b, take);
 			err = bitstream_bytes(s, s->at, b, take, why);
 		}
 		s->at += take;
@@ -337,7 +450,9 @@ static void xclbin_fini(void *state)
 {
 	struct xclbin *s = state;
 
-	free(s->bit);
+	if (s->inner && s->inner->fini)
+		s->inner->fini(s->inner_state);
+	free(s->inner_state);
 }
 
 const struct image_format image_xclbin = {

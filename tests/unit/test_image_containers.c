@@ -372,6 +372,87 @@ static void a_damaged_bitstream_in_an_xclbin_is_refused(void **state)
 	any_chunking_agrees(&b);
 }
 
+/* The same bitstream without its header. */
+static struct buf raw_bin(void)
+{
+	struct buf b = bit(), raw = BUF_INIT;
+	uint8_t *at = memmem(b.data, b.len, "\xff\xff\xff\xff", 4);
+
+	buf_add(&raw, at, b.len - (size_t)(at - (uint8_t *)b.data));
+	buf_free(&b);
+	return raw;
+}
+
+static void a_bitstream_without_a_header_in_an_xclbin_is_checked_too(void **state)
+{
+	struct section s[] = { { 0, raw_bin() }, { 8, kernels() } };
+	struct buf b CLEANUP_BUF = xclbin("xilinx_u250", s, 2);
+	uint8_t *at = memmem(b.data, b.len, "\x12\x34\x56\x78", 4);
+	struct verdict v = assert_sound(&b);
+
+	(void)state;
+	assert_string_equal(v.facts.part, "xc7a35t");
+	assert_int_equal(v.facts.idcode, 0x0362d093);
+	assert_non_null(strstr(v.facts.integrity_absent, "CRC of its bitstream holds"));
+	any_chunking_agrees(&b);
+	at[1] ^= 1;
+	assert_refused(judge_buf(&b), EBADMSG, "its bitstream");
+	any_chunking_agrees(&b);
+}
+
+#define BUILD_JSON                                                                                \
+	"{\"build_metadata\":{\"dsa\":{\"generated_by\":{\"name\":\"Vivado\",\"version\":\"2021.2\"}," \
+	"\"board\":{\"name\":\"x\",\"part\":\"XCK26-SFVC784-2LV-C\"}},\"xclbin\":{\"generated_by\":"     \
+	"{\"name\":\"v++\",\"version\":\"2022.1\",\"options\":\"--config /home/builder/secret\"}}}}"
+
+static void an_xclbin_tells_tool_and_part_and_no_path_of_its_builder(void **state)
+{
+	static const char xml[] = "<project name=\"a\"><device name=\"fpga0\" "
+				  "fpgaDevice=\"virtexuplus:xcvu9p:flgb2104:-2:i\"/>";
+	struct section s[] = { { 14, text(BUILD_JSON) }, { 2, text(xml) }, { 8, kernels() } },
+		       older[] = { { 2, text(xml) }, { 8, kernels() } },
+		       hostile[] = { { 14, text("\"xclbin\" \"name\":\"\x1b[31m\" \"version\":\"1\" "
+						"\"board\" \"part\":\"xc\xff\n-\"") },
+				     { 2, text("fpgaDevice") } };
+	struct buf b CLEANUP_BUF = xclbin("xilinx_k26", s, 3), c CLEANUP_BUF = xclbin("", older, 2),
+		   d CLEANUP_BUF = xclbin("", hostile, 2);
+	struct verdict v = assert_sound(&b);
+	char *json = image_facts_json(&v.facts, NULL, NULL, 0, 0, NULL, NULL);
+
+	(void)state;
+	assert_string_equal(v.facts.tool, "v++ 2022.1, XRT 2.13.477");
+	assert_string_equal(v.facts.part, "xck26");
+	assert_string_equal(v.facts.package, "SFVC784");
+	assert_string_equal(v.facts.speed, "2LV-C");
+	assert_string_equal(v.facts.family, "Zynq UltraScale+");
+	assert_null(strstr(json, "builder"));
+	free(json);
+	v = assert_sound(&c);
+	assert_string_equal(v.facts.part, "xcvu9p");
+	assert_string_equal(v.facts.package, "flgb2104");
+	assert_string_equal(v.facts.speed, "2-i");
+	v = assert_sound(&d);
+	assert_null(strchr(v.facts.tool, 0x1b));
+	assert_null(strchr(v.facts.part, '\n'));
+	any_chunking_agrees(&b);
+	any_chunking_agrees(&c);
+	flips_are_survived(&d, 456, d.len, 1);
+}
+
+static void an_xclbin_for_emulation_is_for_no_card(void **state)
+{
+	(void)state;
+	for (char mode = 0; mode <= 6; mode++) {
+		struct buf b CLEANUP_BUF = with_bit();
+
+		b.data[332] = mode;
+		if (mode >= 4)
+			assert_for_no_card(&b, "build for emulation");
+		else
+			assert_string_equal(assert_sound(&b).facts.no_card, "");
+	}
+}
+
 static void an_xclbin_that_programs_nothing_says_so(void **state)
 {
 	struct section kria[] = { { 8, kernels() } },
@@ -461,6 +542,9 @@ int main(void)
 		cmocka_unit_test(a_tree_that_does_not_hold_together_is_refused),
 		cmocka_unit_test(an_xclbin_tells_platform_kernels_clocks_and_memories),
 		cmocka_unit_test(a_damaged_bitstream_in_an_xclbin_is_refused),
+		cmocka_unit_test(a_bitstream_without_a_header_in_an_xclbin_is_checked_too),
+		cmocka_unit_test(an_xclbin_tells_tool_and_part_and_no_path_of_its_builder),
+		cmocka_unit_test(an_xclbin_for_emulation_is_for_no_card),
 		cmocka_unit_test(an_xclbin_that_programs_nothing_says_so),
 		cmocka_unit_test(hostile_tables_of_an_xclbin_are_refused),
 		cmocka_unit_test(container_samples_of_vendor_tools_are_judged_right),
