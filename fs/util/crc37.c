@@ -60,12 +60,21 @@ static uint32_t tables(uint32_t crc, const uint8_t *b, size_t n, bool swapped, u
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define BLOCK 128 /* words */
+#define BLOCK	 128 /* words */
+#define WIDE_MIN (4 * BLOCK)
 
-static uint64_t weights[BLOCK] __attribute__((aligned(16)));
+/* Of the words of a block; and in the order in which eight words come out of two shuffles. */
+static uint64_t weights[BLOCK] __attribute__((aligned(16))), wide_weights[BLOCK] __attribute__((aligned(32)));
+/* What takes two words of four, each as the low half of 64 bits: [swapped][the first two, the others]. */
+static const int8_t picks[2][2][16] = {
+	{ { 3, 2, 1, 0, -1, -1, -1, -1, 7, 6, 5, 4, -1, -1, -1, -1 },
+	  { 11, 10, 9, 8, -1, -1, -1, -1, 15, 14, 13, 12, -1, -1, -1, -1 } },
+	{ { 0, 1, 2, 3, -1, -1, -1, -1, 4, 5, 6, 7, -1, -1, -1, -1 },
+	  { 8, 9, 10, 11, -1, -1, -1, -1, 12, 13, 14, 15, -1, -1, -1, -1 } },
+};
 static uint32_t by_32[4][256]; /* byte k of a number times x^32 */
 static uint32_t of_zeros[32];  /* a block of zeros for each register */
-static bool can_multiply;
+static bool can_multiply, can_multiply_wide;
 
 static void multiply_prepare(void)
 {
@@ -74,6 +83,11 @@ static void multiply_prepare(void)
 
 	for (unsigned i = BLOCK; i--; weight = shift(weight, BITS))
 		weights[i] = weight;
+	for (unsigned i = 0; i < BLOCK; i++) {
+		static const uint8_t order[8] = { 0, 1, 4, 5, 2, 3, 6, 7 };
+
+		wide_weights[i] = weights[i / 8 * 8 + order[i % 8]];
+	}
 	for (unsigned k = 0; k < 4; k++)
 		for (uint32_t v = 0; v < 256; v++)
 			by_32[k][v] = shift(v << 8 * k, 32);
@@ -81,6 +95,17 @@ static void multiply_prepare(void)
 		of_zeros[r] = tables(0, zeros, BLOCK, false, r);
 	can_multiply = __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.1") &&
 		       __builtin_cpu_supports("ssse3");
+	can_multiply_wide = can_multiply && __builtin_cpu_supports("avx2") &&
+			    __builtin_cpu_supports("vpclmulqdq");
+}
+
+/* The sum of the products of a block, reduced. */
+static uint32_t reduce(uint64_t sum, uint8_t reg)
+{
+	uint32_t high = (uint32_t)sum; /* powers from x^32 on */
+
+	return (uint32_t)(sum >> 32) ^ by_32[0][high & 255] ^ by_32[1][high >> 8 & 255] ^
+	       by_32[2][high >> 16 & 255] ^ by_32[3][high >> 24] ^ of_zeros[reg & 31];
 }
 
 #define MULTIPLYING __attribute__((target("pclmul,sse4.1,ssse3")))
@@ -89,13 +114,8 @@ static void multiply_prepare(void)
 MULTIPLYING static uint32_t multiply(uint32_t crc, const uint8_t *b, size_t n, bool swapped,
 				     uint8_t reg)
 {
-	/* Two words of four, each as the low half of 64 bits. */
-	const __m128i first = swapped
-		? _mm_set_epi8(-1, -1, -1, -1, 7, 6, 5, 4, -1, -1, -1, -1, 3, 2, 1, 0)
-		: _mm_set_epi8(-1, -1, -1, -1, 4, 5, 6, 7, -1, -1, -1, -1, 0, 1, 2, 3);
-	const __m128i second = swapped
-		? _mm_set_epi8(-1, -1, -1, -1, 15, 14, 13, 12, -1, -1, -1, -1, 11, 10, 9, 8)
-		: _mm_set_epi8(-1, -1, -1, -1, 12, 13, 14, 15, -1, -1, -1, -1, 8, 9, 10, 11);
+	const __m128i first = _mm_loadu_si128((const __m128i *)picks[swapped][0]);
+	const __m128i second = _mm_loadu_si128((const __m128i *)picks[swapped][1]);
 	const __m128i *weight = (const __m128i *)weights;
 
 	for (; n; n--) {
@@ -113,11 +133,38 @@ MULTIPLYING static uint32_t multiply(uint32_t crc, const uint8_t *b, size_t n, b
 			odd = _mm_xor_si128(odd, _mm_clmulepi64_si128(c, weight[i + 1], 0x11));
 		}
 
-		uint64_t sum = (uint64_t)_mm_cvtsi128_si64(_mm_xor_si128(even, odd));
-		uint32_t high = (uint32_t)sum; /* powers from x^32 on */
+		crc = reduce((uint64_t)_mm_cvtsi128_si64(_mm_xor_si128(even, odd)), reg);
+	}
+	return crc;
+}
 
-		crc = (uint32_t)(sum >> 32) ^ by_32[0][high & 255] ^ by_32[1][high >> 8 & 255] ^
-		      by_32[2][high >> 16 & 255] ^ by_32[3][high >> 24] ^ of_zeros[reg & 31];
+/* The same with twice as many words an instruction. */
+__attribute__((target("vpclmulqdq,avx2,pclmul"))) static uint32_t
+multiply_wide(uint32_t crc, const uint8_t *b, size_t n, bool swapped, uint8_t reg)
+{
+	const __m256i first =
+		_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)picks[swapped][0]));
+	const __m256i second =
+		_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)picks[swapped][1]));
+	const __m256i *weight = (const __m256i *)wide_weights;
+
+	for (; n; n--) {
+		__m256i even = _mm256_zextsi128_si256(_mm_clmulepi64_si128(
+			_mm_cvtsi64_si128((long long)crc), _mm256_castsi256_si128(weight[0]), 0x00));
+		__m256i odd = _mm256_setzero_si256();
+
+		for (unsigned i = 0; i < BLOCK / 4; i += 2, b += 32) {
+			__m256i eight = _mm256_loadu_si256((const __m256i *)b);
+			__m256i a = _mm256_shuffle_epi8(eight, first), c = _mm256_shuffle_epi8(eight, second);
+
+			even = _mm256_xor_si256(even, _mm256_clmulepi64_epi128(a, weight[i], 0x00));
+			odd = _mm256_xor_si256(odd, _mm256_clmulepi64_epi128(a, weight[i], 0x11));
+			even = _mm256_xor_si256(even, _mm256_clmulepi64_epi128(c, weight[i + 1], 0x00));
+			odd = _mm256_xor_si256(odd, _mm256_clmulepi64_epi128(c, weight[i + 1], 0x11));
+		}
+		even = _mm256_xor_si256(even, odd);
+		crc = reduce((uint64_t)_mm_cvtsi128_si64(_mm_xor_si128(_mm256_castsi256_si128(even),
+								       _mm256_extracti128_si256(even, 1))), reg);
 	}
 	return crc;
 }
@@ -149,6 +196,12 @@ uint32_t crc37_update(uint32_t crc, const uint8_t *b, size_t n, bool swapped, ui
 {
 	pthread_once(&once, prepare);
 #if defined(__x86_64__)
+	/* What is short is not worth another way, and leaves the narrow one to be tried as well. */
+	if (n >= WIDE_MIN && can_multiply_wide) {
+		crc = multiply_wide(crc, b, n / WIDE_MIN * (WIDE_MIN / BLOCK), swapped, reg);
+		b += n / WIDE_MIN * WIDE_MIN * 4;
+		n %= WIDE_MIN;
+	}
 	if (n >= BLOCK && can_multiply) {
 		crc = multiply(crc, b, n / BLOCK, swapped, reg);
 		b += n / BLOCK * BLOCK * 4;

@@ -69,8 +69,9 @@ class Stream:
         return self.out + bytes.fromhex("20000000") * 16
 
 
-def xilinx_stream(idcode, frames=2, frame_words=101, seed=0, check=True):
-    """One of a full image of so many frames. check False: built with its CRC switched off."""
+def xilinx_stream(idcode, frames=2, frame_words=101, seed=0, check=True, inner=b""):
+    """One of a full image of so many frames. check False: built with its CRC switched off. inner: the stream of
+    the next die, which this one passes on when it has started."""
     s = Stream()
     s.write(0x11, 0)
     s.write(0x10, 0)
@@ -89,7 +90,13 @@ def xilinx_stream(idcode, frames=2, frame_words=101, seed=0, check=True):
     s.write(4, 5)
     if check:
         s.check()
-    return s.end()
+    out = s.end()
+    if not inner:
+        return out
+    s = Stream()
+    s.words(0x3003C000, 0x50000000 | len(inner) // 4)
+    s.out += inner
+    return out + s.end()
 
 
 def xilinx_bit(part="7a35tcpg236", idcode=0x0362D093, frames=2, design="top;UserID=0XFFFFFFFF;Version=2022.1",
@@ -101,10 +108,15 @@ def xilinx_bit(part="7a35tcpg236", idcode=0x0362D093, frames=2, design="top;User
     return head + b"e" + struct.pack(">I", len(stream)) + stream
 
 
-def xilinx_large(size, part="xcku15p-ffva1156-2-e", idcode=0x04A56093, frame_words=93, seed=1):
+def xilinx_large(size, part="xcku15p-ffva1156-2-e", idcode=0x04A56093, frame_words=93, seed=1, dies=1):
     """An image of about that size for a large part, all of it under its CRC."""
-    frames = size // (4 * frame_words) // 100 * 100
-    return xilinx_bit(part, idcode, frames, frame_words=frame_words, seed=seed)
+    frames, stream = max(1, size // dies // (4 * frame_words)), b""
+    frames -= frames % 100 if frames > 100 else 0
+    for die in range(dies):
+        outermost = die == dies - 1
+        stream = xilinx_stream(idcode if outermost else 0x04B42093 + 0x2000 * die, frames, frame_words,
+                               seed * dies + die, inner=stream)
+    return xilinx_bit(part, idcode, stream=stream)
 
 
 def crc16_8005(data):

@@ -13,7 +13,9 @@ CONFIG = ("cards:\n"
           "  - {name: artix, backend: sim, part: XC7A35T}\n"
           "  - {name: ecp, backend: sim, part: LFE5U-25F, config_clock_hz: 0}\n"
           "  - {name: cyclone, backend: sim, part: 5CEBA2, config_clock_hz: 0, policy: {accept-unsized: true}}\n"
-          "  - {name: large, backend: sim, part: xcku15p, config_clock_hz: 0}\n")
+          "  - {name: large, backend: sim, part: xcku15p, config_clock_hz: 0}\n"
+          "  - {name: stack, backend: sim, part: xcvu9p, config_clock_hz: 0}\n")
+VU9P = {"part": "xcvu9p-flga2104-2-i", "idcode": 0x04B31093}
 FIFTY = {"part": "7a50tfgg484", "idcode": 0x0362C093}
 SAMPLES = ROOT.parent / "shared" / "samples"
 PREFIX = "user.fpga.sim."
@@ -26,7 +28,7 @@ def rbf(seed=1, size=40000):
 @pytest.fixture(scope="module", name="cards")
 def fixture_cards(module_fpga):
     fabric = module_fpga(sim=None, config=CONFIG)
-    return {fabric.card(n).value("name"): fabric.card(n) for n in range(4)}
+    return {fabric.card(n).value("name"): fabric.card(n) for n in range(5)}
 
 
 @pytest.fixture(name="artix")
@@ -62,7 +64,8 @@ def status_of(card):
 
 def test_the_tree_tells_what_each_part_is_and_that_nothing_executes(cards):
     rows = {"artix": ("xilinx", "xc7a35t", "0362d093"), "ecp": ("lattice", "lfe5u-25f", "41111043"),
-            "cyclone": ("altera", "5ceba2", "02b150dd"), "large": ("xilinx", "xcku15p", "04a56093")}
+            "cyclone": ("altera", "5ceba2", "02b150dd"), "large": ("xilinx", "xcku15p", "04a56093"),
+            "stack": ("xilinx", "xcvu9p", "04b31093")}
     for name, (vendor, part, idcode) in rows.items():
         card = cards[name]
         assert (card.value("vendor"), card.value("part"), card.value("idcode")) == (vendor, part, idcode)
@@ -100,7 +103,8 @@ def test_an_image_for_another_part_fails_the_first_write_and_names_both(cards, t
     ("ecp", ecp5_bit(), "CRC and DONE"),
     ("cyclone", rbf(), "CONF_DONE, and the bytes that came (this logic checks no CRC)"),
     ("large", xilinx_large(6_000_000), "CRC and DONE"),
-], ids=["bit", "without-crc", "bin", "ecp5", "rbf", "large"])
+    ("stack", xilinx_large(3_000_000, dies=3, **VU9P), "CRC and DONE"),
+], ids=["bit", "without-crc", "bin", "ecp5", "rbf", "large", "dies"])
 def test_good_images_load_and_are_read_back(cards, name, data, confirmed):
     card = cards[name]
     good(card, data)
@@ -141,6 +145,11 @@ def test_what_a_device_without_key_or_running_design_cannot_take_is_refused_unto
     with pytest.raises(OSError):
         os.close(fd)
     assert cards["ecp"].state == "configured"
+
+
+def test_a_die_without_its_stream_keeps_done_low(cards):
+    assert cards["stack"].write(xilinx_large(2_000_000, dies=2, **VU9P)) == errno.EIO
+    assert cards["stack"].state == "failed" and "another die has not started" in cards["stack"].error
 
 
 def test_damage_is_found_before_the_card_is_touched(artix):
@@ -229,6 +238,7 @@ def test_it_survives_its_worker_and_is_restored_after_its_process(cards, artix):
     good(cards["ecp"], ecp5_bit())
     good(cards["cyclone"], rbf())
     good(cards["large"], xilinx_large(2_000_000))
+    good(cards["stack"], xilinx_large(2_000_000, dies=3, **VU9P))
     before = {name: (card.sha, card.count("programmed")) for name, card in cards.items()}
     fabric.kill("fabricfs-worker")
     for name, card in cards.items():

@@ -51,7 +51,8 @@ static uint8_t *noise(size_t n, size_t off, uint8_t **whole)
 
 static void all_ways_agree_at_every_length_and_place(void **state)
 {
-	static const size_t sizes[] = { 0, 1, 2, 3, 101, 127, 128, 129, 255, 256, 257, 511, 640, WORDS };
+	static const size_t sizes[] = { 0, 1, 2, 3, 101, 127, 128, 129, 255, 256, 257, 511, 512, 513, 640, 1024,
+					WORDS };
 
 	(void)state;
 	srandom(37);

@@ -13,6 +13,7 @@
 #include <fabricfs/clock.h>
 
 #define CHUNK 65536
+#define TELL_NS 5000000
 
 void load_wipe(struct process *p)
 {
@@ -99,17 +100,20 @@ void load_begin(struct process *p, const struct proto_msg *msg, int fd)
 	l->id = msg->id;
 	l->size = msg->arg[0];
 	l->done = l->told = 0;
-	l->start_ns = clock_mono_ns();
+	l->start_ns = l->told_ns = clock_mono_ns();
 }
 
 static void load_tell(struct process *p)
 {
 	struct load *l = &p->load;
+	int64_t now = clock_mono_ns();
 
-	/* What cannot be sent now is told by the next one. */
-	if (!l->seq || p->out || (l->done < l->size && l->done - l->told < l->size / 64))
+	/* What cannot be sent now is told by the next one; nobody looks more often than so. */
+	if (!l->seq || p->out ||
+	    (l->done < l->size && (l->done - l->told < l->size / 64 || now - l->told_ns < TELL_NS)))
 		return;
 	l->told = l->done;
+	l->told_ns = now;
 	process_send(p, &(struct proto_msg){ .type = PROTO_PROGRESS, .seq = l->seq,
 					     .arg = { l->done } });
 }

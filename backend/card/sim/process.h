@@ -61,7 +61,7 @@ struct load {
 	uint32_t seq;   /* to be told; 0 = nobody is there */
 	uint64_t id;
 	uint64_t size, done, told;
-	int64_t start_ns;
+	int64_t start_ns, told_ns;
 	uint64_t last_id; /* what runs is what this run programmed; 0 = none */
 };
 
