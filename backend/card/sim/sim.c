@@ -196,9 +196,6 @@ static int sim_accept(void *card, const struct card_run *run, struct reason *why
 
 	if (sim->logic && run->facts && run->facts->encrypted == IMAGE_YES)
 		return reason_set(why, EOPNOTSUPP, "the image is encrypted, and a simulated device has no key");
-	if (sim->logic && run->facts && run->facts->partial == IMAGE_YES)
-		return reason_set(why, EOPNOTSUPP, "the image is a partial one, for a design that runs: of this "
-				  "part only the configuration logic is simulated, and it takes whole images");
 	/* The device finds by itself what could be wrong with it; a second pass over a large image
 	 * only makes its copy slower. */
 	if (sim->logic && !sim->tried_first)
