@@ -4,11 +4,13 @@
 
 #include "backend/repo/directory/directory.h"
 #include "backend/repo/glance.h"
+#include "backend/repo/http.h"
 #include "backend/repo/transfer.h"
 
 const struct repo_kind *const repo_kinds[] = {
 	&directory_kind,
 	&glance_kind,
+	&http_kind,
 	NULL,
 };
 

@@ -208,8 +208,7 @@ static void queue_remove(struct transfer *t)
 
 static void transfer_end(struct transfer *t)
 {
-	struct transfer_answer answer = { .status = t->status, .url = t->now_url, .header = request_header,
-					  .internal = t };
+	struct transfer_answer answer = request_answer(t);
 
 	if (t->live_prev)
 		t->live_prev->live_next = t->live_next;

@@ -40,6 +40,10 @@ struct transfer;
 struct transfer_answer {
 	int status;	 /* HTTP */
 	const char *url; /* that answered in the end, without user and password */
+	/* Of all of what is there, also when only a part comes. */
+	bool has_total;
+	uint64_t total;
+	const char *validator; /* its ETag, else its Last-Modified, else "" */
 	/* The value of a header (the last of that name), NULL = there is none. Any case. */
 	const char *(*header)(const struct transfer_answer *answer, const char *name);
 	void *internal;

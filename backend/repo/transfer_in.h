@@ -10,8 +10,8 @@
 #include "backend/repo/curl_api.h"
 #include "backend/repo/secret.h"
 #include "backend/repo/transfer.h"
+#include "backend/repo/url.h"
 
-#define URL_MAX		  8192	      /* bytes; what servers themselves take as a request line */
 #define HEADERS_MAX	  (64 * 1024) /* bytes of an answer's headers */
 #define VALIDATOR_MAX	  1024
 #define CONNECTIONS	  4	      /* at once, when the configuration says nothing */
@@ -69,17 +69,6 @@ void retry_progress(struct retry *retry);
 /* Retry-After: seconds or a date, which is compared with the server's own Date (NULL = none) or
  * with now (seconds since the epoch). Milliseconds, -1 = makes no sense. */
 int64_t retry_after(const char *value, const char *date, int64_t now_s);
-
-/* transfer_url.c */
-
-/* Without user, password, query and fragment: what may be shown. */
-void url_show(const char *url, char *out, size_t size);
-/* http or https, a host, no control characters; user, password and fragment are taken off. */
-int url_clean(const char *url, char *out, size_t size, struct reason *why);
-/* Where `location` leads from `base`; cleaned. */
-int url_resolve(const char *base, const char *location, char *out, size_t size, struct reason *why);
-/* Same scheme, host and port: credentials may go there too. */
-bool url_same_origin(const char *a, const char *b);
 
 /* transfer_header.c */
 
@@ -159,6 +148,7 @@ void request_fail(struct transfer *t, int err, const char *fmt, ...) __attribute
 void request_status_fail(struct transfer *t);
 /* Forget what belongs to one try. */
 void request_reset(struct transfer *t);
-const char *request_header(const struct transfer_answer *answer, const char *name);
+/* What the asker sees of it. */
+struct transfer_answer request_answer(struct transfer *t);
 
 #endif

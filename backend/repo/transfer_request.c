@@ -33,11 +33,19 @@ void request_fail(struct transfer *t, int err, const char *fmt, ...)
 		   text.data ? text.data : "no memory");
 }
 
-const char *request_header(const struct transfer_answer *answer, const char *name)
+static const char *request_header(const struct transfer_answer *answer, const char *name)
 {
 	const struct transfer *t = answer->internal;
 
 	return header_find(&t->head, name);
+}
+
+struct transfer_answer request_answer(struct transfer *t)
+{
+	return (struct transfer_answer){
+		.status = t->status, .url = t->now_url, .has_total = t->has_total, .total = t->total,
+		.validator = t->first_validator, .header = request_header, .internal = t,
+	};
 }
 
 void request_reset(struct transfer *t)
@@ -170,8 +178,7 @@ static bool range_ended(struct transfer *t)
 
 static void answer_begin(struct transfer *t)
 {
-	struct transfer_answer answer = { .status = t->status, .url = t->now_url, .header = request_header,
-					  .internal = t };
+	struct transfer_answer answer = request_answer(t);
 	int rc = 0;
 
 	if (t->begun || t->err)

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Addresses: what of them may be shown, where a redirect leads, and whether that is still the same server. */
-#include "backend/repo/transfer_in.h"
+#include "backend/repo/url.h"
 
 #include <string.h>
 #include <strings.h>
+
+#include <fabricfs/buf.h>
+
+#include "backend/repo/curl_api.h"
 
 static void url_cleanup(CURLU **u)
 {
@@ -107,4 +111,11 @@ bool url_same_origin(const char *a, const char *b)
 	       curl_url_set(y, CURLUPART_URL, b, CURLU_PATH_AS_IS) == CURLUE_OK &&
 	       part_same(x, y, CURLUPART_SCHEME) && part_same(x, y, CURLUPART_HOST) &&
 	       part_same(x, y, CURLUPART_PORT);
+}
+
+const char *url_path(const char *url)
+{
+	const char *host = strstr(url, "://");
+
+	return host ? strchrnul(host + 3, '/') : "";
 }

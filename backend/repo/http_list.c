@@ -1,0 +1,507 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The kind `http`: one listing. The checksums first (entries carry them), then the
+ * manifest, or the index page and those of the folders below it, one after the
+ * other. Pages are read as they come: none is kept.
+ *
+ * When nothing has changed, two short answers say so: the cursor holds the
+ * validators of the checksums and of the page, where both have one and there are
+ * no further pages.
+ */
+#include "backend/repo/http.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <fabricfs/log.h>
+
+#define SUMS_MAX    (64U << 20) /* bytes */
+#define PAGE_MAX    (256U << 20)
+#define FOLDERS_MAX 10000
+#define TAG_MAX	    (REPO_ID_MAX / 2 - 2)
+#define NO_SUMS	    "-" /* in the cursor: there were none */
+
+enum page_form { PAGE_UNKNOWN, PAGE_HTML, PAGE_JSON, PAGE_NONE };
+
+struct http_list {
+	struct http_job job;
+	struct repo_list *list;
+	bool conditional; /* is there anything new at all? */
+	/* What the cursor says of the last time, and will say of this one. "" = cannot tell. */
+	char sums_before[TAG_MAX], page_before[TAG_MAX];
+	char sums_tag[TAG_MAX], page_tag[TAG_MAX];
+	bool sums_same;
+	struct buf sums_text;
+	bool sums_wanted; /* what comes is the checksums */
+	struct checksums *sums;
+	/* Folders to be asked: paths with a slash at the end, decoded, each ended by a NUL. */
+	struct buf folders;
+	size_t folder;	   /* where the present one begins in it */
+	unsigned pages;
+	char folder_path[URL_MAX];
+	/* The page that comes. */
+	enum page_form form;
+	char page_path[URL_MAX];
+	char page_url[URL_MAX];
+	struct html_index html;
+	struct json_index json;
+};
+
+static void page_start(struct http_list *l);
+
+/* --- entries ------------------------------------------------------------------------- */
+
+/* An id from a manifest's url: it has to stay below the repository's address. */
+static int url_to_path(struct http_list *l, const char *url, struct buf *path, struct reason *why)
+{
+	char full[URL_MAX];
+	size_t base = strlen(l->job.repo->base);
+	int rc = url_resolve(l->job.repo->manifest, url, full, sizeof(full), why);
+
+	if (rc < 0)
+		return rc;
+	if (strncmp(full, l->job.repo->base, base) != 0 || strpbrk(full + base, "?#") ||
+	    !path_decode(path, full + base, strlen(full + base)) || path->len == 0)
+		return reason_set(why, EBADMSG, "url %.200s is not below the repository's address", url);
+	return 0;
+}
+
+/* "." and ".." lead elsewhere, and servers and libraries differ about where. */
+static bool path_sound(const char *path)
+{
+	for (size_t n; *path; path += n + (path[n] == '/')) {
+		n = strcspn(path, "/");
+		if (n == 0 || (n == 1 && *path == '.') || (n == 2 && strncmp(path, "..", 2) == 0))
+			return false;
+	}
+	return true;
+}
+
+static int folder_add(struct http_list *l, const struct index_entry *entry, struct reason *why)
+{
+	size_t depth = 0;
+
+	for (const char *c = l->folder_path; *c; c++)
+		depth += *c == '/';
+	if (depth >= l->job.repo->depth)
+		return 0;
+	if (++l->pages >= FOLDERS_MAX)
+		return reason_set(why, EBADMSG, "more than %d folders", FOLDERS_MAX);
+	buf_adds(&l->folders, l->folder_path);
+	buf_add(&l->folders, entry->name, entry->name_len);
+	buf_add(&l->folders, "/", 2); /* its NUL too */
+	return buf_ok(&l->folders) < 0 ? reason_set(why, ENOMEM, "no memory") : 0;
+}
+
+static void validator_make(const struct index_entry *entry, char validator[REPO_ID_MAX])
+{
+	bool exact = entry->has_size && !entry->size_rounded;
+
+	validator[0] = 0;
+	if (exact && entry->mtime_exact)
+		snprintf(validator, REPO_ID_MAX, "m%" PRId64 "-%" PRIu64, entry->mtime_s, entry->size);
+	else if (entry->when && *entry->when)
+		snprintf(validator, REPO_ID_MAX, "h%s,%" PRIu64, entry->when, entry->has_size ? entry->size : 0);
+}
+
+static int entry_give(struct http_list *l, const struct index_entry *entry, const struct buf *path,
+		      struct reason *why)
+{
+	struct buf id CLEANUP_BUF = BUF_INIT;
+	char validator[REPO_ID_MAX];
+	struct repo_entry out = {
+		.name = entry->name, .name_len = entry->name_len, .rank = REPO_OWN, .data = REPO_DATA, .status = "",
+		.has_size = entry->has_size, .size_rounded = entry->size_rounded, .size = entry->size,
+		.mtime_ns = entry->mtime_s * 1000000000, .digest_algo = entry->digest_algo, .digest = entry->digest,
+		.validator = validator, .properties = entry->properties,
+	};
+
+	path_encode(&id, path->data, path->len, true);
+	if (buf_ok(&id) < 0 || path->failed)
+		return reason_set(why, ENOMEM, "no memory");
+	if (id.len >= REPO_ID_MAX || !path_sound(path->data)) {
+		log_debug("repository %s: a file is left out whose path nobody could ask for: %.200s",
+			  l->job.repo->config->name, id.data);
+		return 0;
+	}
+	out.id = id.data;
+	if (!l->job.repo->manifest[0]) {
+		out.name = path->data;
+		out.name_len = path->len;
+	} else if (out.name_len == 0) {
+		out.name = path->data;
+		out.name_len = path->len;
+	}
+	if (!out.digest)
+		(void)checksums_find(l->sums, path->data, &out.digest_algo, &out.digest);
+	validator_make(entry, validator);
+	return l->list->entry(l->list, &out, why);
+}
+
+static int on_entry(void *core, const struct index_entry *entry, struct reason *why)
+{
+	struct http_list *l = core;
+	struct buf path CLEANUP_BUF = BUF_INIT;
+	int rc = 0;
+
+	if (entry->folder)
+		return folder_add(l, entry, why);
+	if (entry->url) {
+		rc = url_to_path(l, entry->url, &path, why);
+	} else if (memchr(entry->name, 0, entry->name_len)) {
+		return 0;
+	} else {
+		buf_adds(&path, l->folder_path);
+		buf_add(&path, entry->name, entry->name_len);
+	}
+	return rc < 0 ? rc : entry_give(l, entry, &path, why);
+}
+
+/* --- what comes ---------------------------------------------------------------------- */
+
+static bool answer_typed(const struct transfer_answer *answer, const char *word)
+{
+	const char *type = answer->header(answer, "Content-Type");
+
+	return type && strcasestr(type, word);
+}
+
+static void page_init(struct http_list *l, enum page_form form)
+{
+	struct index_sink sink = { .entry = on_entry, .core = l };
+
+	l->form = form;
+	if (form == PAGE_HTML)
+		l->html = (struct html_index){ .sink = sink, .page = l->page_path };
+	else if (form == PAGE_JSON)
+		json_index_init(&l->json, &sink, l->job.repo->manifest[0] != 0);
+}
+
+static void page_fini(struct http_list *l)
+{
+	if (l->form == PAGE_HTML)
+		html_index_free(&l->html);
+	else if (l->form == PAGE_JSON)
+		json_index_free(&l->json);
+	l->form = PAGE_NONE;
+}
+
+static int on_begin(struct transfer *t, void *core, const struct transfer_answer *answer, struct reason *why)
+{
+	struct http_list *l = core;
+
+	(void)t;
+	(void)why;
+	text_copy(l->page_url, sizeof(l->page_url), answer->url);
+	if (l->sums_wanted) {
+		l->sums_same = answer->status == 304;
+		if (answer->status == 200 && !answer_typed(answer, "text/html"))
+			text_copy(l->sums_tag, sizeof(l->sums_tag), answer->validator);
+		l->form = answer->status == 200 && (l->job.repo->sums_must || !answer_typed(answer, "text/html")) ?
+			  PAGE_UNKNOWN : PAGE_NONE;
+		return 0;
+	}
+	if (answer->status != 200) {
+		l->form = PAGE_NONE;
+		return 0;
+	}
+	if (l->folder == 0)
+		text_copy(l->page_tag, sizeof(l->page_tag), answer->validator);
+	text_copy(l->page_path, sizeof(l->page_path), url_path(answer->url));
+	l->page_path[strcspn(l->page_path, "?#")] = 0;
+	/* What is behind the last slash is the page itself. */
+	if (strrchr(l->page_path, '/'))
+		strrchr(l->page_path, '/')[1] = 0;
+	if (l->job.repo->manifest[0] || answer_typed(answer, "json"))
+		page_init(l, PAGE_JSON);
+	else
+		page_init(l, answer_typed(answer, "html") ? PAGE_HTML : PAGE_UNKNOWN);
+	return 0;
+}
+
+/* By its first letter, where nothing else says what it is. */
+static int page_guess(struct http_list *l, const char *bytes, size_t n, struct reason *why)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strchr(" \t\r\n", bytes[i]) && bytes[i])
+			continue;
+		if (bytes[i] == '<')
+			page_init(l, PAGE_HTML);
+		else if (bytes[i] == '[' || bytes[i] == '{')
+			page_init(l, PAGE_JSON);
+		else
+			return reason_set(why, EBADMSG, "what came is no index of a folder, neither HTML nor JSON");
+		return 0;
+	}
+	return 0;
+}
+
+static int located(struct http_list *l, int rc, struct reason *why)
+{
+	char shown[URL_SHOWN_MAX];
+
+	/* The mirror's own errors are not the server's. */
+	if (rc != -EBADMSG)
+		return rc;
+	url_show(l->page_url, shown, sizeof(shown));
+	return reason_wrap(why, "repository %s: %s", l->job.repo->config->name, shown);
+}
+
+static int on_data(struct transfer *t, void *core, const void *bytes, size_t n, struct reason *why)
+{
+	struct http_list *l = core;
+	int rc = 0;
+
+	(void)t;
+	if (l->form == PAGE_NONE)
+		return 0;
+	if (l->sums_wanted) {
+		buf_add(&l->sums_text, bytes, n);
+		return 0;
+	}
+	if (l->form == PAGE_UNKNOWN)
+		rc = page_guess(l, bytes, n, why);
+	if (rc == 0 && l->form == PAGE_HTML)
+		rc = html_index_feed(&l->html, bytes, n, why);
+	else if (rc == 0 && l->form == PAGE_JSON)
+		rc = json_index_feed(&l->json, bytes, n, why);
+	return located(l, rc, why);
+}
+
+/* --- from one request to the next -------------------------------------------------------- */
+
+static void list_end(struct http_list *l, int err, bool unchanged, const struct reason *why)
+{
+	struct repo_list *list = l->list;
+	bool can_tell = l->job.repo->depth == 0 && l->page_tag[0] && (!l->job.repo->sums[0] || l->sums_tag[0]);
+
+	if (err == 0 && !unchanged) {
+		list->cursor[0] = 0;
+		if (can_tell)
+			snprintf(list->cursor, sizeof(list->cursor), "%s\n%s", l->sums_tag, l->page_tag);
+	}
+	http_job_end(&l->job);
+	list->done(list, err, err == 0 && !unchanged, unchanged, why);
+	page_fini(l);
+	checksums_free(l->sums);
+	buf_free(&l->sums_text);
+	buf_free(&l->folders);
+	free(l);
+}
+
+static int sums_start(struct http_list *l, struct reason *why);
+
+/* The next request, or the end when it does not start. */
+static void go_on(struct http_list *l, int (*start)(struct http_list *l, struct reason *why))
+{
+	struct reason why = { 0 };
+	int rc = start(l, &why);
+
+	if (rc < 0)
+		list_end(l, -rc, false, &why);
+}
+
+static int sums_take(struct http_list *l, int status, struct reason *why)
+{
+	int rc;
+
+	if (l->form == PAGE_NONE || l->sums_text.len == 0) {
+		text_copy(l->sums_tag, sizeof(l->sums_tag), l->sums_same ? l->sums_before : NO_SUMS);
+		return l->job.repo->sums_must && status != 200 && status != 304 ?
+		       reason_set(why, ENOENT, "there are no checksums (status %d)", status) : 0;
+	}
+	checksums_free(l->sums);
+	l->sums = NULL;
+	rc = checksums_parse(&l->sums_text, &l->sums, why);
+	if (rc == -EBADMSG && !l->job.repo->sums_must) {
+		log_debug("repository %s: %s: %s", l->job.repo->config->name, l->job.repo->sums, why->text);
+		*why = (struct reason){ 0 };
+		return 0;
+	}
+	return rc;
+}
+
+static void sums_done(struct transfer *t, void *core, int err, const struct transfer_answer *answer,
+		      const struct reason *why)
+{
+	struct http_list *l = core;
+	struct reason own = { 0 };
+	int rc;
+
+	(void)t;
+	http_job_done(&l->job);
+	if (err)
+		return list_end(l, err, false, why);
+	rc = sums_take(l, answer->status, &own);
+	if (rc < 0) {
+		url_show(l->job.repo->sums, l->page_url, sizeof(l->page_url));
+		reason_wrap(&own, "repository %s: %s", l->job.repo->config->name, l->page_url);
+		return list_end(l, -rc, false, &own);
+	}
+	/* Other checksums: whatever the page says, it has to be read. */
+	if (strcmp(l->sums_tag, l->sums_before) != 0)
+		l->conditional = false;
+	page_start(l);
+}
+
+static void add_condition(const char *tag, struct buf *line, const char *headers[static 3])
+{
+	if (!*tag || strcmp(tag, NO_SUMS) == 0)
+		return;
+	buf_addf(line, "%s: %s", *tag == '"' || *tag == 'W' ? "If-None-Match" : "If-Modified-Since", tag);
+	headers[1] = buf_ok(line) == 0 ? line->data : NULL;
+}
+
+static int sums_start(struct http_list *l, struct reason *why)
+{
+	static const int there_or_not[] = { 304, 403, 404, 410, 0 };
+	struct buf condition CLEANUP_BUF = BUF_INIT;
+	const char *headers[3] = { "Accept: */*", NULL, NULL };
+	struct transfer_request request = {
+		.peer = l->job.repo->peer, .method = "GET", .url = l->job.repo->sums, .headers = headers,
+		.also = there_or_not, .body_max = SUMS_MAX, .core = l, .begin = on_begin, .data = on_data,
+		.done = sums_done,
+	};
+
+	if (l->conditional)
+		add_condition(l->sums_before, &condition, headers);
+	l->sums_wanted = true;
+	return http_job_start(&l->job, &request, why);
+}
+
+static void page_done(struct transfer *t, void *core, int err, const struct transfer_answer *answer,
+		      const struct reason *why)
+{
+	struct http_list *l = core;
+	struct reason own = { 0 };
+	int rc = 0;
+
+	(void)t;
+	http_job_done(&l->job);
+	if (err)
+		return list_end(l, err, false, why);
+	if (answer->status == 304)
+		return list_end(l, 0, true, why);
+	if (l->form == PAGE_UNKNOWN) /* not one letter */
+		rc = reason_set(&own, EBADMSG, "what came is no index of a folder but an empty page");
+	else if (l->form == PAGE_HTML)
+		rc = html_index_end(&l->html, &own);
+	else if (l->form == PAGE_JSON)
+		rc = json_index_end(&l->json, &own);
+	rc = located(l, rc, &own);
+	page_fini(l);
+	if (rc < 0)
+		return list_end(l, -rc, false, &own);
+	l->folder += strlen(l->folders.data + l->folder) + 1;
+	if (l->folder >= l->folders.len)
+		return list_end(l, 0, false, &own);
+	page_start(l);
+}
+
+static int page_ask(struct http_list *l, struct reason *why)
+{
+	static const int unchanged[] = { 304, 0 };
+	struct http_repo *repo = l->job.repo;
+	struct buf condition CLEANUP_BUF = BUF_INIT, url CLEANUP_BUF = BUF_INIT;
+	const char *headers[3] = { "Accept: application/json, text/html;q=0.9, */*;q=0.1", NULL, NULL };
+	struct transfer_request request = {
+		.peer = repo->peer, .method = "GET", .headers = headers, .body_max = PAGE_MAX, .core = l,
+		.also = l->conditional ? unchanged : NULL, .begin = on_begin, .data = on_data, .done = page_done,
+	};
+
+	text_copy(l->folder_path, sizeof(l->folder_path), l->folders.data + l->folder);
+	buf_adds(&url, repo->manifest[0] ? repo->manifest : repo->base);
+	path_encode(&url, l->folder_path, strlen(l->folder_path), true);
+	if (buf_ok(&url) < 0)
+		return reason_set(why, ENOMEM, "repository %s: no memory", repo->config->name);
+	request.url = url.data;
+	if (l->conditional)
+		add_condition(l->page_before, &condition, headers);
+	l->sums_wanted = false;
+	return http_job_start(&l->job, &request, why);
+}
+
+/* Unchanged checksums are not here: when the page has changed, they have to come again. */
+static void page_again(struct http_list *l)
+{
+	l->conditional = false;
+	go_on(l, sums_start);
+}
+
+static void conditional_done(struct transfer *t, void *core, int err, const struct transfer_answer *answer,
+			     const struct reason *why)
+{
+	struct http_list *l = core;
+
+	if (err != EAGAIN)
+		return page_done(t, core, err, answer, why);
+	http_job_done(&l->job);
+	page_fini(l);
+	page_again(l);
+}
+
+static int conditional_begin(struct transfer *t, void *core, const struct transfer_answer *answer,
+			     struct reason *why)
+{
+	(void)t;
+	((struct http_list *)core)->form = PAGE_NONE;
+	return answer->status == 304 ? 0 : reason_set(why, EAGAIN, "it has changed");
+}
+
+static int conditional_ask(struct http_list *l, struct reason *why)
+{
+	static const int unchanged[] = { 304, 0 };
+	struct http_repo *repo = l->job.repo;
+	struct buf condition CLEANUP_BUF = BUF_INIT;
+	const char *headers[3] = { "Accept: application/json, text/html;q=0.9, */*;q=0.1", NULL, NULL };
+	struct transfer_request request = {
+		.peer = repo->peer, .method = "GET", .headers = headers, .core = l, .also = unchanged,
+		.url = repo->manifest[0] ? repo->manifest : repo->base,
+		.begin = conditional_begin, .data = on_data, .done = conditional_done,
+	};
+
+	add_condition(l->page_before, &condition, headers);
+	return http_job_start(&l->job, &request, why);
+}
+
+static void page_start(struct http_list *l)
+{
+	/* Without checksums, a page that changed can be read at once. */
+	go_on(l, l->conditional && l->sums_same ? conditional_ask : page_ask);
+}
+
+int http_list(void *arg, struct repo_list *list, struct reason *why)
+{
+	struct http_repo *repo = arg;
+	struct http_list *l = calloc(1, sizeof(*l));
+	const char *end = strchr(list->cursor, '\n');
+	int rc;
+
+	if (!l)
+		return reason_set(why, ENOMEM, "repository %s: no memory", repo->config->name);
+	http_job_init(&l->job, repo, &list->kind);
+	l->list = list;
+	l->form = PAGE_NONE;
+	buf_add(&l->folders, "", 1); /* the first */
+	if (end && end - list->cursor < TAG_MAX && strlen(end + 1) < TAG_MAX && repo->depth == 0) {
+		l->conditional = true;
+		memcpy(l->sums_before, list->cursor, (size_t)(end - list->cursor));
+		text_copy(l->page_before, sizeof(l->page_before), end + 1);
+	}
+	rc = buf_ok(&l->folders) < 0 ? reason_set(why, ENOMEM, "repository %s: no memory", repo->config->name) :
+	     repo->sums[0] ? sums_start(l, why) : page_ask(l, why);
+	if (rc < 0) {
+		buf_free(&l->folders);
+		http_job_end(&l->job);
+		free(l);
+	}
+	return rc;
+}
+
+void http_list_cancel(void *repo, struct repo_list *list)
+{
+	http_job_cancel(repo, &list->kind);
+}
