@@ -133,6 +133,15 @@ static void slot_access(struct slot *slot, const struct config *config,
 	slot->mode = (mode_t)(own->mode >= 0 ? own->mode : all->mode >= 0 ? all->mode : 0660);
 }
 
+void cards_access(const struct config *config, uid_t *uid, gid_t *gid, mode_t *mode)
+{
+	const struct config_access *all = &config->access;
+
+	*uid = user_id(all->owner, getuid());
+	*gid = *all->group ? group_id(all->group, 0) : default_group();
+	*mode = (mode_t)(all->mode >= 0 ? all->mode : 0660);
+}
+
 /* --- making --------------------------------------------------------------------------- */
 
 /* What can be shown before the card was asked. */

@@ -35,6 +35,9 @@ int cards_tick(void);
 /* Readable when cards_tick() should run before it said (a new deadline came up); tick drains it. */
 int cards_timer_fd(void);
 
+/* Who may write what belongs to no card in particular, by the configuration's `access`. */
+void cards_access(const struct config *config, uid_t *uid, gid_t *gid, mode_t *mode);
+
 /* In the order of their numbers. Cards come (hotplug) but never go while mounted,
  * except by `forget`; the pointer stays valid until cards_stop. */
 unsigned cards_count(void);
@@ -103,6 +106,8 @@ enum change {
 	CHANGE_ENDPOINTS = 32, CHANGE_CHECK = 64, CHANGE_ACCESS = 128, CHANGE_CARDS = 256 /* a card came or went */,
 	CHANGE_IO = 512, /* io readiness */ CHANGE_TELEMETRY = 1024, CHANGE_LEASE = 2048,
 	CHANGE_PROGRESS = 4096, /* the phase became idle or ceased to be */
+	/* Of a repository (fs/remote): */
+	CHANGE_REPO_STATE = 1 << 16, CHANGE_REPO_ERROR = 1 << 17, CHANGE_LISTING = 1 << 18,
 };
 /* dev -1: of no card. Set once before cards_start. */
 void cards_listen(void (*changed)(int dev, int slot, unsigned what));

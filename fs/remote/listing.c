@@ -139,7 +139,7 @@ static void publish(struct repo *repo, const struct catalogue_counts *counts)
 	if (new)
 		repo->row.generation++;
 	pthread_mutex_lock(&repo->lock);
-	new = new || !repo->state.answered;
+	new = new || (!repo->state.answered && repo->row.listed_ns);
 	repo->state.answered = repo->row.listed_ns;
 	repo->state.listed_ns = repo->row.listed_ns;
 	repo->state.images = images;

@@ -90,7 +90,8 @@ void state_error(struct repo *repo, const char *sentence)
 	repo->state.error_ns = clock_now_ns();
 	pthread_mutex_unlock(&repo->lock);
 	mirror_tell(repo, MIRROR_ERROR);
-	if (*text)
+	/* That it is offline was told. */
+	if (*text && strcmp(text, repo->row.reason) != 0)
 		log_warn("repository %s: %s", repo_name(repo), text);
 }
 

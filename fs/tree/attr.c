@@ -18,10 +18,17 @@ static gid_t our_gid;
 /* For what never changes: when the program was made. */
 static struct timespec our_time;
 
-void attr_start(void)
+/* Of .repo/refresh, which belongs to no card. */
+static uid_t refresh_uid;
+static gid_t refresh_gid;
+static mode_t refresh_mode;
+
+void attr_start(const struct config *config)
 {
 	struct stat st;
 
+	if (config->repos_len)
+		cards_access(config, &refresh_uid, &refresh_gid, &refresh_mode);
 	our_uid = geteuid();
 	our_gid = getegid();
 	if (!stat("/proc/self/exe", &st))
@@ -150,7 +157,7 @@ static double keep_time(const struct place *p)
 {
 	if (!p->row)
 		return 0;
-	if (!p->card && p->row->file == TOP_STATUS_JSON && busy())
+	if (p->kind == NODE_TOP && p->row->file == TOP_STATUS_JSON && busy())
 		return 0;
 	switch (p->row->keep) {
 	case KEEP_VALUE:
@@ -158,7 +165,7 @@ static double keep_time(const struct place *p)
 		return KEEP_SECONDS;
 	case KEEP_RENDER:
 		/* Resent requests are counted without being told. */
-		return p->row->file == TOP_METRICS && !p->card && metrics_moving() ? 0 : KEEP_SECONDS;
+		return p->row->file == TOP_METRICS && p->kind == NODE_TOP && metrics_moving() ? 0 : KEEP_SECONDS;
 	case KEEP_FRESH:
 	case KEEP_NOTHING:
 		return 0;
@@ -178,23 +185,25 @@ void place_stat(const struct place *p, struct stat *st, double *timeout)
 	}
 	*timeout = keep_time(p);
 	st->st_ino = p->ino;
-	st->st_uid = owned ? p->self->uid : our_uid;
-	st->st_gid = owned ? p->self->gid : our_gid;
+	st->st_uid = owned ? p->repo ? refresh_uid : p->self->uid : our_uid;
+	st->st_gid = owned ? p->repo ? refresh_gid : p->self->gid : our_gid;
 	st->st_nlink = 1;
 	st->st_blksize = 4096;
 	if (place_is_dir(p)) {
 		st->st_mode = S_IFDIR | 0755;
 		/* Uploads make names here, so who may write the image may write the folder. */
-		if (owned && p->self->mode & 020)
+		if (owned && !p->repo && p->self->mode & 020)
 			st->st_mode |= 020;
 		st->st_nlink = 2;
-		if (p->kind != NODE_PARTDIR)
+		if (p->kind == NODE_REPO)
+			st->st_nlink++;
+		else if (p->kind != NODE_PARTDIR)
 			dir_each(p, count_dir, &st->st_nlink);
 	} else if (place_is_link(p)) {
 		st->st_mode = S_IFLNK | 0777;
 		st->st_size = (off_t)place_size(p);
 	} else {
-		st->st_mode = S_IFREG | (owned ? p->self->mode & 0777 : 0444);
+		st->st_mode = S_IFREG | (!owned ? 0444 : p->repo ? refresh_mode : p->self->mode & 0777);
 		st->st_size = (off_t)place_size(p);
 		if (p->row && p->row->keep == KEEP_NOTHING)
 			st->st_blksize = TREE_DATA_MAX;
@@ -204,7 +213,7 @@ void place_stat(const struct place *p, struct stat *st, double *timeout)
 	if (mtime > 0) {
 		st->st_mtim.tv_sec = mtime / 1000000000;
 		st->st_mtim.tv_nsec = mtime % 1000000000;
-	} else if (p->row && p->row->file == FILE_IMAGE) {
+	} else if (p->kind == NODE_CARD && p->row->file == FILE_IMAGE) {
 		/* Nothing is loaded: older than any file, so that make programs the card. */
 		st->st_mtim = (struct timespec){ 0 };
 	} else {
@@ -226,8 +235,29 @@ static void place_entry(const struct place *p, struct fuse_entry_param *e)
 
 /* --- replies ----------------------------------------------------------------------------- */
 
+void attr_entry(uint64_t row, bool has_size, uint64_t size, int64_t mtime_ns, struct stat *st)
+{
+	memset(st, 0, sizeof(*st));
+	st->st_ino = node_entry(row);
+	st->st_mode = S_IFREG | 0444;
+	st->st_nlink = 1;
+	st->st_uid = our_uid;
+	st->st_gid = our_gid;
+	st->st_blksize = 4096;
+	st->st_size = has_size ? (off_t)size : 0;
+	/* All of them, though little may be here: cp takes a file with fewer for sparse. */
+	st->st_blocks = (blkcnt_t)((st->st_size + 511) / 512);
+	st->st_mtim = our_time;
+	if (mtime_ns > 0)
+		st->st_mtim = (struct timespec){ mtime_ns / 1000000000, mtime_ns % 1000000000 };
+	st->st_atim = st->st_ctim = st->st_mtim;
+}
+
 int tree_stat(uint64_t ino, struct stat *st, double *timeout)
 {
+	if (node_kind(ino) == NODE_ENTRY)
+		return entry_stat(ino, st, timeout);
+
 	struct place p CLEANUP_PLACE = { 0 };
 	bool kept = hand_out(ino);
 	int err = place_open(&p, ino);
@@ -244,6 +274,14 @@ int tree_stat(uint64_t ino, struct stat *st, double *timeout)
 
 int tree_entry(uint64_t ino, struct fuse_entry_param *e)
 {
+	if (node_kind(ino) == NODE_ENTRY) {
+		memset(e, 0, sizeof(*e));
+		e->ino = ino;
+		e->generation = 1;
+		e->entry_timeout = ENTRY_SECONDS;
+		return entry_stat(ino, &e->attr, &e->attr_timeout);
+	}
+
 	struct place p CLEANUP_PLACE = { 0 };
 	bool kept = hand_out(ino);
 	int err = place_open(&p, ino);

@@ -153,8 +153,8 @@ void link_target(const struct place *p, struct buf *out)
 
 static int rows_each(const struct place *dir, each_fn fn, void *arg)
 {
-	const struct row *rows = dir->card ? card_rows : top_rows;
-	unsigned len = dir->card ? card_rows_len : top_rows_len;
+	unsigned len;
+	const struct row *rows = place_rows(dir, &len);
 
 	for (unsigned i = 0; i < len; i++) {
 		const struct row *row = &rows[i];
@@ -171,6 +171,15 @@ static int rows_each(const struct place *dir, each_fn fn, void *arg)
 			return r;
 	}
 	return 0;
+}
+
+static int repos_each(each_fn fn, void *arg)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < mirror_count() && !r; i++)
+		r = fn(repo_name(mirror_nth(i)), node_repo(repo_id(mirror_nth(i)), REPO_DIR), arg);
+	return r;
 }
 
 static int cards_each(each_fn fn, void *arg)
@@ -235,12 +244,15 @@ int dir_each(const struct place *dir, int (*fn)(const char *name, uint64_t ino, 
 	r = rows_each(dir, fn, arg);
 	if (r)
 		return r;
+	if (dir->repo)
+		return 0; /* its images are listed otherwise (remote.c) */
 	if (!dir->card) {
 		switch (dir->file) {
 		case TOP_ROOT: return cards_each(fn, arg);
 		case TOP_BY_ID: return links_each(LINK_ID, fn, arg);
 		case TOP_BY_PATH: return links_each(LINK_PATH, fn, arg);
 		case TOP_BY_PART: return parts_each(fn, arg);
+		case TOP_REMOTE: return repos_each(fn, arg);
 		}
 		return 0;
 	}
@@ -300,7 +312,7 @@ int dir_lookup(const struct place *dir, const char *name, pid_t tid, uint64_t *i
 			return -ENOENT;
 		return 0;
 	}
-	if (!dir->card && dir->file == TOP_ROOT) {
+	if (!dir->card && !dir->repo && dir->file == TOP_ROOT) {
 		long dev = dev_number(name);
 
 		if (dev < 0 || !cards_find((unsigned)dev))
@@ -327,11 +339,18 @@ uint64_t dir_parent(const struct place *dir)
 		return node_make(NODE_CARD, dir->dev, dir->slot, FILE_DIR);
 	case NODE_PARTDIR:
 		return node_make(NODE_TOP, 0, -1, TOP_BY_PART);
+	case NODE_REPO:
+		return node_make(NODE_TOP, 0, -1, TOP_REMOTE);
+	case NODE_REPO_FILE:
+		return node_repo(repo_id(dir->repo), REPO_DIR);
 	case NODE_ROOT_KIND:
 	case NODE_TOP:
 	case NODE_SENSOR:
 	case NODE_LINK:
 	case NODE_TEMP:
+	case NODE_ENTRY:
+	case NODE_FITS:
+	case NODE_FIT:
 		break;
 	}
 	return NODE_ROOT;

@@ -149,6 +149,34 @@ static void metric_info(struct buf *out, struct card *card, const struct card_vi
 	buf_adds(out, "\"} 1\n");
 }
 
+static void each_repo(struct buf *out, void (*fn)(struct buf *out, const char *name, const struct repo_state *state))
+{
+	for (unsigned i = 0; i < mirror_count(); i++) {
+		struct repo_state state;
+
+		repo_state_get(mirror_nth(i), &state);
+		fn(out, repo_name(mirror_nth(i)), &state);
+	}
+}
+
+/* Names of repositories need no escaping. */
+static void repo_up(struct buf *out, const char *name, const struct repo_state *state)
+{
+	buf_addf(out, "fabricfs_repo_up{repo=\"%s\"} %d\n", name, state->asked && state->online);
+}
+
+static void repo_images(struct buf *out, const char *name, const struct repo_state *state)
+{
+	buf_addf(out, "fabricfs_repo_images{repo=\"%s\"} %llu\n", name, (unsigned long long)state->images);
+}
+
+static void repo_listed(struct buf *out, const char *name, const struct repo_state *state)
+{
+	if (state->listed_ns)
+		buf_addf(out, "fabricfs_repo_listed_time_seconds{repo=\"%s\"} %.3f\n", name,
+			 (double)state->listed_ns / 1e9);
+}
+
 bool metrics_moving(void)
 {
 	for (unsigned i = 0; i < sizeof(opcodes) / sizeof(opcodes[0]); i++)
@@ -175,6 +203,13 @@ void format_metrics(const struct place *p, struct buf *out)
 	family(out, "fabricfs_telemetry_time_seconds", "gauge",
 	       "When the sensors of a card were last read, in seconds since 1970.");
 	each_slot(out, metric_telemetry_time);
+	family(out, "fabricfs_repo_up", "gauge", "1 while a repository answers.");
+	each_repo(out, repo_up);
+	family(out, "fabricfs_repo_images", "gauge", "Images that a repository lists.");
+	each_repo(out, repo_images);
+	family(out, "fabricfs_repo_listed_time_seconds", "gauge",
+	       "When a repository was last listed as a whole, in seconds since 1970.");
+	each_repo(out, repo_listed);
 	family(out, "fabricfs_cache_bytes", "gauge", "Bytes of images of repositories that are kept here.");
 	buf_adds(out, "fabricfs_cache_bytes 0\n");
 	family(out, "fabricfs_resent_requests_total", "counter",

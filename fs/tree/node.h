@@ -6,6 +6,13 @@
  *
  *   63..56 kind   55..32 card   31..20 slot+1 (0 = the card itself)   19..0 file
  *
+ * Of what is below remote/ and fits/ they carry rows of the catalogue, which are never
+ * given again either:
+ *   NODE_REPO, NODE_REPO_FILE   55..32 row of the repository            19..0 file
+ *   NODE_ENTRY                  55..0  row of the image
+ *   NODE_FITS                   55..32 card   31..0 row of the repository
+ *   NODE_FIT                    55..40 card   39..0 row of the image
+ *
  * The root is 1 (FUSE_ROOT_ID), which is kind 0 with file 1. File numbers are
  * written in the tables and never change between versions.
  */
@@ -22,6 +29,11 @@ enum node_kind {
 	NODE_LINK = 4,      /* by-id, by-path, by-part: file = which of the folders; card = target */
 	NODE_PARTDIR = 5,   /* by-part/<part>/: card = the lowest card with that part */
 	NODE_TEMP = 6,      /* an upload temporary of devN: file = low bits of its handle */
+	NODE_REPO = 7,      /* remote/<repository>/ */
+	NODE_REPO_FILE = 8, /* its .repo/ and what is in that: file = row id */
+	NODE_ENTRY = 9,     /* an image of a repository */
+	NODE_FITS = 10,     /* fits/<repository>/ of a card */
+	NODE_FIT = 11,      /* a link in there */
 };
 
 #define NODE_ROOT UINT64_C(1)
@@ -35,6 +47,24 @@ static inline enum node_kind node_kind(uint64_t ino) { return (enum node_kind)(i
 static inline unsigned node_card(uint64_t ino) { return (unsigned)(ino >> 32) & 0xffffff; }
 static inline int node_slot(uint64_t ino) { return (int)((ino >> 20) & 0xfff) - 1; }
 static inline uint32_t node_file(uint64_t ino) { return (uint32_t)ino & 0xfffff; }
+
+#define NODE_ROW_MAX ((UINT64_C(1) << 56) - 1)
+static inline uint64_t node_entry(uint64_t row)
+{
+	return (uint64_t)NODE_ENTRY << 56 | (row & NODE_ROW_MAX);
+}
+static inline uint64_t node_entry_row(uint64_t ino) { return ino & NODE_ROW_MAX; }
+
+/* File numbers of a repository. Never renumber. */
+enum repo_file {
+	REPO_DIR = 0, REPO_META_DIR = 1, REPO_STATE_FILE = 2, REPO_ERROR_FILE = 3, REPO_REFRESH = 4,
+	REPO_STATS = 5,
+};
+
+static inline uint64_t node_repo(uint64_t row, enum repo_file file)
+{
+	return node_make(file == REPO_DIR ? NODE_REPO : NODE_REPO_FILE, (unsigned)row, -1, file);
+}
 
 /* File numbers below a card or slot (kind NODE_CARD). Never renumber. */
 enum card_file {

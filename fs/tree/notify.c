@@ -21,6 +21,7 @@
 
 struct change_note {
 	struct change_note *next;
+	uint64_t repo; /* 0 = of none */
 	int dev, slot;
 	unsigned what;
 };
@@ -64,7 +65,7 @@ static void wait_told(void)
 			return;
 }
 
-static void changed(int dev, int slot, unsigned what)
+static void change_note(uint64_t repo, int dev, int slot, unsigned what)
 {
 	struct change_note *note;
 
@@ -83,12 +84,12 @@ static void changed(int dev, int slot, unsigned what)
 	}
 	noted++;
 	for (note = notes; note; note = note->next)
-		if (note->dev == dev && note->slot == slot)
+		if (note->repo == repo && note->dev == dev && note->slot == slot)
 			break;
 	if (note) {
 		note->what |= what;
 	} else if ((note = malloc(sizeof(*note)))) {
-		*note = (struct change_note){ .dev = dev, .slot = slot, .what = what };
+		*note = (struct change_note){ .repo = repo, .dev = dev, .slot = slot, .what = what };
 		*notes_end = note;
 		notes_end = &note->next;
 	} else {
@@ -98,6 +99,16 @@ static void changed(int dev, int slot, unsigned what)
 	if (shown && connected && !is_notifier && !request_current()->unique)
 		wait_told();
 	pthread_mutex_unlock(&lock);
+}
+
+static void changed(int dev, int slot, unsigned what)
+{
+	change_note(0, dev, slot, what);
+}
+
+void notify_repo(uint64_t repo, unsigned what)
+{
+	change_note(repo, -1, -1, what);
 }
 
 void notify_again(uint64_t ino)
@@ -208,6 +219,12 @@ static void tell(const struct change_note *note)
 		/* Records of a slot are the card's too. */
 		if (note->slot >= 0 && (what & CHANGE_RECORDS))
 			slot_stale(note->dev, -1, CHANGE_RECORDS);
+	}
+	if (note->repo) {
+		struct place dir CLEANUP_PLACE = { 0 };
+
+		if (!place_open(&dir, node_repo(note->repo, REPO_DIR)))
+			rows_stale(repo_rows, repo_rows_len, &dir, taking_over ? ~0u : what);
 	}
 	rows_stale(top_rows, top_rows_len, &top, what);
 	watch_wake(note->dev, note->slot, what);

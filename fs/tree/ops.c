@@ -94,6 +94,10 @@ static void tree_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		sensors_wait(req, &dir, name, NULL, lookup_ready);
 		return;
 	}
+	if (!err && dir.kind == NODE_REPO) {
+		remote_lookup(req, &dir, name);
+		return;
+	}
 	if (!err)
 		err = dir_lookup(&dir, name, fuse_req_ctx(req)->pid, &ino);
 	if (err)
@@ -127,7 +131,7 @@ static void tree_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int 
 {
 	struct place p CLEANUP_PLACE = { 0 };
 	const struct active_ops *ops;
-	int does = 0, err = place_open(&p, ino);
+	int does = 0, err = node_kind(ino) == NODE_ENTRY ? -EROFS : place_open(&p, ino);
 
 	if (err) {
 		fuse_reply_err(req, -err);
@@ -223,6 +227,8 @@ static void tree_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	const struct active_ops *ops;
 	int err = place_open(&p, ino);
 
+	if (node_kind(ino) == NODE_ENTRY)
+		err = (fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) ? -EROFS : -EOPNOTSUPP;
 	if (err) {
 		fuse_reply_err(req, -err);
 		return;
@@ -426,6 +432,10 @@ static void tree_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *
 		fuse_reply_err(req, -err);
 		return;
 	}
+	if (p.kind == NODE_REPO) {
+		remote_opendir(req, &p, fi);
+		return;
+	}
 	fi->fh = session_number(); /* listed at its first read */
 	if (sensors_unread(&p))
 		sensors_wait(req, &p, "", fi, listing_ready);
@@ -464,6 +474,10 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct 
 
 	if (!err && !place_is_dir(&p))
 		err = -ENOTDIR;
+	if (!err && p.kind == NODE_REPO) {
+		remote_list(req, &p, size, off, plus);
+		return;
+	}
 	if (size > TREE_DATA_MAX)
 		size = TREE_DATA_MAX;
 	if (!err) {
@@ -507,12 +521,18 @@ static void tree_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t 
 
 static void tree_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)ino;
-	snapshot_close(fi->fh);
+	if (node_kind(ino) != NODE_REPO)
+		snapshot_close(fi->fh);
 	fuse_reply_err(req, 0);
 }
 
 /* --- names: only uploads make and remove them ------------------------------------------------ */
+
+/* Elsewhere than with the cards: repositories are only read. */
+static int not_here(fuse_ino_t dir)
+{
+	return node_kind(dir) == NODE_REPO ? EROFS : EPERM;
+}
 
 static void tree_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 			struct fuse_file_info *fi)
@@ -524,7 +544,7 @@ static void tree_create(fuse_req_t req, fuse_ino_t parent, const char *name, mod
 	if (err)
 		fuse_reply_err(req, -err);
 	else if (!place_takes_uploads(&dir))
-		fuse_reply_err(req, EPERM);
+		fuse_reply_err(req, not_here(parent));
 	else if (strlen(name) > 255)
 		fuse_reply_err(req, ENAMETOOLONG);
 	else if (!strcmp(name, "image"))
@@ -544,7 +564,7 @@ static void tree_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (err)
 		fuse_reply_err(req, -err);
 	else if (!place_takes_uploads(&dir))
-		fuse_reply_err(req, EPERM);
+		fuse_reply_err(req, not_here(parent));
 	else if (!strcmp(name, "image"))
 		image_unlink(req, dir.card, dir.slot);
 	else if (row_find(&dir, name, &ino))
@@ -563,7 +583,7 @@ static void tree_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fus
 	if (err)
 		fuse_reply_err(req, -err);
 	else if (!place_takes_uploads(&dir) || row_find(&dir, name, &ino))
-		fuse_reply_err(req, EPERM);
+		fuse_reply_err(req, not_here(parent));
 	else if (parent != newparent)
 		fuse_reply_err(req, EXDEV); /* mv copies then */
 	else if (strcmp(newname, "image") && row_find(&dir, newname, &ino))
@@ -576,32 +596,32 @@ static void tree_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fus
 
 static void tree_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
-	(void)parent, (void)name, (void)mode, (void)rdev;
-	fuse_reply_err(req, EPERM);
+	(void)name, (void)mode, (void)rdev;
+	fuse_reply_err(req, not_here(parent));
 }
 
 static void tree_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-	(void)parent, (void)name, (void)mode;
-	fuse_reply_err(req, EPERM);
+	(void)name, (void)mode;
+	fuse_reply_err(req, not_here(parent));
 }
 
 static void tree_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	(void)parent, (void)name;
-	fuse_reply_err(req, EPERM);
+	(void)name;
+	fuse_reply_err(req, not_here(parent));
 }
 
 static void tree_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
 {
-	(void)link, (void)parent, (void)name;
-	fuse_reply_err(req, EPERM);
+	(void)link, (void)name;
+	fuse_reply_err(req, not_here(parent));
 }
 
 static void tree_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
 {
-	(void)ino, (void)newparent, (void)newname;
-	fuse_reply_err(req, EPERM);
+	(void)ino, (void)newname;
+	fuse_reply_err(req, not_here(newparent));
 }
 
 /* --- the rest ---------------------------------------------------------------------------------- */
@@ -675,9 +695,9 @@ int tree_start(const struct config *config, struct store *store, struct reason *
 	char init[SESSION_INIT_MAX];
 	bool takeover = session_init_load(init, sizeof(init)) > 0;
 
-	(void)config;
 	(void)store;
-	attr_start();
+	attr_start(config);
+	remote_start();
 	if (takeover) {
 		attr_takeover();
 		watch_restore();

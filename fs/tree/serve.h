@@ -17,6 +17,8 @@
 
 /* How long the kernel may keep what is invalidated explicitly. */
 #define KEEP_SECONDS 86400.0
+/* And what is listed of a repository: a name may be another image's after the next listing. */
+#define ENTRY_SECONDS 1.0
 
 /* --- snapshot.c: bytes of an open, as rendered -------------------------------------- */
 
@@ -45,8 +47,10 @@ bool packed_at(const struct text *listing, size_t at, struct packed *entry);
 
 /* --- attr.c -------------------------------------------------------------------------- */
 
-void attr_start(void);
+void attr_start(const struct config *config);
 void place_stat(const struct place *p, struct stat *st, double *timeout);
+/* Attributes of an image of a repository. */
+void attr_entry(uint64_t row, bool has_size, uint64_t size, int64_t mtime_ns, struct stat *st);
 /* Fill an entry; counts as handed out. 0 or -errno. */
 int tree_entry(uint64_t ino, struct fuse_entry_param *e);
 /* A worker before this one handed out nobody knows what: take it for everything. */
@@ -60,6 +64,8 @@ int notify_start(bool takeover, struct reason *why);
 /* The connection answers: notifications may be sent. */
 void notify_connected(void);
 void notify_stop(void);
+/* A repository, by its row: CHANGE_* bits. Waits until it was passed on, a second at most. */
+void notify_repo(uint64_t repo, unsigned what);
 /* Counts changes: unchanged between two calls = nothing changed between them. */
 uint64_t notify_count(void);
 /* Invalidate this node once more, soon: what was just told of it may be old. */
@@ -101,6 +107,22 @@ void follow_stop(void);
 /* At most `space` bytes of what follows pos, which moves on: whole lines, of the first also a
  * part. Nothing is added when there is nothing yet. 0 or -errno. */
 int follow_fill(struct store *store, int dev, struct buf *out, size_t space, struct follow_position *pos);
+
+/* --- remote.c: what repositories list -------------------------------------------------- */
+
+void remote_start(void);
+void remote_lookup(fuse_req_t req, const struct place *dir, const char *name);
+void remote_opendir(fuse_req_t req, const struct place *dir, struct fuse_file_info *fi);
+void remote_list(fuse_req_t req, const struct place *dir, size_t size, off_t off, bool plus);
+int entry_stat(uint64_t ino, struct stat *st, double *timeout); /* 0 or -errno */
+
+/* --- remote_xattr.c --------------------------------------------------------------------- */
+
+void remote_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void remote_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void remote_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size);
+/* The bytes as the value of an attribute, by getxattr's rules. */
+void xattr_reply(fuse_req_t req, const struct buf *b, size_t size);
 
 /* --- xattr.c ------------------------------------------------------------------------------ */
 

@@ -330,9 +330,28 @@ static json_t *json_card(struct card *card, const struct card_view *view)
 	return o;
 }
 
+static const char *repo_word(const struct repo_state *state)
+{
+	return !state->asked ? "unknown" : state->online ? "online" : "offline";
+}
+
+static json_t *json_repo(struct repo *repo)
+{
+	struct repo_state state;
+	json_t *o = json_object();
+
+	repo_state_get(repo, &state);
+	put(o, "name", json_string(repo_name(repo)));
+	put(o, "kind", json_string(repo_kind(repo)->name));
+	put(o, "state", json_string(repo_word(&state)));
+	put(o, "images", json_integer((json_int_t)state.images));
+	put(o, "cached_bytes", json_integer(0));
+	return o;
+}
+
 void format_status_json(const struct place *p, struct buf *out)
 {
-	json_t *o = json_object(), *cards = json_array();
+	json_t *o = json_object(), *cards = json_array(), *repos = json_array();
 	char *text;
 
 	(void)p;
@@ -350,7 +369,9 @@ void format_status_json(const struct place *p, struct buf *out)
 		card_view_put(view);
 	}
 	put(o, "cards", cards);
-	put(o, "repositories", json_array());
+	for (unsigned i = 0; i < mirror_count(); i++)
+		json_array_append_new(repos, json_repo(mirror_nth(i)));
+	put(o, "repositories", repos);
 	text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));
 	json_decref(o);
 	if (!text) {

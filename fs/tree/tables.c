@@ -296,6 +296,21 @@ static int64_t mtime_cards(const struct place *p)
 	return newest;
 }
 
+/* And of repositories. */
+static int64_t mtime_all(const struct place *p)
+{
+	int64_t newest = mtime_cards(p);
+
+	for (unsigned i = 0; i < mirror_count(); i++) {
+		struct repo_state state;
+
+		repo_state_get(mirror_nth(i), &state);
+		newest = state.changed_ns > newest ? state.changed_ns : newest;
+		newest = state.since_ns > newest ? state.since_ns : newest;
+	}
+	return newest;
+}
+
 static uint64_t version_state(const struct place *p) { return (uint64_t)p->self->state_ns; }
 static uint64_t version_error(const struct place *p) { return (uint64_t)mtime_error(p); }
 /* +1: a file without records can be read and be no news afterwards. */
@@ -310,6 +325,8 @@ static uint64_t version_records(const struct place *p)
 #define STATUS_CHANGES (CHANGE_STATE | CHANGE_ERROR | CHANGE_LOADED | CHANGE_FACTS | CHANGE_CARDS | \
 			CHANGE_TELEMETRY | CHANGE_LEASE | CHANGE_PROGRESS)
 
+#define REPO_CHANGES (CHANGE_REPO_STATE | CHANGE_REPO_ERROR | CHANGE_LISTING)
+
 #define DIR_ROW(dir_, file_, name_, flags_, changes_, mtime_)                                  \
 	{ .dir = (dir_), .file = (file_), .name = (name_), .type = S_IFDIR, .keep = KEEP_ACTIVE, \
 	  .flags = (flags_), .changes = (changes_), .mtime = (mtime_) }
@@ -322,16 +339,16 @@ const struct row top_rows[] = {
 	  .flags = ROW_MEASURED, .changes = STATUS_CHANGES, .format = format_status,
 	  .mtime = mtime_cards },
 	{ .dir = TOP_ROOT, .file = TOP_STATUS_JSON, .name = "status.json", .type = S_IFREG,
-	  .keep = KEEP_RENDER, .flags = ROW_MEASURED, .changes = STATUS_CHANGES,
-	  .format = format_status_json, .mtime = mtime_cards },
+	  .keep = KEEP_RENDER, .flags = ROW_MEASURED, .changes = STATUS_CHANGES | REPO_CHANGES,
+	  .format = format_status_json, .mtime = mtime_all },
 	{ .dir = TOP_ROOT, .file = TOP_EVENTS, .name = "events", .type = S_IFREG, .keep = KEEP_RENDER,
 	  .flags = ROW_POLL, .changes = CHANGE_RECORDS, .format = format_records, .size = size_records,
 	  .mtime = mtime_records, .version = version_records },
 	{ .dir = TOP_ROOT, .file = TOP_FOLLOW, .name = ".follow", .type = S_IFREG, .keep = KEEP_ACTIVE,
 	  .flags = ROW_HIDDEN, .changes = CHANGE_RECORDS, .mtime = mtime_records },
 	{ .dir = TOP_ROOT, .file = TOP_METRICS, .name = "metrics", .type = S_IFREG, .keep = KEEP_RENDER,
-	  .flags = ROW_MEASURED, .changes = STATUS_CHANGES | CHANGE_RECORDS,
-	  .format = format_metrics, .mtime = mtime_cards },
+	  .flags = ROW_MEASURED, .changes = STATUS_CHANGES | REPO_CHANGES | CHANGE_RECORDS,
+	  .format = format_metrics, .mtime = mtime_all },
 	{ .dir = TOP_ROOT, .file = TOP_VERSION, .name = "version", .type = S_IFREG, .keep = KEEP_VALUE,
 	  .format = format_version },
 	DIR_ROW(TOP_ROOT, TOP_BY_ID, "by-id", 0, CHANGE_FACTS | CHANGE_CARDS, NULL),
@@ -465,6 +482,12 @@ static const struct row *row_numbered(const struct row *rows, unsigned len, uint
 	return NULL;
 }
 
+const struct row *place_rows(const struct place *p, unsigned *len)
+{
+	*len = p->repo ? repo_rows_len : p->card ? card_rows_len : top_rows_len;
+	return p->repo ? repo_rows : p->card ? card_rows : top_rows;
+}
+
 bool row_exists(const struct row *row, const struct place *dir)
 {
 	if (!dir->card)
@@ -485,6 +508,8 @@ bool row_exists(const struct row *row, const struct place *dir)
 
 uint64_t row_ino(const struct row *row, const struct place *dir)
 {
+	if (dir->repo)
+		return node_repo(repo_id(dir->repo), (enum repo_file)row->file);
 	if (!dir->card)
 		return row->file == TOP_ROOT ? NODE_ROOT : node_make(NODE_TOP, 0, -1, row->file);
 	return node_make(NODE_CARD, dir->dev, dir->slot, row->file);
@@ -492,10 +517,10 @@ uint64_t row_ino(const struct row *row, const struct place *dir)
 
 const struct row *row_find(const struct place *dir, const char *name, uint64_t *ino)
 {
-	const struct row *rows = dir->card ? card_rows : top_rows;
-	unsigned len = dir->card ? card_rows_len : top_rows_len;
+	unsigned len;
+	const struct row *rows = place_rows(dir, &len);
 
-	if (dir->kind != NODE_ROOT_KIND && dir->kind != NODE_TOP && dir->kind != NODE_CARD)
+	if (dir->kind != NODE_ROOT_KIND && dir->kind != NODE_TOP && dir->kind != NODE_CARD && !dir->repo)
 		return NULL;
 	for (unsigned i = 0; i < len; i++) {
 		if (rows[i].dir != dir->file || strcmp(rows[i].name, name) || !row_exists(&rows[i], dir))
@@ -516,6 +541,12 @@ int place_open(struct place *p, uint64_t ino)
 		p->slot = -1;
 		p->row = row_numbered(top_rows, top_rows_len, p->file);
 		return p->row ? 0 : -ENOENT;
+	}
+	if (p->kind == NODE_REPO || p->kind == NODE_REPO_FILE) {
+		p->repo = mirror_find(p->dev);
+		p->slot = -1;
+		p->row = p->repo ? row_numbered(repo_rows, repo_rows_len, p->file) : NULL;
+		return p->row && ino == row_ino(p->row, p) ? 0 : -ENOENT;
 	}
 	if (p->kind > NODE_TEMP)
 		return -ENOENT;

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "fs/card/cards.h"
+#include "fs/remote/mirror.h"
 #include "fs/tree/active.h"
 #include "fs/tree/node.h"
 
@@ -68,6 +69,8 @@ extern const struct row top_rows[];
 extern const unsigned top_rows_len;
 extern const struct row card_rows[];
 extern const unsigned card_rows_len;
+extern const struct row repo_rows[]; /* repo_files.c */
+extern const unsigned repo_rows_len;
 
 /* A node, found: valid until place_close(). */
 struct place {
@@ -76,7 +79,8 @@ struct place {
 	unsigned dev;
 	int slot;
 	uint32_t file;
-	const struct row *row; /* NULL: sensor, link, by-part/<part>, temporary */
+	const struct row *row; /* NULL: sensor, link, by-part/<part>, temporary, image of a repository */
+	struct repo *repo;     /* of remote/<repository>/ and .repo/; else NULL */
 	struct card *card;     /* NULL at the top */
 	const struct card_view *view;
 	const struct slot_view *self; /* of the slot, or of the card */
@@ -91,6 +95,8 @@ bool place_is_dir(const struct place *p);
 bool place_is_link(const struct place *p);
 /* devN or slots/N: the folders where uploads may make names. */
 bool place_takes_uploads(const struct place *p);
+/* The rows that the place is one of, or has below it. */
+const struct row *place_rows(const struct place *p, unsigned *len);
 /* Operations of an active file, NULL: passive. */
 const struct active_ops *place_active(const struct place *p);
 /* The row of a name in a folder, NULL: none; *ino: its node. */

@@ -35,7 +35,7 @@ static const char *own_name(const struct place *p, const char *name)
 	return !strncmp(name, p->view->backend, n) && name[n] == '.' ? name + n + 1 : "";
 }
 
-static void reply_bytes(fuse_req_t req, const struct buf *b, size_t size)
+void xattr_reply(fuse_req_t req, const struct buf *b, size_t size)
 {
 	if (buf_ok(b))
 		fuse_reply_err(req, ENOMEM);
@@ -52,6 +52,10 @@ void tree_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size
 	struct place p CLEANUP_PLACE = { 0 };
 	struct buf value CLEANUP_BUF = BUF_INIT;
 
+	if (node_kind(ino) == NODE_ENTRY) {
+		remote_getxattr(req, ino, name, size);
+		return;
+	}
 	if (strncmp(name, PREFIX, sizeof(PREFIX) - 1) || node_kind(ino) != NODE_CARD) {
 		fuse_reply_err(req, ENODATA);
 		return;
@@ -66,7 +70,7 @@ void tree_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size
 		if (own)
 			buf_adds(&value, own);
 		if (own)
-			reply_bytes(req, &value, size);
+			xattr_reply(req, &value, size);
 		else
 			fuse_reply_err(req, ENODATA);
 		return;
@@ -75,7 +79,7 @@ void tree_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size
 	if (!is_image(&p) || !loaded_value(p.self, name + sizeof(PREFIX) - 1, &value) || !value.len)
 		fuse_reply_err(req, ENODATA);
 	else
-		reply_bytes(req, &value, size);
+		xattr_reply(req, &value, size);
 }
 
 void tree_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
@@ -83,6 +87,10 @@ void tree_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	struct place p CLEANUP_PLACE = { 0 };
 	struct buf names CLEANUP_BUF = BUF_INIT;
 
+	if (node_kind(ino) == NODE_ENTRY) {
+		remote_listxattr(req, ino, size);
+		return;
+	}
 	if (place_open(&p, ino)) {
 		fuse_reply_err(req, ENOENT);
 		return;
@@ -106,7 +114,7 @@ void tree_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 			at += strlen(at) + 1;
 		}
 	}
-	reply_bytes(req, &names, size);
+	xattr_reply(req, &names, size);
 }
 
 static bool is_acl(const char *name)
@@ -180,12 +188,16 @@ static bool own_change(fuse_req_t req, fuse_ino_t ino, const char *name, const c
 void tree_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
 		   int flags)
 {
-	if (!own_change(req, ino, name, value, size, flags))
+	if (node_kind(ino) == NODE_ENTRY)
+		remote_setxattr(req, ino, name, value, size);
+	else if (!own_change(req, ino, name, value, size, flags))
 		fuse_reply_err(req, changed(ino, name));
 }
 
 void tree_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-	if (!own_change(req, ino, name, NULL, 0, 0))
+	if (node_kind(ino) == NODE_ENTRY)
+		remote_setxattr(req, ino, name, NULL, 0);
+	else if (!own_change(req, ino, name, NULL, 0, 0))
 		fuse_reply_err(req, changed(ino, name));
 }

@@ -119,6 +119,17 @@ def test_man_page_tells_every_key_of_every_backend():
     assert not {k for k in keys if f"C<{k}>" not in pod}
 
 
+def test_man_page_tells_every_key_of_every_kind_of_repository():
+    pod = (ROOT / "fs" / "daemon" / "fabricfs.yaml.5.pod").read_text()
+    kinds = {k: set(re.findall(r'\{\s*"([\w-]+)",\s*REPO_KEY_', path.read_text()))
+             for path in sources("backend/repo", suffixes=(".c",))
+             for k in re.findall(r'^const struct repo_kind (\w+)_kind = \{', path.read_text(), re.M)}
+    assert "directory" in kinds
+    sections = dict(re.findall(r"^=head2 kind: (\w+)$(.*?)^(?==head[12])", pod, re.M | re.S))
+    for kind in {"directory"} | kinds.keys() & sections.keys():
+        assert not {k for k in kinds[kind] if f"C<{k}>" not in sections[kind]}, kind
+
+
 def test_man_page_tells_every_variable_of_a_command():
     pod = (ROOT / "fs" / "daemon" / "fabricfs.yaml.5.pod").read_text()
     told = re.search(r"C<FABRICFS_([A-Z0-9 ]+)>", pod).group(1).split()

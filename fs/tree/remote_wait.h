@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Requests that wait for a repository to list its images (private to fs/tree). Each replies. */
+#ifndef FS_TREE_REMOTE_WAIT_H
+#define FS_TREE_REMOTE_WAIT_H
+
+#include <fuse3/fuse_lowlevel.h>
+
+#include "fs/remote/mirror.h"
+
+/* A write of `size` bytes to .repo/refresh: done when the listing is. */
+void remote_refresh(fuse_req_t req, struct repo *repo, size_t size);
+/*
+ * For a repository that has never answered: then `again` is called, with the request and what
+ * was given, when it has, or did not within its time. False: there is nothing to wait for.
+ */
+bool remote_wait_first(fuse_req_t req, struct repo *repo, const struct fuse_file_info *fi, const char *name,
+		       void (*again)(fuse_req_t req, struct repo *repo, struct fuse_file_info *fi, const char *name));
+
+#endif

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Attributes of images of a repository: user.fpga.id, .status, the digest under the name of its
+ * algorithm, and .property.<name> for each property. A name of a property is encoded as that of
+ * an image is, and one that does not fit the 255 bytes of an attribute's name is left out.
+ */
+#include <errno.h>
+#include <linux/limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/tree/serve.h"
+
+#define PREFIX "user.fpga."
+#define PROPERTY "property."
+
+/* Of the entry itself. False: there is no such attribute. */
+static bool own_value(const struct catalogue_entry *e, const char *name, struct buf *out)
+{
+	const char *text = "";
+
+	if (!strcmp(name, "id"))
+		text = e->remote_id;
+	else if (!strcmp(name, "status"))
+		text = e->status;
+	else if (*e->digest_algo && !strcmp(name, e->digest_algo))
+		text = e->digest;
+	buf_adds(out, text);
+	return *text;
+}
+
+/* The attribute of a property, without the prefix; false: it has none. */
+static bool property_name(const char *property, struct buf *out)
+{
+	out->len = 0;
+	buf_adds(out, PROPERTY);
+	name_encode(property, XATTR_NAME_MAX, out);
+	return !buf_ok(out) && *property && strlen(PREFIX) + out->len <= XATTR_NAME_MAX;
+}
+
+static bool property_value(char **pairs, const char *name, struct buf *out)
+{
+	struct buf is CLEANUP_BUF = BUF_INIT;
+
+	for (size_t i = 0; pairs && pairs[i] && pairs[i + 1]; i += 2) {
+		if (!property_name(pairs[i], &is) || strcmp(is.data, name))
+			continue;
+		buf_adds(out, pairs[i + 1]);
+		return true;
+	}
+	return false;
+}
+
+static int entry_get(fuse_ino_t ino, struct catalogue_entry *e)
+{
+	int err = catalogue_entry_get(mirror_store(), node_entry_row(ino), e, NULL);
+
+	return err == -ENOENT ? -ESTALE : err;
+}
+
+void remote_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	struct buf value CLEANUP_BUF = BUF_INIT;
+	char **pairs CLEANUP_FREE = NULL;
+	struct catalogue_entry e;
+	bool there = false;
+	int err;
+
+	/* What the kernel asks for by itself needs no look. */
+	if (strncmp(name, PREFIX, strlen(PREFIX)) != 0) {
+		fuse_reply_err(req, ENODATA);
+		return;
+	}
+	name += strlen(PREFIX);
+	err = entry_get(ino, &e);
+	if (!err)
+		there = own_value(&e, name, &value);
+	if (!err && !there && !strncmp(name, PROPERTY, strlen(PROPERTY))) {
+		err = catalogue_properties(mirror_store(), e.id, &pairs, NULL);
+		there = !err && property_value(pairs, name, &value);
+	}
+	if (err || !there)
+		fuse_reply_err(req, err ? -err : ENODATA);
+	else
+		xattr_reply(req, &value, size);
+}
+
+static void name_add(struct buf *names, const char *name)
+{
+	buf_addf(names, PREFIX "%s", name);
+	buf_add(names, "", 1);
+}
+
+void remote_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	static const char *const own[] = { "id", "status" };
+	struct buf names CLEANUP_BUF = BUF_INIT, name CLEANUP_BUF = BUF_INIT;
+	char **pairs CLEANUP_FREE = NULL;
+	struct catalogue_entry e;
+	int err = entry_get(ino, &e);
+
+	if (!err)
+		err = catalogue_properties(mirror_store(), e.id, &pairs, NULL);
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+		struct buf value CLEANUP_BUF = BUF_INIT;
+
+		if (own_value(&e, own[i], &value))
+			name_add(&names, own[i]);
+	}
+	if (*e.digest_algo)
+		name_add(&names, e.digest_algo);
+	for (size_t i = 0; pairs && pairs[i] && pairs[i + 1]; i += 2)
+		if (property_name(pairs[i], &name))
+			name_add(&names, name.data);
+	xattr_reply(req, &names, size);
+}
+
+void remote_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size)
+{
+	(void)ino;
+	(void)value;
+	(void)size;
+	fuse_reply_err(req, strncmp(name, PREFIX, strlen(PREFIX)) ? EOPNOTSUPP : EPERM);
+}
