@@ -115,6 +115,40 @@ static int suits_format(const struct image_facts *facts, const struct image_targ
 			  t->formats);
 }
 
+/* The row of what the card has, of whichever vendor. */
+static const struct image_part *card_row(const struct image_target *t)
+{
+	const struct image_part *p = t->has_idcode ? part_by_idcode(NULL, "", t->idcode) : NULL;
+	const char *vendor = "";
+	size_t n;
+
+	if (!p && text(t->part)[0])
+		p = part_by_name(NULL, t->part);
+	for (size_t i = 0; !p && text(t->part)[0] && i < image_parts_len; i++) {
+		if (strcmp(vendor, image_parts[i].vendor) != 0)
+			p = part_by_text(image_parts[i].vendor, "", t->part, &n);
+		vendor = image_parts[i].vendor;
+	}
+	return p;
+}
+
+/* An image that names no part is at least one of its vendor's, unless that is a guess. */
+static int suits_vendor(const struct image_facts *facts, const struct image_target *t,
+			struct reason *why)
+{
+	const struct image_part *p = facts->confidence == IMAGE_GUESS ? NULL : card_row(t);
+	bool makes_parts = false;
+
+	for (size_t i = 0; p && i < image_parts_len; i++)
+		makes_parts |= !strcmp(image_parts[i].vendor, facts->vendor);
+	if (!makes_parts || !strcmp(p->vendor, facts->vendor))
+		return 0;
+	return reason_set(why, EMEDIUMTYPE,
+			  "image is for a part of %s%s%s that it does not name, card has %s of %s",
+			  facts->vendor, facts->family[0] ? ", " : "", facts->family,
+			  text(t->part)[0] ? t->part : p->part, p->vendor);
+}
+
 static int suits_part(const struct image_facts *facts, const struct image_target *t,
 		      const char *parts, bool *compared, struct reason *why)
 {
@@ -133,7 +167,7 @@ static int suits_part(const struct image_facts *facts, const struct image_target
 				  facts->idcode, part[0] ? part : "an unnamed part", idcode);
 	if (!both && part[0] && facts->part[0] && !part_alike(facts, part))
 		return reason_set(why, EMEDIUMTYPE, "image is for %s, card has %s", parts, part);
-	return 0;
+	return *compared ? 0 : suits_vendor(facts, t, why);
 }
 
 /* --- names and ids ------------------------------------------------------------------ */

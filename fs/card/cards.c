@@ -163,6 +163,7 @@ static int slot_first_view(struct slot *slot, struct slot_view *v, bool fresh, s
 	v->image_ns = *slot->row.loaded_sha256 ? slot->row.image_mtime_ns : 0;
 	if (*slot->row.loaded_sha256 && strcmp(slot->row.state, "programming"))
 		loaded_parse(slot->row.loaded, &v->loaded, &v->loaded_facts);
+	image_static_design(&v->loaded_facts, v->shell, sizeof(v->shell));
 	slot_rate_load(slot);
 	v->load = slot->row.load;
 	atomic_store(&slot->load, v->load);

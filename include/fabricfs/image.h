@@ -175,7 +175,8 @@ struct image_target {
  * to the static design that is there.
  *
  * part	       IDCODEs with the version nibble masked, where it is only a version; where one side
- *	       has none, the part or one of also_parts by name. The size never counts.
+ *	       has none, the part or one of also_parts by name; else the vendor, if it is no guess
+ *	       and the card's part is in the table of parts. The size never counts.
  * partial     against takes
  * shell       one of the target's names, or of its ids (letters in any case, '-' does not
  * interface   count); compared with what is of its kind, name or id. A partial image that

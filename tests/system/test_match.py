@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from bitstreams import gbs, overlay, sof, xclbin, xilinx_bit
-from harness import BIN, run, until
+from harness import BIN, LIMIT, run, until
 from images import BLINK, UPPER, sha256
 from test_formats import SEEDS, formats as all_formats
 
@@ -103,6 +103,16 @@ def test_a_simulated_card_and_its_slots_take_full_images(fpga, tmp_path):
     assert "takes ice40" in verdict(card.slot(1), BASE, tmp_path)
 
 
+def test_several_dies_are_known_by_the_outermost(operated, tmp_path):
+    data = SEEDS["xilinx-dies-bit"]
+    told = inspect(data, tmp_path)[1]
+    assert told["dies"] > 1
+    version = f"2{told['idcode'][1:]}"  # what the silicon answers has its version in front
+    assert verdict(operated(f"idcode: '{version}'"), data, tmp_path) is None
+    says = verdict(operated("idcode: '04b42093'"), data, tmp_path)  # of an inner die of an xcvu37p
+    assert told["idcode"] in says and "04b42093" in says
+
+
 # --- over what is loaded -------------------------------------------------------------------------
 
 
@@ -167,6 +177,32 @@ def test_a_worker_that_is_replaced_still_knows_the_static_design(operated, tmp_p
     until(lambda: set(card.fabric.processes("fabricfs-worker")) - set(before), "the next worker")
     card.wait_state("configured")
     assert verdict(card, PART, tmp_path) is None
+    card.fabric.expect_errors = True  # the holder tells of the death
+
+
+def test_a_worker_that_dies_over_a_partial_image_does_not_forget_what_it_is_for(operated, tmp_path):
+    card = operated("part: xck26\npartial: true")
+    folder = card.fabric.folder
+    os.mkfifo(folder / "wait")
+    (tmp_path / "part").write_bytes(PART)
+    load = folder / "load"
+    load.write_text(f"#!/bin/sh\necho >> {folder}/asked\n[ ! -e {folder}/hold ] || read x < {folder}/wait\n"
+                    f"cp \"$1\" {folder}/config\n")
+    load.chmod(0o755)
+    text = card.fabric.config_path.read_text().replace("program: [cp, '%f', " + str(folder / "config") + "]",
+                                                       f"program: [{load}, '%f']")
+    assert str(load) in text
+    card.fabric.config_path.write_text(text)
+    card.fabric.restart()
+    assert card.write(BASE) == 0, card.error
+    (folder / "hold").touch()
+    copy = subprocess.Popen(["cp", str(tmp_path / "part"), str(card.image)], stderr=subprocess.PIPE)
+    until(lambda: len((folder / "asked").read_text()) == 2, "the partial image is being programmed")
+    (folder / "hold").unlink()
+    assert card.fabric.kill("fabricfs-worker")
+    told = copy.communicate(timeout=LIMIT)[1]
+    assert copy.returncode == 0, (told, card.error)
+    assert card.sha == sha256(PART) and card.value("shell") == "8def22be"
     card.fabric.expect_errors = True  # the holder tells of the death
 
 
