@@ -232,7 +232,7 @@ class FaultProxy:
             return fault.status, headers, fault.body
         if fault.page:
             return 200, {"Content-Type": "text/html"}, PAGE
-        if fault.redirect:
+        if fault.redirect is not None:
             return 302, {"Location": fault.redirect + path}, b""
         return None
 

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Repositories of kind http: web servers' folders through the mount, and servers that break or lie."""
+import errno
+import os
+import re
+import subprocess
+
+import pytest
+
+from fault_proxy import FaultProxy
+from harness import run, until
+from images import BLINK, UPPER, sha256
+from test_remote_listing import Repo
+from webserver import PASSWORD, TOKEN, USER, WebServer
+
+OFFLINE = "cache: {connect-timeout: 1s, offline-timeout: 1s}\n"
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory):
+    with WebServer(tmp_path_factory.mktemp("web") / "w") as server:
+        server.put("blink.bin", open(BLINK, "rb").read(), age=3600)
+        server.put("upper.bin", open(UPPER, "rb").read(), age=7200)
+        yield server
+
+
+@pytest.fixture
+def own_web(tmp_path):
+    """One that the test may change, stop and start."""
+    with WebServer(tmp_path / "w") as server:
+        server.put("blink.bin", open(BLINK, "rb").read(), age=3600)
+        yield server
+
+
+@pytest.fixture
+def proxy(web):
+    with FaultProxy(web.address) as p:
+        yield p
+
+
+def config(**repos):
+    lines = "".join(f"  {name}: {{kind: http, {text}{'' if 'max-age' in text else ', max-age: 1h'}}}\n"
+                    for name, text in repos.items())
+    return f"repositories:\n{lines}{OFFLINE}"
+
+
+@pytest.fixture
+def mount(fpga):
+    """mount(a="url: ...", ...): the repositories of that configuration, or the one."""
+    def make(**repos):
+        fabric = fpga(config=config(**repos))
+        made = []
+        for name in repos:
+            repo = Repo(fabric, name)
+            repo.fabric = fabric
+            made.append(repo)
+        return made if len(made) > 1 else made[0]
+    return make
+
+
+def answered(repo):
+    """After its first listing, however that went."""
+    repo.names()
+    return repo
+
+
+# --- listing ---------------------------------------------------------------------------
+
+FORMS = ["html", "json", "norange", "noversion"]
+
+
+def test_index_pages_of_all_forms_list_the_same(mount, web):
+    repos = mount(**{form: f'url: "{web.url(form)}"' for form in FORMS})
+    for repo in repos:
+        assert repo.images() == ["blink.bin", "upper.bin"], repo.read("error")
+        assert repo.stat("blink.bin").st_size == os.stat(BLINK).st_size
+        assert repo.read("state") == "online\n"
+        there = os.stat(web.root / "blink.bin").st_mtime
+        # A page in HTML shows minutes.
+        assert abs(repo.stat("blink.bin").st_mtime - there) < 60
+
+
+def test_listing_costs_no_request_per_file(mount, own_web):
+    for i in range(500):
+        own_web.put(f"many-{i}.bin", b"x" * i)
+    repo = mount(web=f'url: "{own_web.url("json")}"')
+    done = run(["ls", "-lR", str(repo.dir)])
+    assert done.returncode == 0 and "many-499.bin" in done.stdout
+    run(["du", "-s", str(repo.dir)])
+    assert [line.split()[:3] for line in own_web.log()] == [["GET", "/json/SHA256SUMS", "404"],
+                                                           ["GET", "/json/", "200"]]
+
+
+HOSTILE = {"100%.bit": "100%25.bit", "q?x#y.bit": "q?x#y.bit", "two\nlines.bit": "two%0Alines.bit",
+           "比特流-café.bit": "比特流-café.bit", "a&b<c>\"q'.bit": "a&b<c>\"q'.bit", "+plus +.bit": "+plus +.bit",
+           "a-very-long-name-which-autoindex-html-cuts-in-the-shown-text-but-not-in-the-link.bit": None,
+           b"latin1-\xe9.bit": "latin1-\udce9.bit", "colon:name.bit": "colon:name.bit"}
+
+
+@pytest.mark.parametrize("form", ["html", "json"])
+def test_names_of_any_bytes_are_listed_by_their_links(mount, own_web, form):
+    for name in HOSTILE:
+        own_web.put(name, os.fsencode(name))
+    repo = mount(web=f'url: "{own_web.url(form)}"')
+    wanted = [shown or os.fsdecode(name) for name, shown in HOSTILE.items()]
+    assert repo.images() == sorted([*wanted, "blink.bin"]), repo.read("error")
+
+
+def test_folders_below_are_listed_to_the_depth(mount, own_web):
+    own_web.put("a b/c/deep.bin", b"1")
+    own_web.put("a b/flat.bin", b"22")
+    url = own_web.url("json")
+    flat, one, two = mount(flat=f'url: "{url}"', one=f'url: "{url}", depth: 1', two=f'url: "{url}", depth: 2')
+    assert flat.images() == ["blink.bin"]
+    assert one.images() == ["a b%2Fflat.bin", "blink.bin"]
+    assert two.images() == ["a b%2Fc%2Fdeep.bin", "a b%2Fflat.bin", "blink.bin"]
+    assert two.attr("a b%2Fc%2Fdeep.bin", "user.fpga.id") == "a%20b/c/deep.bin"
+    assert two.stat("a b%2Fflat.bin").st_size == 2
+
+
+def test_checksums_beside_the_images_are_their_digests(mount, own_web):
+    data = open(BLINK, "rb").read()
+    own_web.put("SHA256SUMS", f"{sha256(data)}  blink.bin\n".encode())
+    repo = mount(web=f'url: "{own_web.url("html")}"')
+    assert repo.attr("blink.bin", "user.fpga.sha256") == sha256(data)
+
+
+def test_a_manifest_takes_the_place_of_index_pages(mount, own_web):
+    own_web.put("v1/one.bin", b"12345")
+    own_web.put("list.json", b"""{"images": [
+        {"name": "one/two", "url": "v1/one.bin", "size": 5, "modified": "2026-11-21T12:00:00Z",
+         "sha256": "%s", "part": "iCE40-HX1K", "properties": {"team": "lab"}}]}""" % sha256(b"12345").encode())
+    repo = mount(web=f'url: "{own_web.url("plain")}", manifest: list.json, max-age: 1ms')
+    assert repo.images() == ["one%2Ftwo"], repo.read("error")
+    assert repo.stat("one%2Ftwo").st_size == 5 and repo.stat("one%2Ftwo").st_mtime == 1795262400
+    assert repo.attr("one%2Ftwo", "user.fpga.property.team") == "lab"
+    assert repo.attr("one%2Ftwo", "user.fpga.property.part") == "iCE40-HX1K"
+    # What has not changed is told by one short answer.
+    until(lambda: repo.names() and own_web.log()[-1].split()[2] == "304", "a listing that has not changed")
+    assert repo.images() == ["one%2Ftwo"]
+    own_web.put("list.json", b'[{"name": "v1/one.bin"}]')
+    until(lambda: repo.images() == ["v1%2Fone.bin"], "the other manifest")
+
+
+# --- who asks --------------------------------------------------------------------------
+
+def test_a_password_and_a_token_come_from_files(mount, web, tmp_path):
+    (tmp_path / "password").write_text(PASSWORD + "\n")
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    for name in ("password", "token"):
+        os.chmod(tmp_path / name, 0o600)
+    basic, bearer = mount(
+        basic=f'url: "{web.url("basic")}", user: {USER}, password-file: {tmp_path}/password',
+        bearer=f'url: "{web.url("bearer")}", token-file: {tmp_path}/token')
+    for repo in (basic, bearer):
+        assert repo.images() == ["blink.bin", "upper.bin"], repo.read("error")
+
+
+def test_wrong_credentials_are_told_once_and_not_tried_again(mount, own_web, tmp_path):
+    (tmp_path / "password").write_text("not it\n")
+    os.chmod(tmp_path / "password", 0o600)
+    repo = mount(web=f'url: "{own_web.url("basic")}", user: {USER}, password-file: {tmp_path}/password')
+    assert repo.names() == [".repo"]
+    assert repo.refresh() == errno.EACCES
+    assert "the credentials are refused" in repo.read("error")
+    assert repo.read("state") == "online\n"
+    assert {line.split()[2] for line in own_web.log()} == {"401"}
+    assert len(own_web.log()) <= 4
+
+
+def test_no_secret_is_ever_shown(mount, web, tmp_path):
+    (tmp_path / "password").write_text(PASSWORD + "\n")
+    os.chmod(tmp_path / "password", 0o600)
+    repo = mount(web=f'url: "http://127.0.0.1:1/", user: {USER}, password-file: {tmp_path}/password',
+                 good=f'url: "{web.url("basic")}", user: {USER}, password-file: {tmp_path}/password')[1]
+    assert repo.images() == ["blink.bin", "upper.bin"]
+    dead = Repo(repo.fabric, "web")
+    assert dead.refresh() == errno.EHOSTUNREACH
+    shown = repo.fabric.log() + dead.read("error") + dead.read("state") + repo.fabric.read("status.json")
+    for pid in repo.fabric.processes():
+        shown += open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace").read()
+        shown += open(f"/proc/{pid}/environ", encoding="utf-8", errors="replace").read()
+    state = b"".join(p.read_bytes() for p in repo.fabric.state_dir.rglob("*") if p.is_file())
+    basic = "ZnBnYTpwYXNzOndvcmQ"  # the beginning of its base64
+    for secret in (PASSWORD, basic):
+        assert secret not in shown and secret.encode() not in state
+
+
+# --- whom to trust ---------------------------------------------------------------------
+
+def test_tls_of_an_own_authority_with_http_2(mount, own_web):
+    repo = mount(web=f'url: "{own_web.url("json", tls=True)}", cacert: {own_web.authority.cacert}')
+    assert repo.images() == ["blink.bin"], repo.read("error")
+    assert own_web.log()[-1].split()[4] == "HTTP/2.0"
+
+
+def test_who_is_not_trusted_gets_no_request(mount, web):
+    cacert = f"cacert: {web.authority.cacert}"
+    expired = f"https://127.0.0.1:{web.expired_port}/json/"
+    before = len(web.log())
+    repos = mount(unknown=f'url: "{web.url("json", tls=True)}"', expired=f'url: "{expired}", {cacert}',
+                  other=f'url: "https://127.0.0.2:{web.tls_port}/json/", {cacert}')
+    for repo, why in zip(repos, ("certificate", "expired", "")):
+        assert repo.names() == [".repo"]
+        assert repo.refresh() == errno.EHOSTUNREACH
+        assert why in repo.read("state") and repo.read("state").startswith("offline since ")
+    assert len(web.log()) == before
+
+
+def test_verify_false_trusts_everybody_and_says_so(mount, web):
+    repo = mount(web=f'url: "https://127.0.0.1:{web.expired_port}/json/", verify: false')
+    assert repo.images() == ["blink.bin", "upper.bin"]
+    assert "verify is false" in repo.fabric.log()
+
+
+def test_a_client_certificate_opens_a_server_that_wants_one(mount, web):
+    cert, key = web.client
+    url = f"https://127.0.0.1:{web.client_port}/json/"
+    cacert = f"cacert: {web.authority.cacert}"
+    with_it, without = mount(a=f'url: "{url}", {cacert}, cert: {cert}, key: {key}', b=f'url: "{url}", {cacert}')
+    assert with_it.images() == ["blink.bin", "upper.bin"], with_it.read("error")
+    assert without.names() == [".repo"]
+
+
+def test_a_key_that_is_not_its_certificates_is_told_before_mounting(fpga, web, tmp_path):
+    fabric = fpga.make(config=config(
+        web=f'url: "https://h/", cert: {web.client[0]}, key: {web.authority.folder}/server.key'))
+    fabric.expect_errors = True
+    done = run([*fabric.argv()], env=fabric.env)
+    assert done.returncode == 1
+    assert "it does not belong to the certificate" in done.stderr
+
+
+# --- servers that are away, slow or wrong ------------------------------------------------
+
+def test_a_dead_server_is_offline_in_bounded_time_and_comes_back(mount, own_web):
+    repo = mount(web=f'url: "{own_web.url("json")}"')
+    assert repo.images() == ["blink.bin"]
+    own_web.stop()
+    assert repo.refresh() == errno.EHOSTUNREACH
+    assert re.match(r"offline since \d{4}-\d\d-\d\dT[0-9:.]+Z: ", repo.read("state"))
+    assert repo.images() == ["blink.bin"], "the listing is as it was"
+    own_web.start()
+    assert repo.refresh() == 0
+    assert repo.read("state") == "online\n"
+
+
+def test_a_name_that_nobody_knows_is_offline(mount):
+    repo = mount(web='url: "http://no-such-host.invalid/x/"')
+    assert repo.names() == [".repo"]
+    assert repo.refresh() == errno.EHOSTUNREACH
+    assert "no-such-host.invalid" in repo.read("state")
+
+
+LIST_FAULTS = {
+    # fault: (errno of a refresh, most requests for the page, a word of the error)
+    "busy for good": (dict(status=503), errno.EREMOTEIO, 5, "503"),
+    "busy for an hour": (dict(status=429, retry_after=3600), errno.EREMOTEIO, 1, "429"),
+    "busy for an hour, as a date": (dict(status=503, retry_date=3600), errno.EREMOTEIO, 1, "503"),
+    "busy once": (dict(status=503, retry_after=0, times=1), 0, 2, ""),
+    "busy once, as a date": (dict(status=429, retry_date=0, times=1), 0, 2, ""),
+    "a login page": (dict(page=True), errno.EBADMSG, 1, "Please log in"),
+    "unasked gzip": (dict(gzip=True), errno.EBADMSG, 1, "gzip"),
+    "cut always": (dict(cut=20), errno.EREMOTEIO, 5, "broke"),
+    "closed once": (dict(close=True, times=1), 0, 2, ""),
+    "reset once": (dict(reset=10, times=1), 0, 2, ""),
+    "never answered": (dict(hang=True), errno.ETIMEDOUT, 2, "nothing"),
+    "stall": (dict(stall=10), errno.ETIMEDOUT, 2, "nothing"),
+    "slow loris": (dict(loris=0.05), errno.ETIMEDOUT, 2, "nothing"),
+    "forbidden": (dict(status=403), errno.EACCES, 1, "403"),
+    "gone": (dict(status=404), errno.ENOENT, 1, "404"),
+    "300 ms away": (dict(delay=0.3), 0, 1, ""),
+    "redirected to itself": (dict(redirect=""), errno.EREMOTEIO, 9, "circles"),
+}
+
+
+@pytest.mark.parametrize("name", LIST_FAULTS)
+def test_a_listing_meets_a_fault_with_bounded_requests(mount, proxy, name):
+    fault, wanted, most, word = LIST_FAULTS[name]
+    repo = mount(web=f'url: "{proxy.url}/json/", checksums: none')
+    assert repo.images() == ["blink.bin", "upper.bin"]
+    proxy.forget()
+    proxy.fault(match="GET /json/$", **fault)
+    problem = repo.refresh()
+    assert problem == wanted, repo.read("error")
+    assert proxy.count("GET /json/$") <= most, proxy.requests
+    assert word in repo.read("error")
+    # What was listed stays.
+    assert repo.images() == ["blink.bin", "upper.bin"]
+    assert repo.read("state") == "online\n"
+    proxy.heal()
+    assert repo.refresh() == 0
+    assert repo.read("error") == ""
+
+
+def test_credentials_do_not_follow_to_another_host(mount, web, proxy, tmp_path):
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    os.chmod(tmp_path / "token", 0o600)
+    with FaultProxy(web.address) as other:
+        proxy.fault(redirect=other.url)
+        repo = mount(web=f'url: "{proxy.url}/json/", token-file: {tmp_path}/token')
+        assert repo.images() == ["blink.bin", "upper.bin"]
+        assert all(r.headers.get("authorization") == f"Bearer {TOKEN}" for r in proxy.requests)
+        assert other.count() > 0
+        assert not [r for r in other.requests if "authorization" in r.headers]
+
+
+def test_a_dead_server_does_not_slow_another(mount, web):
+    with FaultProxy(web.address) as stuck:
+        stuck.fault(hang=True)
+        good, dead = mount(good=f'url: "{web.url("json")}"', dead=f'url: "{stuck.url}/json/"')
+        waiting = subprocess.Popen(["sh", "-c", f"echo > {dead.meta}/refresh"], stderr=subprocess.DEVNULL)
+        try:
+            assert good.images() == ["blink.bin", "upper.bin"]
+            for _ in range(5):
+                assert good.refresh() == 0
+            assert waiting.poll() is None, "the dead one is still being asked"
+        finally:
+            waiting.wait(30)
