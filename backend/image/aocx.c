@@ -8,10 +8,17 @@
  * an image is not kept: what is read of them has to lie in the first or the last bytes. An
  * emulator's build has no configuration in it and is for no card.
  *
- * Sources: files of the SDK 16.1 and 18.1; ELF (gABI).
+ * Which kernels and memories there are is read from .acl.autodiscovery: words with blanks
+ * between them, where each part of the description tells how many words it has. Earlier
+ * versions of it than 23 (SDK 19.1) have no such numbers; their kernels are looked for in
+ * .acl.kernel_arg_info.xml.
+ *
+ * Sources: files of the SDK 16.1 and 18.1; ELF (gABI); intel/fpga-runtime-for-opencl
+ * (acl_auto_configure.cpp).
  */
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <fabricfs/buf.h>
@@ -24,6 +31,9 @@
 #define SECTIONS_MAX 400
 #define HEAD_KEPT    65536
 #define TAIL_KEPT    32768 /* in front of the table: names, and sections put last */
+#define TEXT_READ    16384 /* bytes of a description that are looked at */
+#define COUNTED	     23	   /* first version of autodiscovery that tells how long its parts are */
+#define LIST_MAX     64	   /* kernels, or memories */
 
 struct aocx {
 	uint64_t at, table, end_at; /* end_at 0 = the header is not there yet */
@@ -106,6 +116,127 @@ static void section_text(const struct aocx *s, const uint8_t *row, char *out, si
 	text_copy(out, size, text_base(text));
 }
 
+/* --- what is in it ------------------------------------------------------------------- */
+
+/* Words of a text, one after the other. */
+struct words {
+	const char *at, *end;
+};
+
+/* The next word, cleaned; false: there is none. */
+static bool word_next(struct words *w, char *out, size_t size)
+{
+	size_t n = 0;
+
+	while (w->at < w->end && (*w->at == ' ' || *w->at == '\n' || *w->at == '\r'))
+		w->at++;
+	while (w->at + n < w->end && w->at[n] && w->at[n] != ' ' && w->at[n] != '\n' && w->at[n] != '\r')
+		n++;
+	if (!n)
+		return false;
+	snprintf(out, size, "%.*s", (int)(n < size ? n : size - 1), w->at);
+	text_from_header(out, strlen(out));
+	w->at += n;
+	return true;
+}
+
+static bool number_next(struct words *w, unsigned *number)
+{
+	char word[16], *end;
+
+	if (!word_next(w, word, sizeof(word)))
+		return false;
+	*number = (unsigned)strtoul(word, &end, 10);
+	return word[0] >= '0' && word[0] <= '9' && !*end && *number < 1000000;
+}
+
+/* Past so many words. */
+static bool words_skip(struct words *w, unsigned n)
+{
+	char word[4];
+
+	while (n && word_next(w, word, sizeof(word)))
+		n--;
+	return !n;
+}
+
+/* "COUNT NAME ..." so many times: each has COUNT words, of which the name is the first. */
+static void names_read(struct words *w, unsigned n, struct buf *out)
+{
+	char name[64];
+	unsigned len;
+
+	for (unsigned i = 0; i < n && i < LIST_MAX; i++) {
+		if (!number_next(w, &len) || !len || !word_next(w, name, sizeof(name)) ||
+		    !words_skip(w, len - 1))
+			return;
+		buf_addf(out, "%s%s", out->len ? " " : "", name);
+	}
+}
+
+static void autodiscovery_read(const char *text, size_t n, struct image_facts *facts)
+{
+	struct buf kernels CLEANUP_BUF = BUF_INIT, memories CLEANUP_BUF = BUF_INIT;
+	struct words w = { text, text + n }, device;
+	unsigned version, len, count;
+
+	if (!number_next(&w, &version) || version < COUNTED || !number_next(&w, &len))
+		return;
+	/* Hash, board and endianness come before the memories; kernels behind the device. */
+	device = w;
+	if (words_skip(&device, 3) && number_next(&device, &count))
+		names_read(&device, count, &memories);
+	if (words_skip(&w, len) && number_next(&w, &count))
+		names_read(&w, count, &kernels);
+	if (!buf_ok(&kernels) && kernels.len)
+		text_copy(facts->kernels, sizeof(facts->kernels), kernels.data);
+	if (!buf_ok(&memories) && memories.len)
+		snprintf(facts->needs, sizeof(facts->needs), "memory %.140s", memories.data);
+}
+
+/* <kernel name="vadd" ...> */
+static void kernel_xml_read(const char *text, size_t n, struct image_facts *facts)
+{
+	static const char tag[] = "<kernel name=\"";
+	struct buf kernels CLEANUP_BUF = BUF_INIT;
+	const char *at = text;
+
+	for (unsigned i = 0; i < LIST_MAX; i++) {
+		char name[64];
+		size_t len = 0;
+
+		at = memmem(at, n - (size_t)(at - text), tag, sizeof(tag) - 1);
+		if (!at)
+			break;
+		at += sizeof(tag) - 1;
+		while (at + len < text + n && len + 1 < sizeof(name) && at[len] != '"')
+			len++;
+		snprintf(name, sizeof(name), "%.*s", (int)len, at);
+		text_from_header(name, strlen(name));
+		name[strcspn(name, " ")] = '\0';
+		buf_addf(&kernels, "%s%s", kernels.len ? " " : "", name);
+	}
+	if (!buf_ok(&kernels) && kernels.len && !facts->kernels[0])
+		text_copy(facts->kernels, sizeof(facts->kernels), kernels.data);
+}
+
+static void description_read(const struct aocx *s, const uint8_t *row, bool xml,
+			     struct image_facts *facts)
+{
+	uint64_t n = read_le32(row + 20);
+	const uint8_t *b;
+
+	if (n > TEXT_READ)
+		n = TEXT_READ;
+	b = n ? kept(s, read_le32(row + 16), n) : NULL;
+	if (b && xml)
+		kernel_xml_read((const char *)b, n, facts);
+	else if (b)
+		autodiscovery_read((const char *)b, n, facts);
+}
+
+/* --- the table ------------------------------------------------------------------------- */
+
 static int table_read(struct aocx *s, struct image_facts *facts, struct reason *why)
 {
 	const uint8_t *table = kept(s, s->table, s->sections * ROW), *names_row, *names;
@@ -141,6 +272,10 @@ static int table_read(struct aocx *s, struct image_facts *facts, struct reason *
 			section_text(s, row, facts->shell, sizeof(facts->shell));
 		} else if (!strcmp(name, ".acl.version")) {
 			section_text(s, row, facts->tool, sizeof(facts->tool));
+		} else if (!strcmp(name, ".acl.autodiscovery")) {
+			description_read(s, row, false, facts);
+		} else if (!strcmp(name, ".acl.kernel_arg_info.xml")) {
+			description_read(s, row, true, facts);
 		} else if (!strcmp(name, ".acl.fpga.bin")) {
 			image = true;
 		} else if (!strncmp(name, ".acl.emulator_object", 20)) {

@@ -8,6 +8,9 @@
  * confidence, and nothing is refused but what does not have its shape. The interface id has
  * to be that of the card's static design: it is `shell`.
  *
+ * The block in front of a signed one has the length of what is signed and its SHA-256. Where
+ * that holds it is told; it is no reason to refuse. Whose the signature is, is not looked at.
+ *
  * Source: OPAE/opae-sdk, opae-libs/libbitstream, python/pacsign.
  */
 #include <jansson.h>
@@ -16,12 +19,15 @@
 #include <string.h>
 
 #include <fabricfs/buf.h>
+#include <fabricfs/digest.h>
 
 #include "formats.h"
 #include "text.h"
 
 #define JSON_MAX     65536
 #define SIGNED_FRONT 1024
+#define SIGNED_BLOCK 48 /* bytes of its front that are read: length, content, SHA-256 */
+#define CONTENT_GBS  2
 
 static const uint8_t GUID[16] = { 'X',	'e', 'o', 'n', 'F', 'P', 'G', 'A',
 				  0xb7, 'G', 'B', 'S', 'v', '0', '0', '1' };
@@ -33,6 +39,10 @@ enum phase { FRONT, JSON, BITS };
 struct gbs {
 	enum phase phase;
 	uint32_t skip; /* bytes of a signature that come first */
+	uint8_t block[SIGNED_BLOCK];
+	uint64_t at, signed_end; /* signed_end 0 = there is no digest to compare */
+	struct digest *digest;
+	enum image_tri digest_holds;
 	uint32_t json_len, got;
 	uint8_t front[20];
 	char json[JSON_MAX + 1];
@@ -123,7 +133,8 @@ static int front_read(struct gbs *s, struct image_facts *facts, struct reason *w
 	facts->unsized = true;
 	facts->is_signed = s->skip ? IMAGE_YES : IMAGE_NO;
 	text_copy(facts->integrity_absent, sizeof(facts->integrity_absent),
-		  s->skip ? "its signature is not checked" : "this format carries no checksum");
+		  s->skip ? "the digest in its signature is that of more than there is" :
+			    "this format carries no checksum");
 	if (!memcmp(s->front, LEGACY, 4)) {
 		/* The id stands with its bytes in reverse order. */
 		for (int i = 0; i < 16; i++)
@@ -131,6 +142,14 @@ static int front_read(struct gbs *s, struct image_facts *facts, struct reason *w
 		text_copy(facts->shell, sizeof(facts->shell), id);
 		text_copy(facts->interface, sizeof(facts->interface), id);
 		facts->partial = IMAGE_YES;
+		s->phase = BITS;
+		return 0;
+	}
+	if (memcmp(s->front, GUID, 16) && s->skip && s->block[8] != CONTENT_GBS) {
+		text_copy(facts->detail, sizeof(facts->detail),
+			  "a signed update of the card's static region or its board controller");
+		text_copy(facts->no_card, sizeof(facts->no_card),
+			  "a signed update of the card itself, and no accelerator; it is for fpgasupdate");
 		s->phase = BITS;
 		return 0;
 	}
@@ -149,12 +168,54 @@ static int front_read(struct gbs *s, struct image_facts *facts, struct reason *w
 	return 0;
 }
 
+/* What is signed: [1024, 1024 + length), once the block is there that says how long it is. */
+static int signed_bytes(struct gbs *s, const uint8_t *b, size_t n, struct reason *why)
+{
+	uint64_t from = s->at > SIGNED_FRONT ? s->at : SIGNED_FRONT, to = s->at + n;
+	char hex[SHA256_HEX], told[SHA256_HEX];
+
+	for (size_t i = 0; i < n && s->at + i < SIGNED_BLOCK; i++)
+		s->block[s->at + i] = b[i];
+	if (memcmp(s->block, SIGNED, 4) || to <= SIGNED_FRONT)
+		return 0;
+	if (!s->digest) {
+		s->digest = digest_new();
+		if (!s->digest)
+			return reason_set(why, ENOMEM, "out of memory for the gbs recogniser");
+		s->signed_end = SIGNED_FRONT + (uint64_t)read_le32(s->block + 4);
+	}
+	if (from >= s->signed_end)
+		return 0;
+	if (to > s->signed_end)
+		to = s->signed_end;
+	digest_update(s->digest, b + (from - s->at), (size_t)(to - from));
+	if (to < s->signed_end)
+		return 0;
+	digest_hex(s->digest, hex);
+	for (int i = 0; i < 32; i++)
+		snprintf(told + 2 * i, 3, "%02x", s->block[16 + i]);
+	s->digest_holds = strcmp(hex, told) ? IMAGE_NO : IMAGE_YES;
+	return 0;
+}
+
+static void digest_facts(const struct gbs *s, struct image_facts *facts)
+{
+	if (s->digest_holds == IMAGE_YES) {
+		text_copy(facts->integrity_checked, sizeof(facts->integrity_checked), "sha256");
+		facts->integrity_ok = true;
+	} else if (s->digest_holds == IMAGE_NO) {
+		text_copy(facts->integrity_absent, sizeof(facts->integrity_absent),
+			  "the SHA-256 in its signature is not that of what is signed");
+	}
+}
+
 static int gbs_feed(void *state, const uint8_t *b, size_t n, struct image_facts *facts,
 		    struct reason *why)
 {
 	struct gbs *s = state;
-	int err = 0;
+	int err = signed_bytes(s, b, n, why);
 
+	s->at += n;
 	for (; n && s->phase != BITS && !err; n--, b++) {
 		if (s->phase == FRONT) {
 			uint32_t place = s->skip ? s->got - s->skip : s->got;
@@ -178,6 +239,8 @@ static int gbs_feed(void *state, const uint8_t *b, size_t n, struct image_facts 
 	}
 	if (err)
 		return err;
+	if (s->phase == BITS)
+		digest_facts(s, facts);
 	return s->phase == BITS ? IMAGE_COMPLETE : IMAGE_MORE;
 }
 
@@ -194,6 +257,13 @@ static int gbs_end(void *state, uint64_t fed, struct image_facts *facts, struct 
 			  (unsigned long long)fed);
 }
 
+static void gbs_fini(void *state)
+{
+	struct gbs *s = state;
+
+	digest_free(s->digest);
+}
+
 const struct image_format image_gbs = {
 	.version = IMAGE_ABI,
 	.name = "gbs",
@@ -201,4 +271,5 @@ const struct image_format image_gbs = {
 	.probe = gbs_probe,
 	.feed = gbs_feed,
 	.end = gbs_end,
+	.fini = gbs_fini,
 };

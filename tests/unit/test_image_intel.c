@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Formats of Altera and Intel: .rbf, .sof, .aocx, .gbs. */
+#include <fabricfs/digest.h>
+
 #include "image_fixture.h"
 
 /* --- rbf --------------------------------------------------------------------------- */
@@ -214,6 +216,44 @@ static void an_aocx_tells_board_and_tool(void **state)
 	assert_string_equal(assert_sound(&d).facts.shell, "");
 }
 
+static void an_aocx_tells_kernels_and_memories(void **state)
+{
+	/* As the runtime's own description of the format has it. */
+	static const char counted[] =
+		"23 24 sample40byterandomhash000000000000000000 pac_a10 0 2 10 DDR 2 1 2 0 2048 0 - 0 0 "
+		"7 QDR 1 0 2 0 4096 0 1 2 6 foo 64 128 0 192 256 3 bar 1 2";
+	static const char xml[] = "<board name=\"b\"><kernel name=\"vadd\" x=\"1\"><argument/></kernel>"
+				  "<kernel name=\"mm ult\"/></board>";
+	static const struct {
+		const char *section, *text, *kernels, *needs;
+	} rows[] = {
+		{ ".acl.autodiscovery", counted, "foo bar", "memory DDR QDR" },
+		{ ".acl.kernel_arg_info.xml", xml, "vadd mm", "" },
+		{ ".acl.autodiscovery", "22 hash board 0 1 10 DDR", "", "" },
+		{ ".acl.autodiscovery", "23 99 hash board 0 9 10 DDR", "", "" },
+		{ ".acl.autodiscovery", "23 4294967295 h b 0 4294967295 1 \x1b\n", "", "" },
+		{ ".acl.autodiscovery", "23", "", "" },
+		{ ".acl.autodiscovery", " ", "", "" },
+		{ ".acl.kernel_arg_info.xml", "<kernel name=\"", "", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct part parts[] = { { ".acl.board", "pac_a10", 0 },
+					      { rows[i].section, rows[i].text, 0 },
+					      { ".acl.fpga.bin", "", 100 } };
+		struct buf b CLEANUP_BUF = aocx(parts, 3);
+		struct verdict v = assert_sound(&b);
+
+		if (!i)
+			keep_image("kernels.aocx", &b);
+		assert_string_equal(v.facts.kernels, rows[i].kernels);
+		assert_string_equal(v.facts.needs, rows[i].needs);
+		any_chunking_agrees(&b);
+		flips_are_survived(&b, 52, 52 + 8 + strlen(rows[i].text), 1);
+	}
+}
+
 static void an_aocx_for_the_emulator_is_for_no_card(void **state)
 {
 	static const struct part parts[] = { { ".acl.board", "EmulatorDevice", 0 },
@@ -279,14 +319,52 @@ static struct buf gbs(const char *json, bool is_signed)
 
 	if (is_signed) {
 		buf_add(&b, "\x19\xfd\xea\xb6", 4);
-		put_fill(&b, 0x33, 1020);
+		put_le32(&b, (uint32_t)(20 + strlen(json) + 200));
+		put_le32(&b, 2);
+		put_fill(&b, 0x33, 1024 - 12);
 	}
 	buf_add(&b, "XeonFPGA\xb7GBSv001", 16);
 	put_le32(&b, (uint32_t)strlen(json));
 	buf_adds(&b, json);
 	put_fill(&b, 0xff, 200);
 	assert_int_equal(buf_ok(&b), 0);
+	if (is_signed) {
+		struct digest *d = digest_new();
+		char hex[SHA256_HEX], two[3] = "";
+
+		digest_update(d, b.data + 1024, b.len - 1024);
+		digest_hex(d, hex);
+		digest_free(d);
+		for (int i = 0; i < 32; i++) {
+			memcpy(two, hex + 2 * i, 2);
+			b.data[16 + i] = (char)strtoul(two, NULL, 16);
+		}
+	}
 	return b;
+}
+
+static void the_digest_of_a_signed_gbs_is_told_where_it_holds(void **state)
+{
+	struct buf b CLEANUP_BUF = gbs(AFU_JSON, true), c CLEANUP_BUF = gbs(AFU_JSON, true);
+	struct verdict v;
+
+	(void)state;
+	b.data[1024 + 30] ^= 1;
+	v = assert_sound(&b);
+	assert_string_equal(v.facts.integrity_checked, "");
+	assert_non_null(strstr(v.facts.integrity_absent, "is not that of what is signed"));
+	any_chunking_agrees(&b);
+	b.data[1024 + 30] ^= 1;
+	b.len -= 10;
+	v = assert_sound(&b);
+	assert_string_equal(v.facts.integrity_checked, "");
+	assert_non_null(strstr(v.facts.integrity_absent, "of more than there is"));
+	any_chunking_agrees(&b);
+	/* Of other things that are signed, too: they are for no slot of an accelerator. */
+	c.data[8] = 1;
+	memset(c.data + 1024, 0x11, 20);
+	assert_for_no_card(&c, "a signed update of the card itself");
+	any_chunking_agrees(&c);
 }
 
 static void a_gbs_tells_its_interface_and_accelerators(void **state)
@@ -307,6 +385,7 @@ static void a_gbs_tells_its_interface_and_accelerators(void **state)
 		assert_string_equal(v.facts.family, "DCP");
 		assert_int_equal(v.facts.partial, IMAGE_YES);
 		assert_int_equal(v.facts.is_signed, is_signed ? IMAGE_YES : IMAGE_NO);
+		assert_string_equal(v.facts.integrity_checked, is_signed ? "sha256" : "");
 		assert_true(v.facts.unsized);
 		any_chunking_agrees(&b);
 		cuts_are_refused(&b, 4, b.len - 200, 1);
@@ -380,9 +459,11 @@ int main(void)
 		cmocka_unit_test(a_sof_tells_device_tool_and_design_and_its_crc_holds),
 		cmocka_unit_test(a_sof_whose_records_do_not_add_up_is_refused),
 		cmocka_unit_test(an_aocx_tells_board_and_tool),
+		cmocka_unit_test(an_aocx_tells_kernels_and_memories),
 		cmocka_unit_test(an_aocx_for_the_emulator_is_for_no_card),
 		cmocka_unit_test(hostile_tables_of_an_aocx_are_refused),
 		cmocka_unit_test(a_gbs_tells_its_interface_and_accelerators),
+		cmocka_unit_test(the_digest_of_a_signed_gbs_is_told_where_it_holds),
 		cmocka_unit_test(a_gbs_of_the_older_form_tells_its_interface),
 		cmocka_unit_test(hostile_descriptions_of_a_gbs_are_survived),
 		cmocka_unit_test(intel_samples_of_vendor_tools_are_judged_right),
