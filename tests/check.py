@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +35,7 @@ LONG = [
     (["test_designs.py"], "netlists or multipliers", {"FABRICFS_NETLISTS": "320", "FABRICFS_MULTIPLIERS": "50"}),
     (["test_restart.py", "test_large.py"], "", {"FABRICFS_KILL_COPIES": "2000"}),
 ]
+LONG_UNIT = [("build/asan", "test_image_sweep", {"FABRICFS_SWEEP": "full"})]
 LONG_MODEL_RUNS, LONG_MODEL_SECONDS = 20, "30"
 # Slow, and about the engine, the documents and the bench, not about memory: once is enough.
 ONCE = ["test_bench.py", "test_designs.py", "test_digits.py", "test_docs.py"]
@@ -104,7 +106,7 @@ def run_alone(program, env, limit):
         return out.read().decode(errors="replace"), status
 
 
-def unit(build, count, only=None):
+def unit(build, count, only=None, extra=(), limit=None):
     if only is None and Path(build).name == "tsan":
         only = {p.stem for p in (ROOT / "tests" / "unit").glob("test_*.c") if not ONE_THREAD.match(p.stem)}
     programs = sorted(p for p in (ROOT / build / "tests" / "unit").glob("test_*")
@@ -116,7 +118,7 @@ def unit(build, count, only=None):
         count.failed += [f"unit {w.stem}: not built" for w in wanted if w.stem not in built]
     for program in programs:
         start = time.monotonic()
-        out, status = run_alone(program, environment(build), UNIT_LIMIT_S * patience(build))
+        out, status = run_alone(program, {**environment(build), **dict(extra)}, limit or UNIT_LIMIT_S * patience(build))
         passed = sum(int(n) for n in re.findall(r"\[  PASSED  \] (\d+) test", out))
         failed = [n for n in re.findall(r"\[  FAILED  \] ([A-Za-z_]\w*)$", out, re.M)]
         skipped = [n for n in re.findall(r"\[  SKIPPED \] ([A-Za-z_]\w*)$", out, re.M)]
@@ -183,42 +185,61 @@ def long(build, count):
         told = {**extra, "FABRICFS_SEED": str(seed)}
         print("  " + " ".join(f"{k}={v}" for k, v in told.items()), *only, flush=True)
         pytest(build, count, "tests/system", only=only, words=words, extra=told, limit=LONG_LIMIT_S)
+    for folder, only, extra in LONG_UNIT:
+        told = {**extra, "FABRICFS_SEED": str(seed)}
+        print("  " + " ".join(f"{k}={v}" for k, v in told.items()), only, flush=True)
+        unit(folder, count, {only}, told, LONG_LIMIT_S)
     for n in range(LONG_MODEL_RUNS):
         told = {"FABRICFS_SEED": str(seed + n), "FABRICFS_MODEL_SECONDS": LONG_MODEL_SECONDS}
         print("  " + " ".join(f"{k}={v}" for k, v in told.items()), "test_model.py", flush=True)
         pytest(build, count, "tests/system", only=["test_model.py"], extra=told, limit=LONG_LIMIT_S)
 
 
+def fuzz_targets():
+    """Every tests/fuzz/fuzz_NAME.c, every recogniser of an image format, and that of zip archives."""
+    names = ["archive"] + [source.stem.removeprefix("fuzz_") for source in (ROOT / "tests" / "fuzz").glob("fuzz_*.c")]
+    for source in (ROOT / "backend" / "image").glob("*.c"):
+        names += re.findall(r'^\t\.name = "(.+)",$', source.read_text(), re.M)
+    return sorted(names)
+
+
+def fuzz_one(build, name, seconds):
+    """What it printed, how it ended, and how many inputs it had."""
+    grown = ROOT / build / "corpus" / name
+    grown.mkdir(parents=True, exist_ok=True)
+    seeds = ROOT / "tests" / "fuzz" / "corpus"
+    argv = [ROOT / build / "tests" / "fuzz" / f"fuzz_{name}", f"-max_total_time={seconds}", "-timeout=25",
+            "-rss_limit_mb=2048", f"-artifact_prefix={ROOT / build / 'found'}/{name}-", "-print_final_stats=1"]
+    if (seeds / f"{name}.dict").exists():
+        argv.append(f"-dict={seeds / name}.dict")
+    # Recognisers begin with the images that tests/images makes.
+    begin = [folder for folder in (seeds / name, ROOT / "build" / "images" / name) if folder.is_dir()]
+    try:
+        run = subprocess.run([*argv, grown, *begin], cwd=ROOT, env=environment(build), check=False,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             timeout=seconds + 120)
+        out, status = run.stdout.decode(errors="replace"), run.returncode
+    except (OSError, subprocess.TimeoutExpired) as e:
+        out, status = "", e
+    runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", out)
+    return out, status, int(runs.group(1)) if runs else 0
+
+
 def fuzz(build, count, seconds):
-    """Every fuzz target for so long; what it adds to the corpus and what it finds stay in DIR."""
+    """Every fuzz target for so long, two at a time; what it adds to the corpus and what it finds stay in DIR."""
     found = ROOT / build / "found"
     found.mkdir(parents=True, exist_ok=True)
-    for source in sorted((ROOT / "tests" / "fuzz").glob("fuzz_*.c")):
-        name = source.stem.removeprefix("fuzz_")
-        grown = ROOT / build / "corpus" / name
-        grown.mkdir(parents=True, exist_ok=True)
-        seeds = ROOT / "tests" / "fuzz" / "corpus"
-        argv = [ROOT / build / "tests" / "fuzz" / source.stem, f"-max_total_time={seconds}", "-timeout=25",
-                "-rss_limit_mb=2048", f"-artifact_prefix={found}/{name}-", "-print_final_stats=1"]
-        if (seeds / f"{name}.dict").exists():
-            argv.append(f"-dict={seeds / name}.dict")
-        try:
-            run = subprocess.run([*argv, grown, seeds / name], cwd=ROOT, env=environment(build), check=False,
-                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                 timeout=seconds + 120)
-            out, status = run.stdout.decode(errors="replace"), run.returncode
-        except (OSError, subprocess.TimeoutExpired) as e:
-            out, status = "", e
-        runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", out)
-        good = status == 0 and runs and int(runs.group(1)) > 0
-        seen = re.findall(r"cov: (\d+)", out)
-        print(f"  {source.stem}: {'ok' if good else 'FAILED'}, {runs.group(1) if runs else 0} inputs, "
-              f"{seen[-1] if seen else 0} edges", flush=True)
-        if good:
-            count.passed += 1
-        else:
-            count.failed.append(f"fuzz {source.stem}: ended with {status} (see {found.relative_to(ROOT)})")
-            print(out[-6000:], flush=True)
+    names = fuzz_targets()
+    with ThreadPoolExecutor(2) as pool:
+        for name, (out, status, runs) in zip(names, pool.map(lambda name: fuzz_one(build, name, seconds), names)):
+            good = status == 0 and runs > 0
+            seen = re.findall(r"cov: (\d+)", out)
+            print(f"  fuzz_{name}: {'ok' if good else 'FAILED'}, {runs} inputs, {seen[-1] if seen else 0} edges", flush=True)
+            if good:
+                count.passed += 1
+            else:
+                count.failed.append(f"fuzz fuzz_{name}: ended with {status} (see {found.relative_to(ROOT)})")
+                print(out[-6000:], flush=True)
 
 
 def main():

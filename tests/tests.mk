@@ -8,14 +8,21 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIB_OBJS)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS) -lcmocka
 
+# An image of each format, for the tests of recognisers; vendors' samples are listed with them.
+IMAGES := build/images/INDEX
+$(IMAGES): $(wildcard tests/images/*.py ../shared/samples/MANIFEST.tsv)
+	$(call say,IMAGES,$(@D))
+	$(Q)mkdir -p $(@D)
+	$(Q)tests/images/make.py $(@D) ../shared/samples
+
 # Kept, so that an unchanged test is not compiled again.
 .SECONDARY: $(UNIT_SRCS:%.c=$(BUILD)/%.o)
 -include $(UNIT_SRCS:%.c=$(BUILD)/%.d)
 
 .PHONY: unit unit-programs
-unit-programs: $(UNIT_BINS)
-unit: $(UNIT_BINS)
-	@for t in $^; do echo "== $$t"; "$$t" || exit 1; done
+unit-programs: $(UNIT_BINS) $(IMAGES)
+unit: $(UNIT_BINS) $(IMAGES)
+	@for t in $(UNIT_BINS); do echo "== $$t"; "$$t" || exit 1; done
 
 -include tests/designs/rules.mk
 -include tests/bench/rules.mk
@@ -61,6 +68,7 @@ asan:
 check-long:
 	@$(DEPS) --missing build check >/dev/null || $(MAKE) --no-print-directory deps-check
 	@$(MAKE) --no-print-directory $(JOBS) all fabric_drive
+	@$(MAKE) --no-print-directory $(JOBS) SANITIZE=address,undefined build/asan/tests/unit/test_image_sweep $(IMAGES)
 	@tests/check.py long
 tsan-build:
 	@$(MAKE) --no-print-directory $(JOBS) SANITIZE=thread all unit-programs

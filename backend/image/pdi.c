@@ -99,7 +99,6 @@ static int images_read(struct pdi *s, struct image_facts *facts, struct reason *
 	if (parent)
 		snprintf(facts->shell, sizeof(facts->shell), "%08x", parent);
 	text_copy(facts->integrity_checked, sizeof(facts->integrity_checked), "header-sums");
-	facts->integrity_ok = true;
 	s->parts = read_le32(t + 0x0c);
 	s->parts_at = (uint64_t)read_le32(t + 0x10) * 4;
 	if (!s->parts || s->parts > PARTITIONS_MAX || s->parts_at < s->images_at + TABLE ||
@@ -191,7 +190,10 @@ static int pdi_feed(void *state, const uint8_t *b, size_t n, struct image_facts 
 	}
 	if (err)
 		return err;
-	return s->unsized || (s->end_at && s->at >= s->end_at) ? IMAGE_COMPLETE : IMAGE_MORE;
+	if (!s->unsized && (!s->end_at || s->at < s->end_at))
+		return IMAGE_MORE;
+	facts->integrity_ok = true;
+	return IMAGE_COMPLETE;
 }
 
 static int pdi_end(void *state, uint64_t fed, struct image_facts *facts, struct reason *why)

@@ -33,6 +33,7 @@ struct xilinx_level {
 	bool synced_once, desynced;
 	bool unchecked_data, unchecked; /* since the last CRC: frames / any register were written */
 	bool crc_used, crc_off;
+	bool frames; /* written since the sync word */
 };
 
 struct xilinx_stream {

@@ -48,6 +48,14 @@ static const uint8_t *table_at(const struct xilinx_boot *s, uint64_t offset)
 	return offset <= XILINX_BOOT_HEAD - PARTITION ? s->head + offset : NULL;
 }
 
+static bool blank(const uint8_t *p)
+{
+	for (unsigned i = 0; i < PARTITION; i++)
+		if (p[i] && p[i] != 0xff)
+			return false;
+	return true;
+}
+
 static void no_bitstream(struct image_facts *facts, const char *what)
 {
 	text_copy(facts->detail, sizeof(facts->detail),
@@ -146,6 +154,11 @@ static int tables_read(struct xilinx_boot *s, struct image_facts *facts, struct 
 		if (parts == PARTITIONS_MAX)
 			break;
 	}
+	/* What ends the table is empty but for its sum, and no partition with a length of 0. */
+	if (p + PARTITION <= head + XILINX_BOOT_HEAD && parts < PARTITIONS_MAX &&
+	    !xilinx_sum_holds(p, 15) && !blank(p))
+		return damaged(why, (uint64_t)(p - head),
+			       "the checksum of a partition does not hold");
 	snprintf(what, sizeof(what), "with %u partitions", parts);
 	if (parts != 1)
 		no_bitstream(facts, what);

@@ -129,7 +129,8 @@ static int command(struct xilinx_stream *s, struct xilinx_level *l, uint32_t wor
 		l->crc = 0;
 		l->unchecked = l->unchecked_data = false;
 	} else if (word == CMD_DESYNC) {
-		if (l->unchecked_data && l->crc_used)
+		/* Where CRCs are switched off, RCRC or a constant stands in the place of each. */
+		if (l->unchecked_data)
 			return damaged(s, why,
 				       "the configuration ends without a CRC of its last frames");
 		l->phase = HUNT;
@@ -196,7 +197,8 @@ static int write_begins(struct xilinx_stream *s, struct xilinx_level *l, uint32_
 		return 0;
 	}
 	s->repeats += l->reg == R_MFWR;
-	if (l->reg == R_CBC && count == 4 && (s->encrypted || !s->frame_words)) {
+	l->frames |= l->reg == R_FDRI;
+	if (l->reg == R_CBC && count == 4 && !s->frame_words) {
 		/* The start value of a cipher (UG470): nothing behind it can be read. */
 		s->encrypted = true;
 		l->phase = OPAQUE;
@@ -230,7 +232,8 @@ static int packet(struct xilinx_stream *s, struct xilinx_level *l, uint32_t word
 		return damaged(s, why, "a packet without data has no second header behind it");
 	if (word == NOP)
 		return 0;
-	if (!word && s->map == XILINX_VIRTEX) {
+	/* Only behind frames: elsewhere it is a NOP of which one bit is missing. */
+	if (!word && s->map == XILINX_VIRTEX && l->frames) {
 		cover(s, l, 0, R_FDRI);
 		l->unchecked = l->unchecked_data = true;
 		s->frame_words++;
@@ -251,23 +254,31 @@ static int packet(struct xilinx_stream *s, struct xilinx_level *l, uint32_t word
 
 static int hunt(struct xilinx_stream *s, struct xilinx_level *l, uint32_t word, struct reason *why)
 {
+	char what[80];
+
 	if (word == SYNC) {
 		l->phase = PACKET;
 		l->synced_once = true;
-		l->type1_open = false;
+		l->type1_open = l->frames = false;
 		l->crc = 0; /* seen where no RCRC follows: the transceiver die of Virtex-7 HT */
 		return 0;
 	}
 	if (!l->synced_once && ++l->hunted > HUNT_MAX)
 		return damaged(s, why, "no sync word (aa995566) within 4096 bytes");
-	if (s->raw && l->synced_once && !s->depth && word && word != NOP && word != UINT32_MAX &&
-	    word != BUS_WIDTH_1 && word != BUS_WIDTH_2)
+	if (word == NOP || word == UINT32_MAX || word == BUS_WIDTH_1 || word == BUS_WIDTH_2)
+		return 0;
+	/* Boot images and memories are filled up with zeros; in a .bit they are a hole. */
+	if (!word && (s->raw || s->swapped))
+		return 0;
+	if (s->raw && l->synced_once && !s->depth)
 		return reason_set(
 			why, EFBIG,
 			"%s: bytes after the end of the configuration: %08x at byte %llu is neither "
 			"padding nor another configuration",
 			s->format, word, (unsigned long long)(s->at - 4));
-	return 0;
+	/* Else one flipped bit in a sync word would pass over all that is behind it. */
+	snprintf(what, sizeof(what), "%08x is neither padding nor a sync word", word);
+	return damaged(s, why, what);
 }
 
 static int one_word(struct xilinx_stream *s, uint32_t word, struct reason *why)

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-# Fuzz targets: every tests/fuzz/fuzz_*.c, with libFuzzer, AddressSanitizer and UBSan,
+# Fuzz targets: every tests/fuzz/fuzz_*.c and every recogniser, with libFuzzer, AddressSanitizer and UBSan,
 # and with those parts of fabricfs that read what comes from outside.
 FUZZ_CC      ?= clang
 FUZZ_SECONDS ?= 3600
 FUZZ_SRCS    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_BINS    := $(FUZZ_SRCS:%.c=$(BUILD)/%)
+# One for each recogniser: the same program under another name (format.c).
+FUZZ_FORMATS := $(shell sed -n 's/^\t\.name = "\(..*\)",$$/\1/p' backend/image/*.c) archive
+FUZZ_EACH    := $(FUZZ_FORMATS:%=$(BUILD)/tests/fuzz/fuzz_%)
+FUZZ_BINS    := $(FUZZ_SRCS:%.c=$(BUILD)/%) $(FUZZ_EACH)
 FUZZ_OBJS     = $(filter $(BUILD)/fs/util/% $(BUILD)/fs/daemon/config% $(BUILD)/backend/card/% \
                 $(BUILD)/backend/helper/% $(BUILD)/backend/image/% $(BUILD)/backend/repo/%,$(OBJS))
 
@@ -14,11 +17,14 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(FUZZ_OBJS)
 
 $(BUILD)/tests/fuzz/fuzz_cloud: LDFLAGS_ALL += -Wl,--wrap=log_msg
 
-.SECONDARY: $(FUZZ_SRCS:%.c=$(BUILD)/%.o)
--include $(FUZZ_SRCS:%.c=$(BUILD)/%.d)
+$(FUZZ_EACH): $(BUILD)/tests/fuzz/format
+	$(Q)ln -f $< $@
+
+.SECONDARY: $(BUILD)/tests/fuzz/format.o $(FUZZ_SRCS:%.c=$(BUILD)/%.o)
+-include $(FUZZ_SRCS:%.c=$(BUILD)/%.d) $(BUILD)/tests/fuzz/format.d
 
 .PHONY: fuzz fuzz-build fuzz-programs
-fuzz-programs: $(FUZZ_BINS)
+fuzz-programs: $(FUZZ_BINS) $(IMAGES)
 # Its own compiler, and a sentence where that is missing. The warnings that count are the usual one's.
 fuzz-build:
 	@echo 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }' | \

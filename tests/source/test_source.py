@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,14 @@ def test_every_package_has_a_reason():
         assert lines
         for line in lines:
             assert len(line.split()) >= 3, line
+
+
+def test_every_recogniser_is_in_the_table_and_has_a_fuzz_target():
+    sys.path.insert(0, str(ROOT / "tests"))
+    import check
+    table = re.findall(r"&image_\w+", (ROOT / "backend" / "image" / "table.c").read_text())
+    names = set()
+    for source in (ROOT / "backend" / "image").glob("*.c"):
+        names |= set(re.findall(r'\.name = "([^"]+)",$', source.read_text(), re.M))
+    assert len(names) == len(table)
+    assert names <= set(check.fuzz_targets())

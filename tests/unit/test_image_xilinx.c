@@ -664,6 +664,40 @@ static void counts_in_samples_of_vendor_tools_are_judged_right(void **state)
 	assert_in_range(rows, 7, 1000);
 }
 
+/* Headers of packets, NOPs and sync words are not covered; still none of their bits takes the
+ * CRC, a section or a die away unseen. */
+static void no_flipped_bit_behind_the_header_of_a_file_takes_its_checks_away(void **state)
+{
+	static const enum kind kinds[] = { FULL, COMPRESSED, PER_FRAME, DEBUG, PARTIAL, DIES, SPARTAN3 };
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+		struct buf b CLEANUP_BUF = bit(kinds[k]);
+		struct verdict good = assert_sound(&b), v;
+
+		for (size_t at = payload_at; at < b.len; at++)
+			for (int i = 0; i < 8; i++) {
+				b.data[at] ^= (char)(1 << i);
+				v = judge_buf(&b);
+				b.data[at] ^= (char)(1 << i);
+				if (!v.end && memcmp(&v.facts, &good.facts, sizeof(good.facts)))
+					fail_msg("kind %d, bit %d of byte %zu: accepted with other facts",
+						 kinds[k], i, at);
+			}
+	}
+}
+
+static void zeros_in_place_of_the_rest_of_a_file_are_refused(void **state)
+{
+	struct buf b CLEANUP_BUF = bit(PARTIAL);
+
+	(void)state;
+	/* As after a download that left a hole: behind the first of its three sections. */
+	memset(b.data + payload_at + (b.len - payload_at) / 3, 0,
+	       b.len - payload_at - (b.len - payload_at) / 3);
+	assert_refused(judge_buf(&b), EBADMSG, "neither padding nor a sync word");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -692,6 +726,8 @@ int main(void)
 		cmocka_unit_test(a_boot_image_with_programs_in_it_is_for_no_card),
 		cmocka_unit_test(xilinx_samples_of_vendor_tools_are_judged_right),
 		cmocka_unit_test(counts_in_samples_of_vendor_tools_are_judged_right),
+		cmocka_unit_test(no_flipped_bit_behind_the_header_of_a_file_takes_its_checks_away),
+		cmocka_unit_test(zeros_in_place_of_the_rest_of_a_file_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
