@@ -168,8 +168,7 @@ static int value_words(const struct conf *c, const struct conf_node *n, struct c
 
 	bool command = v->kind == CARD_KEY_COMMAND;
 
-	/* One word stands for a list of it: `shell: 8def22be`. */
-	if (n->kind == CONF_TEXT && strcmp(n->text, "none") && !command) {
+	if (n->kind == CONF_TEXT && v->kind == CARD_KEY_NAMES && strcmp(n->text, "none") != 0) {
 		words = conf_alloc(c->memory, 2 * sizeof(*words));
 		if (!words)
 			return conf_no_memory(c);
@@ -218,6 +217,7 @@ static int conf_value(const struct conf *c, const struct conf_node *n, const str
 		return conf_duration(c, n, &v->number);
 	case CARD_KEY_COMMAND:
 	case CARD_KEY_WORDS:
+	case CARD_KEY_NAMES:
 		return value_words(c, n, v);
 	case CARD_KEY_MAP:
 		err = conf_pairs(c, n, &pairs, &v->list_len);

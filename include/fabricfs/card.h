@@ -46,6 +46,7 @@ enum card_key_kind {
 	CARD_KEY_DURATION, /* number: milliseconds; written "500ms", "10s", "2m" */
 	CARD_KEY_COMMAND,  /* list: an argv; written as a list, or the single word "none" (list empty) */
 	CARD_KEY_WORDS,    /* list: any words; written as a list, or the single word "none" (list empty) */
+	CARD_KEY_NAMES,    /* list: names or ids; as the only one of it, or "none" */
 	CARD_KEY_MAP,      /* map: names to text */
 };
 

@@ -254,6 +254,11 @@ def test_slots_of_which_nothing_is_said_take_either(operated, tmp_path):
     assert "takes full ones" in verdict(operated("part: xck26\nslots: 1\npartial: false").slot(0), PART, tmp_path)
 
 
+def test_names_are_written_as_one_as_many_or_as_none(operated):
+    for written, shown in (("8def22be", "8def22be"), ("[a_name, 8def22be]", "a_name 8def22be"), ("none", ""), ("[]", "")):
+        assert operated(f"shell: {written}").value("shell") == shown
+
+
 # --- platforms, boards, machines, accelerators -----------------------------------------------------------
 
 

@@ -214,8 +214,8 @@ static void bad_values_of_the_other_keys_are_refused(void **state)
 	with(b, "shell", "two words", NULL);
 	check_fails(b, "shell: 'two words' is no name or id");
 	b->config.values_len = 2;
-	*value_new(b, "afus", CARD_KEY_WORDS) = (struct card_value){
-		.key = "afus", .kind = CARD_KEY_WORDS, .list = (const char *const[]){ "", NULL }, .list_len = 1 };
+	*value_new(b, "afus", CARD_KEY_NAMES) = (struct card_value){
+		.key = "afus", .kind = CARD_KEY_NAMES, .list = (const char *const[]){ "", NULL }, .list_len = 1 };
 	check_fails(b, "afus: '' is no name or id");
 	b->config.values_len = 2;
 	memset(long_name, 'a', sizeof(long_name) - 1);

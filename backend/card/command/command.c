@@ -60,9 +60,9 @@ static const struct card_key command_keys[] = {
 	{ "board", CARD_KEY_TEXT },
 	{ "serial", CARD_KEY_TEXT },
 	{ "idcode", CARD_KEY_TEXT },     /* eight hex digits; images for others are refused */
-	{ "shell", CARD_KEY_WORDS },     /* names and ids of the static design that runs beside it */
-	{ "compatible", CARD_KEY_WORDS }, /* device-tree names of its machine */
-	{ "afus", CARD_KEY_WORDS },      /* accelerator functions that it takes */
+	{ "shell", CARD_KEY_NAMES },     /* names and ids of the static design that runs beside it */
+	{ "compatible", CARD_KEY_NAMES }, /* device-tree names of its machine */
+	{ "afus", CARD_KEY_NAMES },      /* accelerator functions that it takes */
 	{ "partial", CARD_KEY_BOOL },    /* it, or each slot, takes partial images */
 	{ NULL, CARD_KEY_TEXT },
 };
