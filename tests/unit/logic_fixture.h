@@ -41,13 +41,19 @@ static inline struct outcome give(const char *part, const void *bytes, size_t n,
 	return o;
 }
 
-static inline struct outcome give_buf(const char *part, const struct buf *b)
+/* At once, and without the device. */
+static inline struct outcome give_all(const char *part, const void *bytes, size_t n)
 {
-	struct outcome o = give(part, b->data, b->len, b->len ? b->len : 1);
+	struct outcome o = give(part, bytes, n, n ? n : 1);
 
 	logic_free(o.logic);
 	o.logic = NULL;
 	return o;
+}
+
+static inline struct outcome give_buf(const char *part, const struct buf *b)
+{
+	return give_all(part, b->data, b->len);
 }
 
 static inline void assert_low(struct outcome o, int err, const char *word)

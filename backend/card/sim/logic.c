@@ -22,11 +22,12 @@ static const struct logic_kind *kind_of(const char *family)
 }
 
 /* The first row of a part is its production silicon; later ones are engineering samples. */
-static const struct image_part *row_of(const char *part)
+static const struct image_part *row_of(const char *part, const struct logic_kind **kind)
 {
 	const struct image_part *row = part_by_name(NULL, part);
 
-	return row && kind_of(row->family) && strlen(part) < sizeof(((struct logic *)0)->part) ? row : NULL;
+	*kind = row ? kind_of(row->family) : NULL;
+	return *kind && strlen(part) < sizeof(((struct logic *)0)->part) ? row : NULL;
 }
 
 static void part_spell(char *out, size_t size, const char *part)
@@ -38,14 +39,14 @@ static void part_spell(char *out, size_t size, const char *part)
 
 bool logic_find(const char *part, struct logic_facts *facts)
 {
-	const struct image_part *row = row_of(part);
+	const struct logic_kind *kind;
+	const struct image_part *row = row_of(part, &kind);
 
 	if (!row)
 		return false;
 	*facts = (struct logic_facts){
 		.vendor = row->vendor, .family = row->family, .idcode = row->idcode,
-		.formats = kind_of(row->family)->formats,
-		.tried_first = kind_of(row->family)->tried_first,
+		.formats = kind->formats, .tried_first = kind->tried_first,
 	};
 	part_spell(facts->part, sizeof(facts->part), part);
 	return true;
@@ -54,16 +55,16 @@ bool logic_find(const char *part, struct logic_facts *facts)
 const char *logic_families(void)
 {
 	return "Xilinx 7-series, UltraScale and UltraScale+ (but Spartan UltraScale+), Lattice ECP5, Intel "
-	       "Cyclone IV E, Cyclone 10 LP and Cyclone V";
+	       "Cyclone IV E, Cyclone 10 LP, Cyclone V and Stratix V GS";
 }
 
 int logic_new(const char *part, struct logic **out, struct reason *why)
 {
-	const struct image_part *row = row_of(part);
-	const struct logic_kind *kind = row ? kind_of(row->family) : NULL;
+	const struct logic_kind *kind;
+	const struct image_part *row = row_of(part, &kind);
 	struct logic *l;
 
-	if (!kind)
+	if (!row)
 		return reason_set(why, EINVAL, "the configuration logic of '%s' is not simulated", part);
 	l = calloc(1, kind->bytes);
 	if (!l)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The configuration logic of Intel Cyclone IV E, Cyclone 10 LP and Cyclone V, as far as
- * anything is known of it in public: how a configuration begins.
+ * The configuration logic of Intel Cyclone IV E, Cyclone 10 LP, Cyclone V and Stratix V, as far
+ * as anything is known of it in public: how a configuration begins.
  *
  * The device compares that beginning, by which the two generations tell each other's images
  * apart; nSTATUS goes low if it is another one. Of what follows nothing is known that could be
@@ -28,8 +28,14 @@ struct cyclone {
 	uint32_t crc;
 };
 
-static const uint8_t begins_4[8] = { 0x6a, 0xf7, 0xf7, 0xf7, 0xf7, 0xf7, 0xf7, 0xf3 };
-static const uint8_t begins_5[4] = { 0x6a, 0x6a, 0x6a, 0x6a };
+/* How it begins: so many bytes of ff, and these. */
+struct front {
+	unsigned ones, len;
+	uint8_t then[8];
+};
+
+static const struct front front_4 = { 32, 8, { 0x6a, 0xf7, 0xf7, 0xf7, 0xf7, 0xf7, 0xf7, 0xf3 } };
+static const struct front front_5 = { 128, 4, { 0x6a, 0x6a, 0x6a, 0x6a } };
 
 static struct cyclone *cyclone_of(struct logic *l)
 {
@@ -41,24 +47,24 @@ static const struct cyclone *cyclone_of_const(const struct logic *l)
 	return (const struct cyclone *)l;
 }
 
-static bool is_5(const struct logic *l)
+static const struct front *front_of(const struct logic *l)
 {
-	return strncmp(l->row->family, "Cyclone V", 9) == 0;
+	const char *family = l->row->family;
+
+	return strncmp(family, "Cyclone V", 9) && strncmp(family, "Stratix V", 9) ? &front_4 : &front_5;
 }
 
 static unsigned front_bytes(const struct logic *l)
 {
-	return is_5(l) ? 128 + sizeof(begins_5) : 32 + sizeof(begins_4);
+	return front_of(l)->ones + front_of(l)->len;
 }
 
 /* What the byte at this place of the beginning has to be. */
 static uint8_t front_byte(const struct logic *l, uint64_t at)
 {
-	unsigned ones = is_5(l) ? 128 : 32;
+	const struct front *f = front_of(l);
 
-	if (at < ones)
-		return 0xff;
-	return is_5(l) ? begins_5[at - ones] : begins_4[at - ones];
+	return at < f->ones ? 0xff : f->then[(at - f->ones) % sizeof(f->then)];
 }
 
 static void sum_up(struct cyclone *c, const uint8_t *b, size_t n)
@@ -136,7 +142,8 @@ static const char *cyclone_confirms(const struct logic *l)
 	return "CONF_DONE, and the bytes that came (this logic checks no CRC)";
 }
 
-static const char *const families[] = { "Cyclone IV E", "Cyclone 10 LP", "Cyclone V", "Cyclone V SoC", NULL };
+static const char *const families[] = { "Cyclone IV E", "Cyclone 10 LP", "Cyclone V", "Cyclone V SoC",
+					"Stratix V GS", NULL };
 
 const struct logic_kind logic_cyclone = {
 	.families = families,

@@ -90,13 +90,15 @@ static int read_back(const struct process *p, const struct proto_msg *msg, int f
 /* The name that the image goes by from now on; anything else is none. */
 static void name_take(struct process *p, const struct proto_msg *msg)
 {
-	if (msg->len != sizeof(p->sha256) - 1)
+	const size_t digits = sizeof(p->sha256) - 1;
+
+	p->sha256[0] = '\0';
+	if (msg->len != digits)
 		return;
-	for (size_t i = 0; i < msg->len; i++)
-		if (!memchr("0123456789abcdef", msg->data[i], 16))
-			return;
-	memcpy(p->sha256, msg->data, msg->len);
-	p->sha256[msg->len] = '\0';
+	memcpy(p->sha256, msg->data, digits);
+	p->sha256[digits] = '\0';
+	if (strspn(p->sha256, "0123456789abcdef") != digits)
+		p->sha256[0] = '\0';
 }
 
 int port_confirm(struct process *p, const struct proto_msg *msg, int fd, struct reason *why)
