@@ -77,6 +77,7 @@ struct transfer_request {
 		     const struct reason *why);
 };
 
+/* The sentence does not name the repository. */
 int transfer_peer_new(const struct transfer_peer_config *config, struct transfer_peer **peer,
 		      struct reason *why);
 void transfer_peer_put(struct transfer_peer *peer);

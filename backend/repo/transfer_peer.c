@@ -144,7 +144,7 @@ int transfer_peer_new(const struct transfer_peer_config *config, struct transfer
 	rc = curl_api_load(why);
 	if (rc < 0) {
 		free(peer);
-		return reason_wrap(why, "repository %s", config->name);
+		return rc;
 	}
 	atomic_init(&peer->refs, 1);
 	peer->queue_end = &peer->queue;
@@ -159,7 +159,7 @@ int transfer_peer_new(const struct transfer_peer_config *config, struct transfer
 	rc = peer->name ? peer_fill(peer, config, why) : reason_set(why, ENOMEM, "no memory");
 	if (rc < 0) {
 		transfer_peer_put(peer);
-		return reason_wrap(why, "repository %s", config->name);
+		return rc;
 	}
 	*out = peer;
 	return 0;

@@ -499,6 +499,7 @@ static void listed_row(sqlite3_stmt *s, struct catalogue_listed *row)
 	row->id = (uint64_t)sqlite3_column_int64(s, 0);
 	row->name = (const char *)sqlite3_column_text(s, 1);
 	row->has_size = sqlite3_column_int(s, 2) & 1;
+	row->size_rounded = sqlite3_column_int(s, 2) & 2;
 	row->size = (uint64_t)sqlite3_column_int64(s, 3);
 	row->mtime_ns = sqlite3_column_int64(s, 4);
 	row->data = (enum repo_data)sqlite3_column_int(s, 5);

@@ -268,6 +268,7 @@ static void *mirror_main(void *arg)
 		pthread_mutex_unlock(&lock);
 		for (unsigned i = 0; i < repos_len; i++)
 			repo_work(&repos[i], &next);
+		sizes_work();
 		pthread_mutex_lock(&lock);
 		if (kicked || ending)
 			continue;
@@ -446,13 +447,14 @@ void mirror_stop(void)
 		pthread_mutex_unlock(&lock);
 		pthread_join(thread, NULL);
 		running = false;
+		ended = sizes_stop();
 		listings_stop();
 	}
 	for (unsigned i = 0; i < repos_len; i++) {
 		struct repo *repo = &repos[i];
 
 		waits_cancel(repo);
-		if (!listing_stopped(repo)) {
+		if (!ended || !listing_stopped(repo)) {
 			ended = false;
 			continue;
 		}

@@ -103,6 +103,15 @@ bool repo_wait_first(struct repo *repo, struct repo_wait *wait);
 void repo_wait_end(struct repo *repo, struct repo_wait *wait);
 
 /*
+ * For the exact size of an image whose listing tells none, or a rounded one; then it is in the
+ * catalogue, or cannot be learnt now, which is no error. False: there is nothing to wait for, and
+ * done() is not called.
+ */
+bool repo_wait_size(struct repo *repo, const struct catalogue_entry *entry, struct repo_wait *wait);
+/* As repo_wait_end(). */
+void repo_wait_size_end(struct repo_wait *wait);
+
+/*
  * What a request came to that somebody else made: the repository is online after any
  * answer, and offline when err (positive, or 0) is EHOSTUNREACH.
  */

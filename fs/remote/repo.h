@@ -42,6 +42,7 @@ struct repo {
 	int64_t listed_mono_ns; /* when the last one began that ended; 0 = none did */
 	int64_t again_mono_ns;	/* when it is asked by itself; 0 = not */
 	struct repo_wait *waits; /* for listings */
+	int64_t sizes_again_ns;	 /* until then no exact sizes are asked for (monotonic; size.c's lock) */
 	/* What repo_told() was told, to be noted by the mirror's thread. */
 	bool told;
 	int told_err;
@@ -54,6 +55,13 @@ struct repo {
 void mirror_kick(void);
 void mirror_tell(const struct repo *repo, unsigned what);
 void mirror_tell_entry(uint64_t repo, uint64_t entry);
+
+/* --- size.c ---------------------------------------------------------------------------------- */
+
+/* Those are answered that do not want to wait any more. The mirror's thread. */
+void sizes_work(void);
+/* Every request is ended, and no other begun; false: one is left behind. */
+bool sizes_stop(void);
 
 /* --- listing.c (the mirror's thread) --------------------------------------------------------- */
 

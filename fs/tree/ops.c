@@ -123,7 +123,10 @@ static void tree_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_d
 static void tree_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)fi;
-	tree_reply_attr(req, ino);
+	if (node_kind(ino) == NODE_ENTRY)
+		remote_getattr(req, ino);
+	else
+		tree_reply_attr(req, ino);
 }
 
 static void tree_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,

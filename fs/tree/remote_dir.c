@@ -21,19 +21,55 @@
 
 /* --- attributes ------------------------------------------------------------------------- */
 
+/* What is listed of a size may be told better at any time. */
+static double entry_seconds(const struct catalogue_entry *e)
+{
+	return e->has_size && !e->size_rounded ? ENTRY_SECONDS : 0;
+}
+
+/* Gone: whoever came by a name that the kernel still had looks it up again (VFS, ESTALE). */
+static int entry_read(uint64_t ino, struct catalogue_entry *e)
+{
+	int err = catalogue_entry_get(mirror_store(), node_entry_row(ino), e, NULL);
+
+	if (!err && !mirror_find(e->repo))
+		err = -ENOENT;
+	return err == -ENOENT ? -ESTALE : err;
+}
+
 int entry_stat(uint64_t ino, struct stat *st, double *timeout)
 {
 	struct catalogue_entry e;
-	int err = catalogue_entry_get(mirror_store(), node_entry_row(ino), &e, NULL);
+	int err = entry_read(ino, &e);
 
-	if (!err && !mirror_find(e.repo))
-		err = -ENOENT;
-	/* Gone: whoever came by a name that the kernel still had looks it up again (VFS, ESTALE). */
 	if (err)
-		return err == -ENOENT ? -ESTALE : err;
-	*timeout = ENTRY_SECONDS;
+		return err;
+	*timeout = entry_seconds(&e);
 	attr_entry(e.id, e.has_size, e.size, e.mtime_ns, st);
 	return 0;
+}
+
+static void getattr_answer(fuse_req_t req, struct repo *repo, struct fuse_file_info *fi, const char *name)
+{
+	struct catalogue_entry e;
+	struct stat st;
+	int err = entry_read(fi->fh, &e);
+
+	(void)name;
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	repo = mirror_find(e.repo);
+	if (remote_wait_size(req, repo, &e, fi, "", getattr_answer))
+		return;
+	attr_entry(e.id, e.has_size, e.size, e.mtime_ns, &st);
+	fuse_reply_attr(req, &st, entry_seconds(&e));
+}
+
+void remote_getattr(fuse_req_t req, uint64_t ino)
+{
+	getattr_answer(req, NULL, &(struct fuse_file_info){ .fh = ino }, "");
 }
 
 /* --- look-up ---------------------------------------------------------------------------------- */
@@ -50,7 +86,10 @@ static void lookup_answer(fuse_req_t req, struct repo *repo, struct fuse_file_in
 		fuse_reply_err(req, -err);
 		return;
 	}
+	if (remote_wait_size(req, repo, &e, NULL, name, lookup_answer))
+		return;
 	param.ino = node_entry(e.id);
+	param.attr_timeout = entry_seconds(&e);
 	attr_entry(e.id, e.has_size, e.size, e.mtime_ns, &param.attr);
 	fuse_reply_entry(req, &param);
 }
@@ -135,11 +174,13 @@ static int list_image(const struct catalogue_listed *row, void *arg)
 	struct fuse_entry_param param = { .ino = node_entry(row->id), .generation = 1,
 					  .attr_timeout = ENTRY_SECONDS, .entry_timeout = ENTRY_SECONDS };
 
-	if (list->plus) {
+	if (list->plus && row->has_size && !row->size_rounded) {
 		attr_entry(row->id, row->has_size, row->size, row->mtime_ns, &param.attr);
 	} else {
+		/* Nor in a listing with attributes: its size is asked for when somebody wants to know it. */
 		param.attr.st_ino = param.ino;
 		param.attr.st_mode = S_IFREG;
+		param.ino = 0;
 	}
 	return list_add(list, row->name, &param, (off_t)(row->id + OFF_META));
 }

@@ -16,6 +16,7 @@ struct parked {
 	struct repo *repo;
 	struct fuse_file_info fi;
 	size_t size;
+	bool sizes; /* it waits for an entry's size, not for a listing */
 	void (*again)(fuse_req_t req, struct repo *repo, struct fuse_file_info *fi, const char *name);
 	char name[];
 };
@@ -25,7 +26,10 @@ static void interrupted(fuse_req_t req, void *arg)
 	struct parked *p = arg;
 
 	(void)req;
-	repo_wait_end(p->repo, &p->wait);
+	if (p->sizes)
+		repo_wait_size_end(&p->wait);
+	else
+		repo_wait_end(p->repo, &p->wait);
 }
 
 /* Afterwards no callback looks at it any more. */
@@ -34,7 +38,7 @@ static void detach(struct parked *p)
 	fuse_req_interrupt_func(p->req, NULL, NULL);
 }
 
-static struct parked *park(fuse_req_t req, struct repo *repo, const char *name,
+static struct parked *park(fuse_req_t req, struct repo *repo, const char *name, bool sizes,
 			   void (*done)(struct repo_wait *wait, int err))
 {
 	size_t len = strlen(name) + 1;
@@ -45,6 +49,7 @@ static struct parked *park(fuse_req_t req, struct repo *repo, const char *name,
 	p->wait.done = done;
 	p->req = req;
 	p->repo = repo;
+	p->sizes = sizes;
 	memcpy(p->name, name, len);
 	fuse_req_interrupt_func(req, interrupted, p);
 	return p;
@@ -64,7 +69,7 @@ static void refresh_done(struct repo_wait *wait, int err)
 
 void remote_refresh(fuse_req_t req, struct repo *repo, size_t size)
 {
-	struct parked *p = park(req, repo, "", refresh_done);
+	struct parked *p = park(req, repo, "", false, refresh_done);
 
 	if (!p) {
 		fuse_reply_err(req, ENOMEM);
@@ -96,13 +101,34 @@ bool remote_wait_first(fuse_req_t req, struct repo *repo, const struct fuse_file
 	repo_state_get(repo, &state);
 	if (state.answered)
 		return false;
-	p = park(req, repo, name, first_done);
+	p = park(req, repo, name, false, first_done);
 	if (!p)
 		return false;
 	if (fi)
 		p->fi = *fi;
 	p->again = again;
 	if (repo_wait_first(repo, &p->wait))
+		return true;
+	detach(p);
+	free(p);
+	return false;
+}
+
+bool remote_wait_size(fuse_req_t req, struct repo *repo, const struct catalogue_entry *entry,
+		      const struct fuse_file_info *fi, const char *name,
+		      void (*again)(fuse_req_t req, struct repo *repo, struct fuse_file_info *fi, const char *name))
+{
+	struct parked *p;
+
+	if (entry->has_size && !entry->size_rounded)
+		return false;
+	p = park(req, repo, name, true, first_done);
+	if (!p)
+		return false;
+	if (fi)
+		p->fi = *fi;
+	p->again = again;
+	if (repo_wait_size(repo, entry, &p->wait))
 		return true;
 	detach(p);
 	free(p);

@@ -15,5 +15,9 @@ void remote_refresh(fuse_req_t req, struct repo *repo, size_t size);
  */
 bool remote_wait_first(fuse_req_t req, struct repo *repo, const struct fuse_file_info *fi, const char *name,
 		       void (*again)(fuse_req_t req, struct repo *repo, struct fuse_file_info *fi, const char *name));
+/* The same for the exact size of an entry, when its listing tells none: then `again` is called. */
+bool remote_wait_size(fuse_req_t req, struct repo *repo, const struct catalogue_entry *entry,
+		      const struct fuse_file_info *fi, const char *name,
+		      void (*again)(fuse_req_t req, struct repo *repo, struct fuse_file_info *fi, const char *name));
 
 #endif

@@ -111,6 +111,7 @@ int follow_fill(struct store *store, int dev, struct buf *out, size_t space, str
 /* --- remote.c: what repositories list -------------------------------------------------- */
 
 void remote_start(void);
+void remote_getattr(fuse_req_t req, uint64_t ino); /* of an entry */
 void remote_lookup(fuse_req_t req, const struct place *dir, const char *name);
 void remote_opendir(fuse_req_t req, const struct place *dir, struct fuse_file_info *fi);
 void remote_list(fuse_req_t req, const struct place *dir, size_t size, off_t off, bool plus);

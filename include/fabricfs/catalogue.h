@@ -104,7 +104,7 @@ int catalogue_facts_set(struct store *store, uint64_t id, const char *json, stru
 struct catalogue_listed {
 	uint64_t id;
 	const char *name;
-	bool has_size;
+	bool has_size, size_rounded;
 	uint64_t size;
 	int64_t mtime_ns;
 	enum repo_data data;

@@ -295,13 +295,11 @@ class FaultProxy:
             yield piece
 
     async def _answer(self, request, fault, link, headers, pieces, length):
-        headers = {name: value for name, value in {**headers, **fault.headers}.items()
-                   if value is not None and name.lower() != "content-length"}
         bare = request.method == "HEAD" or request.status in (204, 304)
+        headers = {name: value for name, value in {**headers, **fault.headers}.items()
+                   if value is not None and (bare or name.lower() != "content-length")}
         if length is not None and not bare:
             headers["Content-Length"] = str(length + fault.length)
-        elif bare and "content-length" in {n.lower() for n in headers}:
-            pass
         elif not bare:
             headers["Transfer-Encoding"] = "chunked"
         text = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import signal
 import subprocess
 
 import pytest
@@ -140,6 +141,79 @@ def test_a_manifest_takes_the_place_of_index_pages(mount, own_web):
     assert repo.images() == ["one%2Ftwo"]
     own_web.put("list.json", b'[{"name": "v1/one.bin"}]')
     until(lambda: repo.images() == ["v1%2Fone.bin"], "the other manifest")
+
+
+ROUNDED = 123_457
+
+
+@pytest.fixture
+def rounded(own_web):
+    """Its pages say "121K"."""
+    for i in range(20):
+        own_web.put(f"big-{i}.bin", b"x" * (ROUNDED + i))
+    with FaultProxy(own_web.address) as p:
+        yield p
+
+
+def test_a_rounded_size_is_asked_for_when_somebody_looks(mount, rounded):
+    repo = mount(web=f'url: "{rounded.url}/rounded/"')
+    for command in (["ls", "-R"], ["find"]):
+        assert run([*command, str(repo.dir)]).returncode == 0
+    assert rounded.count("HEAD") == 0
+    assert repo.stat("big-3.bin").st_size == ROUNDED + 3
+    assert repo.stat("big-3.bin").st_size == ROUNDED + 3
+    assert rounded.count("HEAD") == 1
+    done = run(["stat", "-c", "%s", *(str(repo.dir / f"big-{i}.bin") for i in range(20))])
+    assert done.stdout.split() == [str(ROUNDED + i) for i in range(20)]
+    assert rounded.count("HEAD") == 20
+    # What was learnt stays, also over another listing and a restart.
+    assert repo.refresh() == 0
+    repo.fabric.restart()
+    assert repo.stat("big-3.bin").st_size == ROUNDED + 3
+    assert rounded.count("HEAD") == 20
+
+
+def test_many_who_look_at_one_size_cost_one_request(mount, rounded):
+    repo = mount(web=f'url: "{rounded.url}/rounded/"')
+    assert len(repo.images()) == 21
+    rounded.fault(match="HEAD", delay=0.5)
+    many = [subprocess.Popen(["stat", "-c", "%s", str(repo.dir / "big-7.bin")], stdout=subprocess.PIPE, text=True)
+            for _ in range(8)]
+    assert {p.communicate()[0] for p in many} == {f"{ROUNDED + 7}\n"}
+    assert rounded.count("HEAD") == 1
+
+
+def test_a_server_that_knows_no_head_is_asked_for_a_byte(mount, rounded):
+    rounded.fault(match="HEAD", status=405)
+    repo = mount(web=f'url: "{rounded.url}/rounded/"')
+    assert repo.stat("big-1.bin").st_size == ROUNDED + 1
+    assert repo.stat("big-2.bin").st_size == ROUNDED + 2
+    assert rounded.count("HEAD") == 1
+
+
+def test_a_size_that_cannot_be_learnt_is_as_listed_and_asked_for_once(mount, rounded):
+    rounded.fault(match="HEAD", status=403)
+    repo = mount(web=f'url: "{rounded.url}/rounded/"')
+    about = 121 * 1024
+    assert [repo.stat(f"big-{i}.bin").st_size for i in range(20)] == [about] * 20
+    assert rounded.count("HEAD") == 1
+
+
+def test_who_waits_for_a_size_can_be_interrupted_and_unmounting_does_not_wait(mount, rounded):
+    rounded.fault(match="HEAD", hang=True)
+    repo = mount(web=f'url: "{rounded.url}/rounded/"')
+    assert len(repo.images()) == 21
+    waiting = subprocess.Popen(["stat", str(repo.dir / "big-1.bin")], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    until(lambda: rounded.count("HEAD") == 1, "it is asked for")
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.wait(10) != 0
+    subprocess.Popen(["stat", str(repo.dir / "big-2.bin")], stdout=subprocess.DEVNULL,
+                     stderr=subprocess.DEVNULL)
+    until(lambda: rounded.count("HEAD") == 2, "the other is asked for")
+    subprocess.run(["umount", "-f", "-l", str(repo.fabric.mount)], check=True)
+    assert repo.fabric.process.wait(10) == 0
+    repo.fabric.process = None
 
 
 # --- who asks --------------------------------------------------------------------------
