@@ -462,6 +462,9 @@ void xilinx_stream_facts(const struct xilinx_stream *s, const char *named, bool 
 		facts->unsized = true;
 	if (s->repeats)
 		facts->compressed = IMAGE_YES;
+	/* They come first, so that a slot which takes partial ones refuses it at its first write. */
+	if (s->map == XILINX_VIRTEX && facts->partial == IMAGE_UNKNOWN && s->full_marks)
+		facts->partial = IMAGE_NO;
 	if (!ended)
 		return;
 	if (!s->has_idcode && named[0] && !facts->part[0]) {
@@ -478,7 +481,7 @@ void xilinx_stream_facts(const struct xilinx_stream *s, const char *named, bool 
 	if (facts->compressed == IMAGE_UNKNOWN)
 		facts->compressed = IMAGE_NO;
 	if (s->map == XILINX_VIRTEX && facts->partial == IMAGE_UNKNOWN && !s->encrypted)
-		facts->partial = s->full_marks ? IMAGE_NO : IMAGE_YES;
+		facts->partial = IMAGE_YES;
 	if (s->encrypted) {
 		text_copy(facts->integrity_absent, sizeof(facts->integrity_absent),
 			  "encrypted: only the card can check it");

@@ -85,14 +85,15 @@ def test_a_partial_image_is_not_for_a_whole_card(operated, tmp_path):
 
 
 def test_a_refusal_comes_with_the_write_that_shows_it(operated):
-    card = operated("part: xck26")
-    fd = os.open(card.image, os.O_WRONLY | os.O_TRUNC)
-    try:
-        with pytest.raises(OSError) as refused:
-            os.write(fd, PART[:1024])
-    finally:
-        os.close(fd)
-    assert refused.value.errno == errno.EMEDIUMTYPE
+    card = operated("part: xck26\nslots: 1\nshell: 8def22be")
+    for data in (OTHER_PART, BASE):  # the header of the one tells it, and the first packets of the other
+        fd = os.open(card.slot(0).image, os.O_WRONLY | os.O_TRUNC)
+        try:
+            with pytest.raises(OSError) as refused:
+                os.write(fd, data[:512])
+        finally:
+            os.close(fd)
+        assert refused.value.errno == errno.EMEDIUMTYPE
 
 
 def test_a_simulated_card_and_its_slots_take_full_images(fpga, tmp_path):
