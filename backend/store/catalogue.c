@@ -9,8 +9,8 @@
 #include <fabricfs/catalogue.h>
 
 /*
- * entry is kept narrow, because listings go through all of it; what only one entry
- * is asked for at a time (properties: a kilobyte and more) is in about.
+ * A listing is read from entry_shown alone, which has all that it needs. What only one
+ * entry is asked for at a time (properties: a kilobyte and more) is in about.
  *
  * entry.flags: 1 = the size is known, 2 = and rounded. entry.known: about has facts.
  * entry_named is in the order in which images of one name have a right to it: the
@@ -30,7 +30,7 @@ const char store_catalogue_schema[] =
 	" status TEXT NOT NULL, flags INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,"
 	" digest_algo TEXT NOT NULL, digest TEXT NOT NULL, validator TEXT NOT NULL, known INTEGER NOT NULL DEFAULT 0,"
 	" content INTEGER NOT NULL DEFAULT 0, UNIQUE (repo, remote_id));"
-	"CREATE INDEX entry_shown ON entry (repo) WHERE shown = 1;"
+	"CREATE INDEX entry_shown ON entry (repo, id, name, flags, size, mtime_ns, data, shown) WHERE shown = 1;"
 	"CREATE INDEX entry_known ON entry (repo) WHERE known = 1;"
 	"CREATE INDEX entry_named ON entry (repo, name, rank, data = 1, mtime_ns DESC, remote_id);"
 	"CREATE INDEX entry_owner ON entry (repo, name) WHERE shown = 1;"
@@ -54,7 +54,7 @@ const char store_catalogue_schema[] =
 static const char *const list_sql[L_COUNT] = {
 	[L_REPO_IMAGES] = "SELECT count(*) FROM entry WHERE repo = ?1 AND shown = 1",
 	[L_GET] = "SELECT " ENTRY_COLUMNS " FROM entry WHERE id = ?1",
-	[L_NAMED] = "SELECT " ENTRY_COLUMNS " FROM entry WHERE repo = ?1 AND name = ?2 AND shown = 1",
+	[L_NAMED] = "SELECT " ENTRY_COLUMNS " FROM entry INDEXED BY entry_owner WHERE repo = ?1 AND name = ?2 AND shown = 1",
 	[L_WITH_ID] = "SELECT " ENTRY_COLUMNS " FROM entry WHERE repo = ?1 AND remote_id = ?2",
 	[L_WITH_DIGEST] = "SELECT " ENTRY_COLUMNS " FROM entry WHERE digest = ?2 AND digest <> ''"
 			  " AND digest_algo = ?1 ORDER BY id LIMIT 1",
@@ -96,9 +96,11 @@ static const char *const catalogue_sql[C_COUNT] = {
 	[C_PROPERTIES] = "SELECT properties, stated, seen IS NOT NULL FROM about WHERE entry = ?1",
 	[C_BEST] = "SELECT id FROM entry WHERE repo = ?1 AND name = ?2"
 		   " ORDER BY rank, data = 1, mtime_ns DESC, remote_id LIMIT 1",
-	[C_SHOWN] = "SELECT id FROM entry WHERE repo = ?1 AND name = ?2 AND shown = 1",
+	/* Without statistics the planner would take the index that covers most. */
+	[C_SHOWN] = "SELECT id FROM entry INDEXED BY entry_owner WHERE repo = ?1 AND name = ?2 AND shown = 1",
 	[C_SHOW] = "UPDATE entry SET shown = ?2 WHERE id = ?1",
-	[C_REST] = "SELECT id, name FROM entry WHERE repo = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+	/* By rows (+ keeps the planner from an index in another order, which it would sort each time). */
+	[C_REST] = "SELECT id, name FROM entry WHERE +repo = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
 	[C_DROP] = "DELETE FROM entry WHERE id = ?1",
 	[C_RANGE] = "SELECT count(*), min(id) FROM entry WHERE repo = ?1",
 };

@@ -22,6 +22,13 @@ static bool node_is_folder(uint64_t ino)
 	return node_kind(ino) == NODE_CARD && (file == FILE_DIR || file == FILE_LOADED_DIR);
 }
 
+/* Of images of repositories: a look into the catalogue. ls -l asks each for attributes that it has
+ * not, and du looks each up. */
+static bool node_is_listed(uint64_t ino)
+{
+	return node_kind(ino) == NODE_ENTRY;
+}
+
 bool tree_answers_at_once(uint32_t opcode, uint64_t ino)
 {
 	switch (opcode) {
@@ -30,11 +37,11 @@ bool tree_answers_at_once(uint32_t opcode, uint64_t ino)
 	case FUSE_INTERRUPT:
 		return true;
 	case FUSE_LOOKUP:
-		return node_is_folder(ino);
+		return node_is_folder(ino) || node_kind(ino) == NODE_REPO;
 	case FUSE_GETATTR:
 	case FUSE_GETXATTR:
 	case FUSE_LISTXATTR:
-		return node_is_value(ino) || node_is_folder(ino);
+		return node_is_value(ino) || node_is_folder(ino) || node_is_listed(ino);
 	case FUSE_OPEN:
 	case FUSE_READ:
 	case FUSE_RELEASE:

@@ -52,6 +52,12 @@ void tree_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size
 	struct place p CLEANUP_PLACE = { 0 };
 	struct buf value CLEANUP_BUF = BUF_INIT;
 
+	/* Labels and ACLs are of no file here: ls -l, which asks each, asks no more when it hears that
+	 * the file system has none. */
+	if (!strncmp(name, "security.", 9) || !strncmp(name, "system.", 7)) {
+		fuse_reply_err(req, EOPNOTSUPP);
+		return;
+	}
 	if (node_kind(ino) == NODE_ENTRY) {
 		remote_getxattr(req, ino, name, size);
 		return;
