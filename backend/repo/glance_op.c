@@ -139,6 +139,13 @@ static void op_ready(struct keystone_wait *wait, struct keystone_session *sessio
 		glance_op_end(op, err, &why);
 }
 
+/* The same beginning as that of sentences from the transfers. */
+static void named_begin(const struct glance *g, struct reason *why)
+{
+	if (why && why->text[0] && strncmp(why->text, "repository ", 11))
+		(void)reason_wrap(why, "repository %s", g->name);
+}
+
 int glance_op_begin(struct glance_op *op, struct reason *why)
 {
 	struct glance *g = op->g;
@@ -151,8 +158,10 @@ int glance_op_begin(struct glance_op *op, struct reason *why)
 	if (err)
 		*op->link = NULL;
 	pthread_mutex_unlock(&g->lock);
-	if (err)
+	if (err) {
 		keystone_session_put(op->session);
+		named_begin(g, why);
+	}
 	return err;
 }
 
@@ -175,20 +184,15 @@ void glance_op_next(struct glance_op *op)
 void glance_op_end(struct glance_op *op, int err, const struct reason *why)
 {
 	static const struct reason none;
-	struct reason named;
+	struct reason named = why ? *why : none;
 
-	/* The same beginning as that of sentences from the transfers. */
-	if (err && why && strncmp(why->text, "repository ", 11)) {
-		named = *why;
-		(void)reason_wrap(&named, "repository %s", op->g->name);
-		why = &named;
-	}
+	named_begin(op->g, &named);
 	pthread_mutex_lock(&op->g->lock);
 	*op->link = NULL;
 	pthread_mutex_unlock(&op->g->lock);
 	keystone_session_put(op->session);
 	op->session = NULL;
-	op->end(op, err, err && why ? why : &none);
+	op->end(op, err, err ? &named : &none);
 }
 
 /* --- giving up ---------------------------------------------------------------------------- */

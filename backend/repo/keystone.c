@@ -39,7 +39,6 @@ struct keystone {
 	struct keystone_session *session; /* the present one, NULL = none */
 	struct keystone_wait *waits, **waits_end;
 	struct transfer *login; /* on its way */
-	bool closed;
 	uint64_t logins;
 	int64_t refused_ns;    /* monotonic: when the credentials were refused; 0 = they were not */
 	int64_t not_before_ns; /* of a renewal in the background */
@@ -150,7 +149,6 @@ static void login_done(struct transfer *t, void *core, int err, const struct tra
 	struct keystone_wait *waits, *next;
 	const int64_t now = clock_mono_ns();
 	struct reason why;
-	bool closed;
 
 	(void)t;
 	err = -login_judge(k, err, answer ? answer->status : 0, told, &session, &why);
@@ -161,7 +159,6 @@ static void login_done(struct transfer *t, void *core, int err, const struct tra
 	waits = k->waits;
 	k->waits = NULL;
 	k->waits_end = &k->waits;
-	closed = k->closed;
 	if (session) {
 		session_time(session, now);
 		old = k->session;
@@ -176,8 +173,6 @@ static void login_done(struct transfer *t, void *core, int err, const struct tra
 	}
 	pthread_mutex_unlock(&k->lock);
 	keystone_session_put(old);
-	if (err == EACCES && !closed)
-		log_warn("repository %s: %s", k->name, why.text);
 	for (; waits; waits = next) {
 		next = waits->next;
 		waits->ready(waits, session, err, &why);
@@ -273,7 +268,6 @@ void keystone_put(struct keystone *k)
 	if (!k)
 		return;
 	pthread_mutex_lock(&k->lock);
-	k->closed = true;
 	if (k->login)
 		transfer_cancel(k->login);
 	pthread_mutex_unlock(&k->lock);

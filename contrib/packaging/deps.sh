@@ -47,5 +47,20 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "deps: installing ${#missing[@]} packages"
 export DEBIAN_FRONTEND=noninteractive
+# The tests start the servers that they want, in folders of their own: none is to be
+# started by its installation (Debian's policy-rc.d), nor by the next boot of the machine.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+	trap 'rm -f "$policy"' EXIT
+	printf '#!/bin/sh\nexit 101\n' > "$policy"
+	chmod 0755 "$policy"
+fi
 apt-get -q -y update
-exec apt-get -q -y --no-install-recommends install "${missing[@]}"
+apt-get -q -y --no-install-recommends install "${missing[@]}"
+for package in "${missing[@]}"; do
+	case $package in nginx*)
+		if [ -d /run/systemd/system ]; then
+			systemctl --quiet disable nginx.service || true
+		fi ;;
+	esac
+done

@@ -70,6 +70,22 @@ def module_fpga():
     maker.end()
 
 
+@pytest.fixture(scope="session")
+def cloud():
+    """Keystone and Glance of one's own, with images of all sorts (openstack.py)."""
+    import openstack
+    place = folder()
+    made = None
+    try:
+        made = openstack.Cloud(place)
+        made.start()
+        yield made
+    finally:
+        if made:
+            made.stop()
+        shutil.rmtree(place, ignore_errors=True)
+
+
 @pytest.fixture(scope="module")
 def fabric(module_fpga):
     """One daemon with one card for the tests of a file that do not mind each other."""

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""remote/ of a cloud: Debian's Keystone and Glance, behind TLS with an authority of one's own."""
+import errno
+import hashlib
+import json
+import os
+
+import pytest
+
+from harness import run
+from images import BLINK, UPPER
+from openstack import PASSWORDS
+from test_remote_listing import Repo
+
+DATA = b"FPGA-TEST-BITSTREAM" * 4000
+
+
+def config(cloud, user="alice", more="", name="glance"):
+    path = cloud.clouds_yaml(cloud.folder)
+    return (f"repositories:\n  {name}: {{kind: glance, cloud: {user}, clouds-file: {path}, max-age: 1h{more}}}\n"
+            "cache: {connect-timeout: 2s, offline-timeout: 3s}\n")
+
+
+def failure(action, *args):
+    """The errno of an action that has to fail."""
+    with pytest.raises(OSError) as told:
+        action(*args)
+    return told.value.errno
+
+
+@pytest.fixture(scope="module")
+def images(cloud):
+    """One image of every sort; name -> id."""
+    made = {}
+
+    def make(key, name, data=DATA, **values):
+        made[key] = cloud.image(name, data, **values)
+    make("plain", "plain.bit", fpga_part="xc7a35t", **{"accel:function_id": "F1", "bs-name": "kernel"}, tags=["FPGA"])
+    make("blink", "blink.bin", BLINK.read_bytes() if hasattr(BLINK, "read_bytes") else open(BLINK, "rb").read())
+    make("queued", "queued.bit", None)
+    make("zero", "zero.bit", b"")
+    make("slash", "dir/sub/x.bit")
+    make("climbs", "../../etc/passwd")
+    make("dots", "..")
+    make("control", "two\nlines\x1b[31m.bit")
+    make("unnamed", None)
+    make("long", "比" * 255)
+    make("twin", "plain.bit", DATA + b"2", user="admin", visibility="public")
+    make("hidden", "hidden.bit", os_hidden=True)
+    make("community", "community.bit", user="bob", visibility="community")
+    make("private", "bobs.bit", user="bob")
+    make("shared", "shared.bit", user="bob", visibility="shared")
+    make("pending", "pending.bit", user="bob", visibility="shared")
+    make("withdrawn", "withdrawn.bit", user="admin", visibility="public")
+    cloud.share(made["shared"])
+    cloud.share(made["pending"], accept=False)
+    cloud.deactivate(made["withdrawn"])
+    return made
+
+
+@pytest.fixture(scope="module")
+def glance(module_fpga, cloud, images):
+    fabric = module_fpga(config=config(cloud))
+    repo = Repo(fabric, "glance")
+    repo.fabric = fabric
+    assert repo.refresh() == 0, repo.read("error")
+    return repo
+
+
+SHOWN = {"plain.bit", "blink.bin", "queued.bit", "zero.bit", "dir%2Fsub%2Fx.bit", "..%2F..%2Fetc%2Fpasswd", "%2E%2E",
+         "two%0Alines%1B[31m.bit", "shared.bit", "withdrawn.bit"}
+
+
+def test_images_of_a_cloud_are_listed_by_their_names(glance, images):
+    names = set(glance.images())
+    assert SHOWN <= names
+    assert f"@{images['unnamed']}" in names
+    assert not names & {"hidden.bit", "community.bit", "bobs.bit", "pending.bit"}
+    assert all(len(os.fsencode(n)) <= 255 for n in names)
+    assert len(names) == len(SHOWN) + 2, names
+    assert glance.read("state") == "online\n"
+    assert glance.read("error") == ""
+
+
+def test_an_image_has_its_size_id_status_digest_and_properties(glance, images):
+    assert glance.stat("plain.bit").st_size == len(DATA)
+    assert glance.attr("plain.bit", "user.fpga.id") == images["plain"]
+    assert glance.attr("plain.bit", "user.fpga.status") == "active"
+    assert glance.attr("plain.bit", "user.fpga.sha512") == hashlib.sha512(DATA).hexdigest()
+    assert glance.attr("plain.bit", "user.fpga.property.fpga_part") == "xc7a35t"
+    assert glance.attr("plain.bit", "user.fpga.property.accel:function_id") == "F1"
+    assert glance.attr("plain.bit", "user.fpga.property.tags") == "FPGA"
+    assert glance.attr("queued.bit", "user.fpga.status") == "queued"
+    assert glance.attr("withdrawn.bit", "user.fpga.status") == "deactivated"
+
+
+def test_of_two_with_one_name_the_projects_own_is_first_and_both_can_be_opened(glance, images):
+    other = f"plain.bit@{images['twin']}"
+    assert glance.stat("plain.bit").st_size == len(DATA)
+    assert glance.stat(other).st_size == len(DATA) + 1
+    assert glance.attr(other, "user.fpga.id") == images["twin"]
+
+
+def test_a_new_image_a_new_name_and_one_that_is_gone_are_seen_by_a_refresh(glance, cloud):
+    ident = cloud.image("comes.bit", DATA)
+    assert glance.refresh() == 0
+    assert glance.stat("comes.bit").st_size == len(DATA)
+    cloud.change(ident, name="renamed.bit")
+    assert glance.refresh() == 0
+    assert "renamed.bit" in glance.images() and "comes.bit" not in glance.images()
+    cloud.remove(ident)
+    assert glance.refresh() == 0
+    assert "renamed.bit" not in glance.images()
+
+
+def test_what_is_listed_beside_the_usual_is_configured(fpga, cloud, images):
+    fabric = fpga(config=config(cloud, more=", visibility: [private, shared, hidden, community, pending]"))
+    repo = Repo(fabric, "glance")
+    assert repo.refresh() == 0, repo.read("error")
+    names = set(repo.images())
+    assert {"hidden.bit", "community.bit", "pending.bit", "shared.bit", "blink.bin"} <= names
+    assert not names & {"bobs.bit", "withdrawn.bit"}
+
+
+@pytest.mark.parametrize("way", ["application", "keys", "token", "environment", "internal"])
+def test_every_way_of_logging_in_lists_the_same(fpga, cloud, images, glance, tmp_path, way):
+    env, text = {}, config(cloud, "application")
+    secret = tmp_path / "secret"
+    secret.write_text(PASSWORDS["alice"] + "\n")
+    secret.chmod(0o600)
+    keys = (f"kind: glance, auth-url: 'https://127.0.0.1:{cloud.ports['auth']}/', project: fpga-a, "
+            f"region: RegionOne, cacert: {cloud.cacert}")
+    if way == "keys":
+        text = f"repositories:\n  glance: {{{keys}, username: alice, password-file: {secret}}}\n"
+    elif way == "token":
+        secret.write_text(cloud.login("alice")[0] + "\n")
+        text = f"repositories:\n  glance: {{{keys}, token-file: {secret}}}\n"
+    elif way == "environment":
+        env = {"OS_AUTH_URL": cloud.auth_url, "OS_USERNAME": "alice", "OS_PASSWORD": PASSWORDS["alice"],
+               "OS_PROJECT_NAME": "fpga-a", "OS_USER_DOMAIN_NAME": "Default", "OS_CACERT": str(cloud.cacert),
+               "OS_REGION_NAME": "RegionOne"}
+        text = "repositories:\n  glance: {kind: glance}\n"
+    elif way == "internal":
+        text = f"repositories:\n  glance: {{{keys}, interface: internal, username: alice, password-file: {secret}}}\n"
+    repo = Repo(fpga(config=text, env=env), "glance")
+    assert repo.refresh() == 0, repo.read("error")
+    assert set(repo.images()) == set(glance.images())
+    assert repo.stats()["logins"] == "1"
+
+
+def test_without_a_region_the_first_address_that_answers_is_taken_and_told(fpga, cloud, images, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text(PASSWORDS["alice"])
+    secret.chmod(0o600)
+    fabric = fpga(config=f"repositories:\n  glance: {{kind: glance, auth-url: '{cloud.auth_url}', username: alice, "
+                         f"password-file: {secret}, project: fpga-a, cacert: {cloud.cacert}}}\n")
+    repo = Repo(fabric, "glance")
+    assert repo.refresh() == 0, repo.read("error")
+    assert "blink.bin" in repo.images()
+    assert "several regions" in fabric.log() and f"{cloud.ports['dead']} cannot be reached" in fabric.log()
+    assert repo.refresh() == 0
+    assert fabric.log().count("cannot be reached") == 1
+
+
+@pytest.mark.parametrize("what, changed, sentence", [
+    ("region", {"region": "RegionSeven"}, "has no image service with a public address in region 'RegionSeven'; "
+                                          "it has one in: RegionTwo, RegionOne"),
+    ("project", {"project": None}, "for no project"),
+    ("address", {"auth-url": "/nowhere"}, "there is no Keystone at this address"),
+    ("authority", {"cacert": None}, "not trusted"),
+])
+def test_what_is_configured_wrongly_is_said_in_a_sentence(fpga, cloud, tmp_path, what, changed, sentence):
+    secret = tmp_path / "secret"
+    secret.write_text(PASSWORDS["alice"])
+    secret.chmod(0o600)
+    base = f"https://127.0.0.1:{cloud.ports['auth']}"
+    keys = {"kind": "glance", "auth-url": base, "username": "alice", "password-file": secret, "project": "fpga-a",
+            "region": "RegionOne", "cacert": cloud.cacert}
+    keys.update({k: base + v if k == "auth-url" else v for k, v in changed.items()})
+    text = ", ".join(f"{k}: '{v}'" for k, v in keys.items() if v is not None)
+    repo = Repo(fpga(config=f"repositories:\n  glance: {{{text}}}\n"
+                            "cache: {connect-timeout: 1s, offline-timeout: 2s}\n"), "glance")
+    assert repo.refresh() != 0
+    assert sentence in repo.read("error")
+    assert repo.images() == []
+
+
+def test_a_wrong_password_is_said_once_and_not_tried_again(fpga, cloud, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("not-the-Secret")
+    secret.chmod(0o600)
+    before = len(cloud.asked())
+    fabric = fpga(config=f"repositories:\n  glance: {{kind: glance, auth-url: '{cloud.auth_url}', username: alice, "
+                         f"password-file: {secret}, project: fpga-a, cacert: {cloud.cacert}, max-age: 0s}}\n")
+    repo = Repo(fabric, "glance")
+    for _ in range(3):
+        assert repo.refresh() == errno.EACCES
+    assert "the user or the password was refused (401)" in repo.read("error")
+    assert fabric.log().count("the user or the password was refused") == 1
+    assert len(cloud.asked()) == before + 1
+    assert repo.images() == []
