@@ -319,6 +319,8 @@ static void list_done(struct transfer *t, void *core, int err, const struct tran
 		return;
 	if (err == EHOSTUNREACH && glance_op_elsewhere(&l->op))
 		return;
+	if (err == EHOSTUNREACH)
+		keystone_forget(l->op.g->keystone, l->op.session);
 	if (status == 400 && strstr(l->path, "marker=") && l->restarts++ < RESTARTS_MAX) {
 		char *path = pass_path(l);
 

@@ -350,6 +350,19 @@ int keystone_ask(struct keystone *k, struct keystone_session *spoilt, struct key
 	return err;
 }
 
+void keystone_forget(struct keystone *k, const struct keystone_session *session)
+{
+	struct keystone_session *gone = NULL;
+
+	pthread_mutex_lock(&k->lock);
+	if (session && k->session == session && !fixed(k)) {
+		gone = k->session;
+		k->session = NULL;
+	}
+	pthread_mutex_unlock(&k->lock);
+	keystone_session_put(gone);
+}
+
 bool keystone_cancel(struct keystone *k, struct keystone_wait *wait)
 {
 	bool found = false;

@@ -83,6 +83,9 @@ void keystone_put(struct keystone *keystone);
  */
 int keystone_ask(struct keystone *keystone, struct keystone_session *spoilt,
 		 struct keystone_wait *wait, struct keystone_session **session, struct reason *why);
+/* None of the session's addresses is there: the catalogue may have others by now, so the next who asks
+ * has to log in. Any thread. */
+void keystone_forget(struct keystone *keystone, const struct keystone_session *session);
 /* true: ready() will not be called. Any thread. */
 bool keystone_cancel(struct keystone *keystone, struct keystone_wait *wait);
 /* Logins so far, and what they cost. */

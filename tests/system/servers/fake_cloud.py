@@ -51,9 +51,19 @@ class FakeCloud:
             def log_message(self, *args):
                 pass
 
+        self.sockets = set()
+
         class Server(ThreadingHTTPServer):
             daemon_threads = True
             request_queue_size = 256
+
+            def process_request(self, request, client_address):
+                outer.sockets.add(request)
+                super().process_request(request, client_address)
+
+            def shutdown_request(self, request):
+                outer.sockets.discard(request)
+                super().shutdown_request(request)
 
             def handle_error(self, request, client_address):
                 pass  # the mirror may hang up when it likes
@@ -69,6 +79,11 @@ class FakeCloud:
             self.hold.set()
         self.server.shutdown()
         self.server.server_close()
+        for s in list(self.sockets):  # connections that are kept
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     # --- what there is -------------------------------------------------------------------
 

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong between the mirror and a cloud, by a cloud that does it on demand (servers/fake_cloud.py)."""
+import errno
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import SLOW, run, until
+from test_remote_listing import Repo
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "servers"))
+from fake_cloud import FakeCloud  # noqa: E402
+
+DATA = bytes(range(256)) * 400
+
+
+@pytest.fixture
+def fake():
+    cloud = FakeCloud()
+    cloud.first = cloud.image("first.bit", DATA)
+    cloud.second = cloud.image("second.bit", DATA[:777])
+    yield cloud
+    cloud.stop()
+
+
+@pytest.fixture
+def mirror(fpga, fake, tmp_path):
+    """Its repository; list() is asked only when a test wants it."""
+    def make(more="", **kw):
+        secret = tmp_path / "secret"
+        secret.write_text(fake.password + "\n")
+        secret.chmod(0o600)
+        fabric = fpga(config=f"repositories:\n  glance: {{kind: glance, auth-url: '{fake.url}', username: al, "
+                             f"password-file: {secret}, project: fpga, max-age: 1h{more}}}\n"
+                             "cache: {connect-timeout: 1s, offline-timeout: 2s}\n", **kw)
+        repo = Repo(fabric, "glance")
+        repo.fabric = fabric
+        return repo
+    return make
+
+
+@pytest.mark.parametrize("prefix, odd", [("", None), ("", "absolute"), ("", "empty"), ("/image", None),
+                                         ("/image", "absolute"), ("/image", "prefixed")])
+def test_pages_are_followed_in_every_form_that_servers_have(mirror, fake, prefix, odd):
+    fake.page, fake.prefix, fake.odd = 1, prefix, odd
+    repo = mirror()
+    assert repo.refresh() == 0, repo.read("error")
+    assert repo.images() == ["first.bit", "second.bit"]
+
+
+@pytest.mark.parametrize("odd, sentence", [
+    ("elsewhere", "is at another address"), ("circle", "leads back to where it was"),
+    ("itself", "leads back to where it was"), ("html", "not a list of images")])
+def test_pages_that_lead_nowhere_end_and_what_was_listed_stays(mirror, fake, odd, sentence):
+    repo = mirror()
+    assert repo.refresh() == 0
+    fake.odd, fake.page = odd, 1
+    fake.log.clear()
+    assert repo.refresh() == errno.EBADMSG
+    assert sentence in repo.read("error")
+    assert repo.images() == ["first.bit", "second.bit"]
+    assert len(fake.log) < 10
+    assert repo.read("state") == "online\n"
+    fake.odd = None
+    assert repo.refresh() == 0
+    assert repo.read("error") == ""
+
+
+def test_a_page_whose_first_image_was_deleted_begins_the_listing_anew(mirror, fake):
+    extra = [fake.image(f"x{n}.bit") for n in range(9)]
+    fake.page = 4
+    plain = fake.list
+
+    def once(handler, query):
+        if "marker" in query:
+            fake.list = plain
+            del fake.images[query["marker"]]
+        plain(handler, query)
+    fake.list = once
+    repo = mirror()
+    assert repo.refresh() == 0, repo.read("error")
+    assert len(repo.images()) in (10, 11) and len(extra) == 9
+    assert [line for line in fake.log if line[2] == 400]
+    assert repo.refresh() == 0
+    assert len(repo.images()) == 10
+
+
+def test_a_token_that_ended_is_replaced_by_one_login(mirror, fake):
+    repo = mirror()
+    assert repo.refresh() == 0
+    logins = fake.logins()
+    fake.expire()
+    assert repo.refresh() == 0
+    assert repo.read("error") == ""
+    assert fake.logins() == logins + 1
+
+
+def test_a_token_is_renewed_before_it_ends(mirror, fake):
+    fake.lifetime = 5  # as it says; the fake takes it for longer
+    repo = mirror()
+    assert repo.refresh() == 0
+    until(lambda: repo.refresh() == 0 and fake.logins() >= 2, "another login")
+    assert fake.asked("GET") and not [line for line in fake.log if line[2] == 401]
+
+
+def test_a_service_that_takes_no_token_at_all_is_asked_a_few_times_only(mirror, fake):
+    repo = mirror()
+    assert repo.refresh() == 0
+    fake.refuse = True
+    fake.log.clear()
+    for _ in range(5):
+        assert repo.refresh() == errno.EACCES
+    assert "401" in repo.read("error")
+    assert fake.logins() <= 1 and len(fake.log) <= 8
+    assert repo.images() == ["first.bit", "second.bit"]
+
+
+def test_strange_records_do_not_hide_the_others(mirror, fake):
+    fake.image("no id", id="../x")
+    fake.image("much.bit", DATA, description="x" * (3 << 20))
+    fake.image("nul\0inside.bit", DATA)
+    fake.image("\ud800.bit", DATA)
+    fake.image("numbers.bit", DATA, size="many", updated_at="soon", os_hash_value="zz", checksum=7)
+    repo = mirror()
+    assert repo.refresh() == 0, repo.read("error")
+    assert repo.images() == ["first.bit", "nul%00inside.bit", "numbers.bit", "second.bit"]
+    assert "left out" in repo.fabric.log()
+
+
+@pytest.mark.parametrize("part", ["all", "glance"])
+def test_a_cloud_that_is_away_is_offline(mirror, fake, part):
+    repo = mirror()
+    assert repo.refresh() == 0
+    good = fake.url
+    if part == "glance":
+        # The catalogue leads nowhere from now on; Keystone is there.
+        fake.expire()
+        fake.url = "http://127.0.0.1:9"
+    else:
+        fake.stop()
+    assert repo.refresh() == errno.EHOSTUNREACH
+    assert repo.read("state").startswith("offline since ")
+    assert repo.images() == ["first.bit", "second.bit"]
+    if part == "glance":
+        # An image service that moved is found where the catalogue has it now.
+        fake.url = good
+        assert repo.refresh() == 0
+        assert repo.read("state") == "online\n"
+
+
+def test_100000_images_are_listed_by_101_requests_and_no_data(mirror, fake):
+    for n in range(100000 - 2):
+        fake.image(f"bulk-{n:06d}.bit", b"", size=n, fpga_part="xc7a35t")
+    repo = mirror()
+    repo.fabric.expect_errors = False
+    assert repo.refresh() == 0, repo.read("error")
+    asked = fake.asked("GET /v2/images")
+    assert len(asked) in (100, 101, 200, 202) and not fake.asked("/file")
+    assert repo.stats()["images"] == "100000"
+    done = run(["bash", "-c", f"ls -U {repo.dir} | wc -l"], timeout=120 * SLOW)
+    assert done.stdout.strip() == "100000", done.stderr
+    fake.log.clear()
+    assert os.stat(repo.dir / "bulk-050000.bit").st_size == 50000
+    assert not fake.log
