@@ -175,35 +175,56 @@ static size_t card_length(const char *name)
 	return dev && (!*dev || (slot && !*slot)) ? (size_t)(dev - name) : 0;
 }
 
-static int card_find(struct inspect_for *f, size_t length, const char *mount, struct reason *why)
+/* The card or slot at the end of a path, "" = there is none; *length as card_length(). */
+static const char *path_card(const char *path, size_t *length)
+{
+	const char *at = path;
+
+	while ((at = strstr(at, "/dev"))) {
+		*length = card_length(++at);
+		if (*length)
+			return at;
+	}
+	return "";
+}
+
+static int card_find(struct inspect_for *f, const char *name, size_t length, const char *mount,
+		     struct reason *why)
 {
 	struct buf folder CLEANUP_BUF = BUF_INIT;
 	char dev[32] = "";
 	int err = -ENAMETOOLONG;
 
+	f->target.name = name;
 	if (length < sizeof(dev)) {
-		memcpy(dev, f->name, length);
+		memcpy(dev, name, length);
 		dev[length] = '\0';
-		if (mount || !mounts_search(dev, &folder))
+		if (name != f->name)
+			buf_addf(&folder, "%.*s", (int)(name + length - f->name), f->name);
+		else if (mount || !mounts_search(dev, &folder))
 			buf_addf(&folder, "%s/%s", mount ? mount : "/fpga", dev);
-		err = buf_ok(&folder) ? -ENOMEM : card_read(f, folder.data, f->name + length);
+		err = buf_ok(&folder) ? -ENOMEM : card_read(f, folder.data, name + length);
 	}
 	if (!err)
 		return 0;
 	return reason_set(why, -err, "--for %s: %s%s cannot be read: %s; say --mount DIR, or name a part",
-			  f->name, folder.data ? folder.data : "", f->name + length, strerror(-err));
+			  f->name, folder.data ? folder.data : "", name + length, strerror(-err));
 }
 
 int inspect_for_find(struct inspect_for *f, const char *mount, struct reason *why)
 {
 	size_t length = card_length(f->name);
+	const char *name = length ? f->name : path_card(f->name, &length);
 
 	f->target = (struct image_target){
 		.name = f->name, .part = f->part, .formats = f->formats, .board = f->board,
 		.shell = f->shell, .compatible = f->compatible, .afus = f->afus, .region = true,
 	};
-	if (length)
-		return card_find(f, length, mount, why);
+	if (*name)
+		return card_find(f, name, length, mount, why);
+	if (strchr(f->name, '/'))
+		return reason_set(why, EINVAL, "--for %s: neither a part nor the directory of a card or slot "
+				  "(/fpga/dev0, /fpga/dev0/slots/1)", f->name);
 	if (!text_copy(f->part, sizeof(f->part), f->name))
 		return reason_set(why, EINVAL, "--for %s: too long to be a part", f->name);
 	return 0;

@@ -13,7 +13,7 @@ struct inspect_for {
 
 /*
  * Fill target from a part's name, or from the files of a card or slot (dev0,
- * dev0/slots/1). mount: where its tree is, NULL: the first that this process
+ * dev0/slots/1, or the path of such a directory). mount: where its tree is, NULL: the first that this process
  * sees, else /fpga. 0, or -errno with the sentence.
  */
 int inspect_for_find(struct inspect_for *f, const char *mount, struct reason *why);

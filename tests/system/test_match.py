@@ -415,6 +415,16 @@ def test_inspect_finds_a_tree_at_an_odd_path(operated, tmp_path, odd, seen):
         assert done.returncode == 1 and f"11111111, {name} runs 8def22be" in done.stdout, done
 
 
+def test_inspect_takes_the_path_of_a_card_or_slot(operated, tmp_path):
+    card = operated("part: xck26\nslots: 1\nshell: 8def22be")
+    for folder, name in ((card.dir, "dev0"), (card.slot(0).dir, "dev0/slots/0")):
+        assert f"11111111, {name} runs 8def22be" in inspect(OTHER_PART, tmp_path, "--for", str(folder))[1]["reason"]
+    for wrong, word in ((card.fabric.mount, "neither a part nor"), (card.fabric.mount / "dev7", "cannot be read"),
+                        (card.dir / "image", "neither a part nor"), (card.dir / "slots/9", "cannot be read")):
+        done = run([str(BIN), "inspect", "--for", str(wrong), str(tmp_path / "image")])
+        assert done.returncode == 2 and word in done.stderr, done
+
+
 def test_inspect_finds_a_card_that_alone_is_there(operated, tmp_path):
     """As in a container that was given the directory of one card."""
     card = operated("part: xck26\nslots: 1\nshell: 8def22be")
