@@ -92,6 +92,68 @@ static void a_pdi_without_sums_of_its_partitions_shows_no_end(void **state)
 	any_chunking_agrees(&b);
 }
 
+static void a_pdi_for_a_narrower_bus_is_one_as_well(void **state)
+{
+	static const char words[2][16] = {
+		"\0\0\0\xdd\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc",
+		"\0\0\xdd\0\x22\x11\x44\x33\x66\x55\x88\x77\xaa\x99\xcc\xbb",
+	};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct buf b CLEANUP_BUF = pdi("FPDI", 0, true);
+
+		memcpy(b.data, words[i], 16);
+		assert_string_equal(assert_sound(&b).facts.part, "xcvc1902");
+		any_chunking_agrees(&b);
+		flips_are_survived(&b, 0, 32, 1);
+	}
+}
+
+static void a_partial_pdi_is_likely_and_names_its_parent(void **state)
+{
+	struct buf whole CLEANUP_BUF = pdi("PPDI", 0xabcd, true);
+	struct verdict v;
+
+	(void)state;
+	for (int widths = 0; widths < 2; widths++) {
+		struct buf b CLEANUP_BUF = BUF_INIT;
+
+		if (widths)
+			buf_add(&b, whole.data, 16);
+		buf_add(&b, whole.data + IMAGES, whole.len - IMAGES);
+		v = assert_sound(&b);
+		keep_image(widths ? "partial-widths.pdi" : "partial.pdi", &b);
+		assert_string_equal(v.facts.format, "pdi");
+		assert_int_equal(v.facts.confidence, IMAGE_LIKELY);
+		assert_string_equal(v.facts.part, "xcvc1902");
+		assert_int_equal(v.facts.partial, IMAGE_YES);
+		assert_string_equal(v.facts.shell, "0000abcd");
+		assert_int_equal(v.facts.is_signed, IMAGE_NO);
+		assert_true(v.facts.unsized);
+		any_chunking_agrees(&b);
+		flips_are_survived(&b, 0, 160, 1);
+		/* Without its sum it is nothing that is known. */
+		b.data[60] ^= 1;
+		assert_int_equal(judge_buf(&b).end, -ENOEXEC);
+		any_chunking_agrees(&b);
+	}
+}
+
+static void a_pdi_tells_that_it_is_encrypted_or_signed(void **state)
+{
+	struct buf b CLEANUP_BUF = pdi("FPDI", 0, true);
+	struct verdict v;
+
+	(void)state;
+	set_le32(&b, IMAGES + 0x40, 0xa5c3c5a3);
+	set_le32(&b, IMAGES + 0x48, 0x1000);
+	sum_put(&b, IMAGES, 31);
+	v = assert_sound(&b);
+	assert_int_equal(v.facts.encrypted, IMAGE_YES);
+	assert_int_equal(v.facts.is_signed, IMAGE_YES);
+}
+
 static void a_pdi_whose_tables_lie_nowhere_is_refused(void **state)
 {
 	static const uint32_t places[] = { 0, 1, 0x100, 0xffffffff };
@@ -272,6 +334,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_pdi_tells_its_part_and_its_sums_hold),
 		cmocka_unit_test(a_pdi_without_sums_of_its_partitions_shows_no_end),
+		cmocka_unit_test(a_pdi_for_a_narrower_bus_is_one_as_well),
+		cmocka_unit_test(a_partial_pdi_is_likely_and_names_its_parent),
+		cmocka_unit_test(a_pdi_tells_that_it_is_encrypted_or_signed),
 		cmocka_unit_test(a_pdi_whose_tables_lie_nowhere_is_refused),
 		cmocka_unit_test(an_efinix_file_tells_its_part_and_not_the_builders_folder),
 		cmocka_unit_test(what_is_no_pair_of_digits_is_refused),
