@@ -9,9 +9,10 @@ import pytest
 
 from bitstreams import gbs, overlay, sof, xclbin, xilinx_bit
 from harness import BIN, LIMIT, run, until
-from images import BLINK, UPPER, sha256
+from images import BLINK, ROOT, UPPER, sha256
 from test_formats import SEEDS, formats as all_formats
 
+SAMPLES = ROOT.parent / "shared" / "samples"
 K26 = ("xck26-sfvc784-2LV-c", 0x04A49093)
 
 BASE = xilinx_bit(*K26, design="top;UniqueID=8def22be;ParentID=00000000;UserID=0XCAFE0001;Version=2025.1")
@@ -112,6 +113,27 @@ def test_several_dies_are_known_by_the_outermost(operated, tmp_path):
     assert verdict(operated(f"idcode: '{version}'"), data, tmp_path) is None
     says = verdict(operated("idcode: '04b42093'"), data, tmp_path)  # of an inner die of an xcvu37p
     assert told["idcode"] in says and "04b42093" in says
+
+
+def test_samples_of_vendor_tools_are_judged_right_by_parts_that_they_are_for():
+    if not SAMPLES.is_dir():
+        pytest.skip(f"{SAMPLES} is not there")
+    files = sorted(str(path) for path in SAMPLES.glob("*/*") if path.parent.name != "LICENSES")
+    told = [json.loads(line) for line in run([str(BIN), "inspect", "--json", *files]).stdout.splitlines()]
+    assert len(told) == len(files) > 20
+    parts = {image["part"] for image in told if image["part"]}
+    assert {"xc7a35t", "xc7a50t", "xck26", "lfe5u-45f", "iCE40-HX1K", "t8"} <= parts
+    for part in sorted(parts):
+        done = run([str(BIN), "inspect", "--json", "--for", part.upper(), *files])
+        assert done.returncode == 1
+        for image, line in zip(told, done.stdout.splitlines()):
+            fits, own = json.loads(line)["fits"], [image["part"], *(image["also_parts"] or [])]
+            if image["no_card"]:
+                assert fits is False
+            elif image["part"]:
+                assert fits is (part in own), (image["file"], part)
+            else:
+                assert fits is not True, (image["file"], part)
 
 
 # --- over what is loaded -------------------------------------------------------------------------
