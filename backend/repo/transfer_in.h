@@ -113,6 +113,7 @@ struct transfer {
 	bool accepted;		/* the body is the asker's */
 	bool connected;		/* a connection was there to send the request on */
 	bool whole;		/* all that was wanted came, whatever comes behind it */
+	bool ends_there;	/* and the body is said to end just there */
 	uint64_t drained;	/* bytes of a body that nobody wants */
 	uint64_t skip;		/* bytes before what is wanted */
 	int64_t window_ns;	/* since when `window` bytes have come */

@@ -140,12 +140,16 @@ static void range_check(struct transfer *t)
 	uint64_t offset = wanted_offset(t), length;
 	struct content_range range;
 
+	const char *said = header_find(&t->head, "Content-Length");
+	bool has_length = said && number_parse(said, &length);
+	uint64_t end = t->request.offset + t->request.length;
+
 	t->skip = 0;
 	if (t->status != 206) {
 		/* The server does not know ranges: it sends all, and what is before is left out. */
 		t->skip = offset;
-		value = header_find(&t->head, "Content-Length");
-		if (value && number_parse(value, &length))
+		t->ends_there = has_length && length == end;
+		if (has_length)
 			total_check(t, length);
 		return;
 	}
@@ -156,6 +160,7 @@ static void range_check(struct transfer *t)
 		return request_fail(t, EBADMSG, "bytes from %" PRIu64 " to %" PRIu64 " came, and those from %"
 				    PRIu64 " were asked for", range.first, range.last, offset);
 	t->skip = offset - range.first;
+	t->ends_there = range.last + 1 == end && (!has_length || length == range.last + 1 - range.first);
 	if (range.has_total)
 		total_check(t, range.total);
 }
@@ -258,9 +263,10 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *arg)
 static bool body_give(struct transfer *t, const char *bytes, size_t n)
 {
 	uint64_t left = t->request.length ? t->request.length - t->given : UINT64_MAX;
+	bool more = n < left;
 	int rc = 0;
 
-	if (n > left) {
+	if (!more) {
 		n = (size_t)left;
 		t->whole = true;
 	}
@@ -279,7 +285,8 @@ static bool body_give(struct transfer *t, const char *bytes, size_t n)
 	t->given += n;
 	if (t->given - t->given_before >= RETRY_PROGRESS)
 		retry_progress(&t->retry);
-	return !t->whole;
+	/* A body that ends here leaves its connection for the next request; another is not waited for. */
+	return more || t->ends_there;
 }
 
 static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
@@ -400,7 +407,7 @@ int request_prepare(struct transfer *t)
 	own = t->redirects == 0 || url_same_origin(t->url, t->now_url);
 	buf_clear(&t->head);
 	t->status = 0;
-	t->head_done = t->accepted = t->connected = t->whole = false;
+	t->head_done = t->accepted = t->connected = t->whole = t->ends_there = false;
 	t->drained = t->skip = t->window = 0;
 	t->window_ns = clock_mono_ns();
 	t->given_before = t->given;
@@ -532,7 +539,7 @@ enum try_end request_judge(struct transfer *t, CURLcode code, bool stalled)
 		request_fail(t, ECANCELED, "cancelled");
 	if (t->err)
 		return TRY_ANSWERED;
-	if (stalled)
+	if (stalled && !(t->accepted && t->whole))
 		return TRY_STALLED;
 	if (t->head_done && t->accepted)
 		return t->whole || (code == CURLE_OK && body_whole(t)) ? TRY_ANSWERED :

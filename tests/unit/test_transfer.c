@@ -290,6 +290,42 @@ static void a_length_that_promises_too_much_ends_with_the_image(void **state)
 	got_is(0, SIZE);
 }
 
+/* The range, and a promise of more, which never comes. */
+static bool promises_more_than_the_range(const struct server_request *request)
+{
+	server_say(request, "HTTP/1.1 206 Partial\r\nContent-Range: bytes 1000-1999/%d\r\nContent-Length: 1010\r\n\r\n", SIZE);
+	server_send(request, image + 1000, 1000);
+	server_stall(request);
+	return false;
+}
+
+static void a_range_is_over_when_it_has_come(void **state)
+{
+	(void)state;
+	ask(promises_more_than_the_range, 1000, 1000, NULL);
+	assert_int_equal(atomic_load(&server.requests), 1);
+	got_is(1000, 1000);
+}
+
+static void ranges_in_a_row_share_a_connection(void **state)
+{
+	struct transfer_peer *peer = peer_make(NULL, NULL, NULL);
+
+	(void)state;
+	server_start(&server, serves, NULL);
+	for (unsigned i = 0; i < 5; i++) {
+		struct transfer_request request = asker_request(&asker, peer, server.url);
+
+		request.offset = i * 1000;
+		request.length = 1000;
+		asker_ask(&asker, &request);
+		got_is(i * 1000, 1000);
+	}
+	assert_int_equal(atomic_load(&server.connections), 1);
+	server_stop(&server);
+	transfer_peer_put(peer);
+}
+
 static bool stalls(const struct server_request *request)
 {
 	server_say(request, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", SIZE);
@@ -766,6 +802,8 @@ int main(void)
 		cmocka_unit_test(what_changed_behind_a_break_is_stale),
 		cmocka_unit_test(another_version_than_asked_for_is_stale),
 		cmocka_unit_test(a_length_that_promises_too_much_ends_with_the_image),
+		cmocka_unit_test(a_range_is_over_when_it_has_come),
+		cmocka_unit_test(ranges_in_a_row_share_a_connection),
 		cmocka_unit_test(a_stall_is_given_up),
 		cmocka_unit_test(a_stall_goes_on_over_another_connection),
 		cmocka_unit_test(a_shifted_range_is_refused),
