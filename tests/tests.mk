@@ -33,7 +33,7 @@ CARD_TESTS := $(filter $(BUILD)/tests/unit/test_card_%,$(UNIT_BINS))
 $(CARD_TESTS): $(BUILD)/tests/unit/card_fixture.o
 $(CARD_TESTS): LDFLAGS_ALL += -Wl,--wrap=card_backend_find
 # So have those of the store and of the holder.
-$(filter $(BUILD)/tests/unit/test_store $(BUILD)/tests/unit/test_store_%,$(UNIT_BINS)): $(BUILD)/tests/unit/store_fixture.o
+$(filter $(BUILD)/tests/unit/test_store $(BUILD)/tests/unit/test_store_% $(BUILD)/tests/unit/test_cache_%,$(UNIT_BINS)): $(BUILD)/tests/unit/store_fixture.o
 $(filter $(BUILD)/tests/unit/test_holder%,$(UNIT_BINS)): $(BUILD)/tests/unit/holder_fixture.o
 # And what asks over the network: a server.
 HTTP_TESTS := $(filter $(BUILD)/tests/unit/test_transfer $(BUILD)/tests/unit/test_http_%,$(UNIT_BINS))

@@ -110,7 +110,7 @@ bool store_room_make(struct store *store)
 /* --- a spool file becomes a blob ----------------------------------------------------- */
 
 /* Rows with this image count as not durable until the next round of syncing. */
-static int blob_doubt(struct store *store, const char *sha256, struct reason *why)
+int store_blob_doubt(struct store *store, const char *sha256, struct reason *why)
 {
 	sqlite3_stmt *s = store->w[W_DOUBT];
 	int err;
@@ -123,6 +123,8 @@ static int blob_doubt(struct store *store, const char *sha256, struct reason *wh
 		sqlite3_bind_text(s, 1, store->boot, -1, SQLITE_STATIC);
 		sqlite3_bind_text(s, 2, sha256, -1, SQLITE_STATIC);
 		rc = store_step_done(s);
+		if (!rc)
+			rc = store_contents_doubt(store, sha256);
 		if (rc)
 			err = store_db_fail(store, store->writer, rc, why, "noting that an image comes again");
 		err = store_tx_end(store, err, why, "noting that an image comes again");
@@ -153,7 +155,7 @@ int store_spool_keep(struct store *store, uint64_t id, const char *sha256, struc
 	/* What is here under that name may be damaged, and only the new bytes were hashed: they
 	 * take its place. They are not on the disk yet, which rows that name them may claim. */
 	if (here) {
-		int err = blob_doubt(store, sha256, why);
+		int err = store_blob_doubt(store, sha256, why);
 
 		if (err)
 			return err;

@@ -16,7 +16,7 @@
  * entry_named is in the order in which images of one name have a right to it: the
  * one that has data before one that has none yet, otherwise DESIGN section 4.
  *
- * content is what the cache has of an image; filled in by the cache.
+ * What the cache has of an image is in contents.c.
  */
 const char store_catalogue_schema[] =
 	"CREATE TABLE repo (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,"
@@ -38,11 +38,7 @@ const char store_catalogue_schema[] =
 	"CREATE INDEX entry_content ON entry (content) WHERE content <> 0;"
 	/* properties: name, value, name, ... each with its NUL. stated: facts that they tell; seen: that
 	 * its own first bytes tell. */
-	"CREATE TABLE about (entry INTEGER PRIMARY KEY, properties BLOB, stated TEXT, seen TEXT);"
-	"CREATE TABLE content (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, size INTEGER,"
-	" sha256 TEXT, verified INTEGER NOT NULL DEFAULT 0, map BLOB, synced BLOB, boot TEXT,"
-	" used_ns INTEGER NOT NULL DEFAULT 0, pinned INTEGER NOT NULL DEFAULT 0);"
-	"CREATE INDEX content_sha256 ON content (sha256) WHERE sha256 IS NOT NULL;";
+	"CREATE TABLE about (entry INTEGER PRIMARY KEY, properties BLOB, stated TEXT, seen TEXT);";
 
 #define REPO_COLUMNS \
 	"id, cursor, listed_ns, full_ns, offline, since_ns, reason, error, doubt_ns, doubt_count, generation"
@@ -56,8 +52,11 @@ static const char *const list_sql[L_COUNT] = {
 	[L_GET] = "SELECT " ENTRY_COLUMNS " FROM entry WHERE id = ?1",
 	[L_NAMED] = "SELECT " ENTRY_COLUMNS " FROM entry INDEXED BY entry_owner WHERE repo = ?1 AND name = ?2 AND shown = 1",
 	[L_WITH_ID] = "SELECT " ENTRY_COLUMNS " FROM entry WHERE repo = ?1 AND remote_id = ?2",
-	[L_WITH_DIGEST] = "SELECT " ENTRY_COLUMNS " FROM entry WHERE digest = ?2 AND digest <> ''"
-			  " AND digest_algo = ?1 ORDER BY id LIMIT 1",
+	/* The content may have been hashed here, and be known by another digest there. */
+	[L_WITH_DIGEST] = "SELECT " ENTRY_COLUMNS " FROM entry WHERE id = (SELECT min(id) FROM (SELECT id FROM entry"
+			  " WHERE digest = ?2 AND digest <> '' AND digest_algo = ?1 UNION ALL SELECT id FROM entry"
+			  " WHERE ?1 = 'sha256' AND content <> 0 AND content IN (SELECT id FROM content"
+			  " WHERE sha256 = ?2 AND sha256 <> '')))",
 	[L_PROPERTIES] = "SELECT properties FROM about WHERE entry = ?1",
 	[L_FACTS] = "SELECT coalesce(seen, stated) FROM about WHERE entry = ?1",
 	[L_LIST] = "SELECT " LISTED_COLUMNS " FROM entry WHERE repo = ?1 AND shown = 1 AND id > ?2 ORDER BY id",

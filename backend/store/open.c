@@ -93,7 +93,8 @@ static const char *const reader_sql[R_COUNT] = {
 	[R_SIZE_ALL] = "SELECT count(*), sum(bytes) FROM (SELECT bytes FROM records ORDER BY seq DESC LIMIT ?3)",
 	[R_PLACE] = "SELECT nth FROM records WHERE dev = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1",
 	[R_HEAD] = "SELECT trimmed, trimmed_nth FROM heads WHERE dev = ?1",
-	[R_NAMED] = "SELECT 1 FROM slots WHERE ?1 IN (loaded_sha256, previous_sha256) LIMIT 1",
+	[R_NAMED] = "SELECT 1 FROM slots WHERE ?1 IN (loaded_sha256, previous_sha256)"
+		    " UNION ALL SELECT 1 FROM content WHERE sha256 = ?1 AND whole LIMIT 1",
 	[R_TOLD] = "SELECT 1 FROM told WHERE run = ?1 LIMIT 1",
 };
 
@@ -266,6 +267,8 @@ static int schema_raise(struct store *store, int64_t version, struct reason *why
 
 	if (!err && version < 2)
 		err = db_exec(store, store->writer, store_catalogue_schema, why, "changing its format");
+	if (!err && version < 2)
+		err = db_exec(store, store->writer, store_contents_schema, why, "changing its format");
 	snprintf(end, sizeof(end), "PRAGMA user_version = %d; COMMIT", STORE_SCHEMA);
 	if (!err)
 		err = db_exec(store, store->writer, end, why, "changing its format");
@@ -299,6 +302,8 @@ static int schema_check(struct store *store, bool fresh, struct reason *why)
 			err = db_exec(store, store->writer, schema_added, why, "creating");
 		if (!err)
 			err = db_exec(store, store->writer, store_catalogue_schema, why, "creating");
+		if (!err)
+			err = db_exec(store, store->writer, store_contents_schema, why, "creating");
 		if (!err)
 			err = db_exec(store, store->writer, made, why, "creating");
 		return err;
@@ -366,6 +371,8 @@ static int folders_open(struct store *store, struct reason *why)
 		err = folder_open(store, "spool", &store->spool_fd, why);
 	if (!err)
 		err = folder_open(store, "run", &store->run_fd, why);
+	if (!err)
+		err = folder_open(store, "chunks", &store->chunks_fd, why);
 	if (err)
 		return err;
 
@@ -416,6 +423,8 @@ static int store_begin(struct store *store, bool fresh, struct reason *why)
 		err = store_prepare(store, store->reader, reader_sql, store->r, R_COUNT, why);
 	if (!err)
 		err = store_catalogue_start(store, why);
+	if (!err)
+		err = store_contents_start(store, why);
 	if (err)
 		return err;
 	sqlite3_wal_hook(store->writer, wal_grown, store);
@@ -446,6 +455,7 @@ int store_open(const char *dir, bool fresh, struct store **out, struct reason *w
 	if (!store)
 		return reason_set(why, ENOMEM, "no memory for the store");
 	store->dir_fd = store->blobs_fd = store->spool_fd = store->run_fd = store->wal_fd = -1;
+	store->chunks_fd = -1;
 	pthread_mutex_init(&store->write_lock, NULL);
 	pthread_mutex_init(&store->read_lock, NULL);
 	pthread_mutex_init(&store->list_lock, NULL);
@@ -468,6 +478,7 @@ void store_close(struct store *store)
 		return;
 	store_sync_stop(store);
 	store_gone_close(store);
+	store_contents_stop(store);
 	for (int i = 0; i < W_COUNT; i++)
 		sqlite3_finalize(store->w[i]);
 	for (int i = 0; i < R_COUNT; i++)
@@ -482,7 +493,7 @@ void store_close(struct store *store)
 	sqlite3_close(store->reader);
 	sqlite3_close(store->writer);
 	for (int *fd = (int[]){ store->wal_fd, store->run_fd, store->spool_fd, store->blobs_fd,
-				store->dir_fd, -2 }; *fd != -2; fd++)
+				store->chunks_fd, store->dir_fd, -2 }; *fd != -2; fd++)
 		if (*fd >= 0)
 			close(*fd);
 	pthread_mutex_destroy(&store->write_lock);

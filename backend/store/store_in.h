@@ -72,7 +72,7 @@ struct store_place {
 
 struct store {
 	char *dir;
-	int dir_fd, blobs_fd, spool_fd, run_fd, wal_fd;
+	int dir_fd, blobs_fd, spool_fd, run_fd, wal_fd, chunks_fd;
 	char boot[64]; /* this boot's id: what was written in it is in the page cache at least */
 
 	pthread_mutex_t write_lock;
@@ -109,6 +109,8 @@ struct store {
 	unsigned gone_len;
 	struct reason sync_why;
 	sqlite3 *syncer;
+
+	struct store_contents *contents; /* statements (contents.c) */
 };
 
 /* open.c: the sentence for what SQLite said last about `db`. Returns -errno. */
@@ -136,8 +138,28 @@ int store_heads_load(struct store *store, struct reason *why);
 /* blobs.c */
 bool store_sha256_valid(const char *sha256);
 int store_spool_empty(struct store *store, struct reason *why);
+/* Rows with this image count as not durable until the next round of syncing. */
+int store_blob_doubt(struct store *store, const char *sha256, struct reason *why);
 /* Free the bytes of removed blobs. */
 void store_gone_close(struct store *store);
+
+/* contents.c */
+extern const char store_contents_schema[];
+int store_contents_start(struct store *store, struct reason *why);
+void store_contents_stop(struct store *store);
+/* For a round of syncing: whole ones that are not known to be on the disk. */
+struct unsynced_contents {
+	struct unsynced_content *first;
+	size_t len;
+};
+int store_contents_collect(struct store *store, struct unsynced_contents *list, struct reason *why);
+int store_contents_each(const struct unsynced_contents *list,
+			int (*fn)(struct store *store, const char *sha256, struct reason *why),
+			struct store *store, struct reason *why);
+/* Within a transaction, write_lock held; SQLite's code. */
+int store_contents_mark(struct store *store, const struct unsynced_contents *list);
+int store_contents_doubt(struct store *store, const char *sha256);
+void store_contents_free(struct unsynced_contents *list);
 
 /* sync.c */
 int store_sync_start(struct store *store, struct reason *why);

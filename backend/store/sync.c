@@ -36,6 +36,7 @@ struct unsynced {
 struct round {
 	struct unsynced *rows;
 	size_t len, room;
+	struct unsynced_contents contents;
 };
 
 static int round_collect(struct store *store, struct round *round, struct reason *why)
@@ -70,7 +71,7 @@ static int round_collect(struct store *store, struct round *round, struct reason
 	sqlite3_finalize(s);
 	if (rc != SQLITE_DONE)
 		return store_db_fail(store, store->syncer, rc, why, "looking for what is not yet on the disk");
-	return 0;
+	return store_contents_collect(store, &round->contents, why);
 }
 
 static int blob_sync(struct store *store, const char *sha256, struct reason *why)
@@ -95,7 +96,9 @@ static int blobs_sync(struct store *store, const struct round *round, struct rea
 	for (size_t i = 0; !err && i < round->len; i++)
 		for (int k = 0; !err && k < 2; k++)
 			err = blob_sync(store, round->rows[i].sha256[k], why);
-	if (!err && round->len && fsync(store->blobs_fd))
+	if (!err)
+		err = store_contents_each(&round->contents, blob_sync, store, why);
+	if (!err && (round->len || round->contents.len) && fsync(store->blobs_fd))
 		err = reason_set(why, errno, "cannot bring %s/blobs to the disk: %s", store->dir, strerror(errno));
 	return err;
 }
@@ -106,7 +109,7 @@ static void round_mark(struct store *store, const struct round *round)
 	struct reason why = { 0 };
 	int err;
 
-	if (!round->len)
+	if (!round->len && !round->contents.len)
 		return;
 	pthread_mutex_lock(&store->write_lock);
 	err = store_tx_begin(store, &why);
@@ -122,6 +125,8 @@ static void round_mark(struct store *store, const struct round *round)
 			if (rc)
 				err = store_db_fail(store, store->writer, rc, &why, "marking");
 		}
+		if (!err && store_contents_mark(store, &round->contents))
+			err = reason_set(&why, EIO, "marking cached images");
 		err = store_tx_end(store, err, &why, "marking");
 	}
 	pthread_mutex_unlock(&store->write_lock);
@@ -147,6 +152,7 @@ static int sync_round(struct store *store, struct reason *why)
 		round_mark(store, &round);
 	}
 	free(round.rows);
+	store_contents_free(&round.contents);
 	return err;
 }
 

@@ -76,6 +76,13 @@ static void blobs_changed(void)
 	pthread_mutex_unlock(&blobs_lock);
 }
 
+void cards_blobs_trim(struct store *store)
+{
+	blobs_hold();
+	blobs_changed();
+	blobs_release(store);
+}
+
 /* --- one run at a time ------------------------------------------------------------- */
 
 void slot_cancel_clear(struct slot *slot)

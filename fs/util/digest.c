@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* SHA-256 over libcrypto's EVP (include/fabricfs/digest.h). */
+/* Digests over libcrypto's EVP (include/fabricfs/digest.h). */
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -10,23 +10,46 @@
 #include <fabricfs/digest.h>
 
 struct digest {
+	const EVP_MD *md;
 	EVP_MD_CTX *ctx;
 	EVP_MD_CTX *scratch; /* digest_hex() finishes a copy, so more bytes may follow */
 };
 
-struct digest *digest_new(void)
+static struct digest *digest_make(const EVP_MD *md)
 {
-	struct digest *d = calloc(1, sizeof(*d));
+	struct digest *d = md ? calloc(1, sizeof(*d)) : NULL;
 
 	if (!d)
 		return NULL;
+	d->md = md;
 	d->ctx = EVP_MD_CTX_new();
 	d->scratch = EVP_MD_CTX_new();
-	if (!d->ctx || !d->scratch || !EVP_DigestInit_ex(d->ctx, EVP_sha256(), NULL)) {
+	if (!d->ctx || !d->scratch || !EVP_DigestInit_ex(d->ctx, md, NULL)) {
 		digest_free(d);
 		return NULL;
 	}
 	return d;
+}
+
+struct digest *digest_new(void)
+{
+	return digest_make(EVP_sha256());
+}
+
+struct digest *digest_new_of(const char *algo)
+{
+	static const struct {
+		const char *name;
+		const EVP_MD *(*md)(void);
+	} known[] = {
+		{ "sha512", EVP_sha512 }, { "sha384", EVP_sha384 }, { "sha256", EVP_sha256 },
+		{ "sha1", EVP_sha1 }, { "md5", EVP_md5 },
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (!strcmp(known[i].name, algo))
+			return digest_make(known[i].md());
+	return NULL;
 }
 
 void digest_free(struct digest *d)
@@ -40,7 +63,7 @@ void digest_free(struct digest *d)
 
 void digest_reset(struct digest *d)
 {
-	EVP_DigestInit_ex(d->ctx, EVP_sha256(), NULL);
+	EVP_DigestInit_ex(d->ctx, d->md, NULL);
 }
 
 void digest_update(struct digest *d, const void *bytes, size_t n)
@@ -48,18 +71,31 @@ void digest_update(struct digest *d, const void *bytes, size_t n)
 	EVP_DigestUpdate(d->ctx, bytes, n);
 }
 
-void digest_hex(const struct digest *d, char hex[SHA256_HEX])
+static void digest_sum(const struct digest *d, char *hex, unsigned max)
 {
 	static const char digits[] = "0123456789abcdef";
 	unsigned char sum[EVP_MAX_MD_SIZE] = { 0 };
+	unsigned n = 0;
 
 	EVP_MD_CTX_copy_ex(d->scratch, d->ctx);
-	EVP_DigestFinal_ex(d->scratch, sum, NULL);
-	for (int i = 0; i < 32; i++) {
+	EVP_DigestFinal_ex(d->scratch, sum, &n);
+	if (n > max)
+		n = max;
+	for (unsigned i = 0; i < n; i++) {
 		hex[2 * i] = digits[sum[i] >> 4];
 		hex[2 * i + 1] = digits[sum[i] & 15];
 	}
-	hex[64] = '\0';
+	hex[2 * n] = '\0';
+}
+
+void digest_hex(const struct digest *d, char hex[SHA256_HEX])
+{
+	digest_sum(d, hex, 32);
+}
+
+void digest_text(const struct digest *d, char hex[DIGEST_HEX])
+{
+	digest_sum(d, hex, 64);
 }
 
 int digest_fd(int fd, char hex[SHA256_HEX])

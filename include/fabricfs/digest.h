@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* SHA-256, streamed (libcrypto). One digest belongs to one thread at a time. */
+/* Digests, streamed (libcrypto); SHA-256 unless it says otherwise. One belongs to one thread at a time. */
 #ifndef FABRICFS_DIGEST_H
 #define FABRICFS_DIGEST_H
 
@@ -10,8 +10,14 @@
 
 struct digest;
 
+#define DIGEST_HEX 129 /* SHA-512 in lower-case hex and a NUL */
+
 /* NULL only for lack of memory. */
 struct digest *digest_new(void);
+/* Of another algorithm: "sha512" "sha384" "sha256" "sha1" "md5". NULL: it is none of them, or no memory. */
+struct digest *digest_new_of(const char *algo);
+/* Of whatever algorithm. */
+void digest_text(const struct digest *d, char hex[DIGEST_HEX]);
 void digest_free(struct digest *d);
 /* Start again from nothing. */
 void digest_reset(struct digest *d);

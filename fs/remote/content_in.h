@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the files of contents share (private to fs/remote/content*.c).
+ *
+ * Locks, outer first: table_lock (which contents are live, their references),
+ * content->lock (what is said there), and as leaves usage_lock and those of the
+ * store. No repository kind, callback or reply is called under any of them.
+ */
+#ifndef FS_REMOTE_CONTENT_IN_H
+#define FS_REMOTE_CONTENT_IN_H
+
+#include <pthread.h>
+
+#include "fs/remote/content.h"
+
+#define CONTENT_BUCKETS 256
+#define CONTENT_STREAMS 4
+
+/* A range that was asked for. Its refs: who started it, and done(). */
+struct fetch {
+	struct repo_fetch f; /* first: the kind gives it back */
+	struct fetch *next;  /* of its content */
+	struct fetch *start; /* of those to be started */
+	struct content *content;
+	struct origin *origin;
+	_Atomic unsigned refs;
+	uint64_t from, pos, to; /* bytes: asked, come to, up to */
+	uint64_t marked;	/* first chunk that was not marked */
+	uint64_t reserved;	/* bytes of the quota */
+	bool started;		/* the kind has taken it */
+	bool cancelled;		/* nobody waits for what it brings */
+	bool over;		/* done() came */
+	char validator[REPO_ID_MAX];
+};
+
+/* Somebody reads on and on: up to where, and how much was asked for ahead. */
+struct stream {
+	uint64_t next, read;
+	uint64_t ahead; /* up to here it was asked for */
+	unsigned used;
+};
+
+struct content {
+	struct content *chain; /* table_lock */
+	unsigned refs;	       /* table_lock */
+	int64_t idle_ns;       /* table_lock: since when nobody uses it */
+	bool hash_queued;      /* hash_lock */
+	struct content *hash_next;
+
+	uint64_t id;
+	int fd;		       /* of the bytes; never changes */
+	struct chunks *chunks; /* NULL: it was whole when it was opened */
+
+	pthread_mutex_t lock;
+	/* lock */
+	char key[CACHE_KEY_MAX];
+	char algo[8], digest[DIGEST_HEX]; /* that it has to match, "" = none; never changes */
+	bool has_size, whole, doubted;
+	bool verified; /* hashed, and matched where there is something to match */
+	bool dirty;    /* chunks came since they were synced */
+	uint64_t size;
+	uint64_t noted; /* bytes that the row says are here */
+	bool whole_only; /* its server knows no ranges */
+	char validator[REPO_ID_MAX]; /* that parts are asked for with */
+	char sent[REPO_ID_MAX];	     /* as the server said with the bytes; "" = not since it is live */
+	char sha256[SHA256_HEX];
+	struct reason gone; /* err: what its readers get from now on */
+	unsigned opens;
+	unsigned turn; /* of streams */
+	struct origin *origin; /* whom to ask; the last who opened it */
+	struct fetch *fetches;
+	struct content_wait *waits;
+	struct stream streams[CONTENT_STREAMS];
+	int64_t progress_ns; /* when a byte came last, or it was asked for */
+	bool recognised;     /* the first bytes were looked at */
+
+	/* the hashing thread's */
+	struct digest *sha, *other;
+	uint64_t hashed;
+};
+
+/* content.c */
+extern struct store *contents_store;
+extern pthread_mutex_t table_lock;
+extern struct content *contents_live[CONTENT_BUCKETS];
+void content_ref(struct content *c);
+void content_free(struct content *c);
+static inline uint64_t chunks_of(uint64_t bytes) { return (bytes + CHUNK_SIZE - 1) / CHUNK_SIZE; }
+/* lock held: all of it is in the file. */
+bool content_complete(const struct content *c);
+/* lock held: bytes that are here. */
+uint64_t content_bytes(const struct content *c);
+/* lock held: take out of `waits` what is over (err 0: what can be answered now; else what only
+ * bytes from..to were missing for) into a list. */
+struct content_wait *waits_ready(struct content *c);
+struct content_wait *waits_failed(struct content *c, uint64_t from, uint64_t to);
+/* lock held: tell them how far it is. */
+void waits_progress(struct content *c);
+/* Without a lock. */
+void waits_done(struct content_wait *list, int err, const struct reason *why);
+/* Its bytes are no good: err for who reads it, also later; what was asked for is cancelled. */
+void content_drop(struct content *c, const struct reason *why);
+
+/* content_fetch.c. lock held: have these chunks asked for; *start grows. */
+void fetch_cover(struct content *c, uint64_t from, uint64_t to, struct fetch **start);
+void fetch_demand(struct content *c, uint64_t from, uint64_t to, struct fetch **start);
+void fetch_all(struct content *c, struct fetch **start);
+/* lock held: those that nobody wants any more, with a reference each. */
+struct fetch *fetch_give_up(struct content *c);
+/* Without a lock. */
+void fetch_start(struct fetch *start);
+void fetch_cancel(struct fetch *list);
+/* Wait until the kinds have given back all that they had, or a moment. */
+void fetches_settle(void);
+
+/* content_hash.c */
+int hash_start(struct reason *why);
+void hash_stop(void);
+/* There is something to hash, perhaps all of it. */
+void hash_queue(struct content *c);
+
+/* content_work.c */
+int work_start(struct reason *why);
+void work_stop(void);
+/* Look after interrupted waits, and what is idle. */
+void work_kick(void);
+/* lock of nothing held. Room for so many bytes, by evicting others: 0, -EDQUOT. */
+int usage_reserve(uint64_t bytes, struct reason *why);
+void usage_release(uint64_t bytes);
+void usage_set(uint64_t quota, uint64_t used);
+/* The disk is full: drop the least recently used one. False: there is none. */
+bool usage_evict(void);
+
+#endif

@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What has to be done now and then for contents (content.h), on a thread of its own:
+ * waits that were interrupted or wait in vain, contents that nobody uses any more,
+ * and the quota.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fs/card/cards.h"
+#include "fs/remote/content_in.h"
+
+#include <fabricfs/buf.h>
+#include <fabricfs/clock.h>
+#include <fabricfs/log.h>
+
+#define TICK_NS (INT64_C(1) * 1000000000)
+#define IDLE_NS (INT64_C(2) * 1000000000) /* until what is known of a content is noted, and its memory free */
+
+static pthread_mutex_t work_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t work_cond;
+static bool kicked, ending; /* work_lock */
+static pthread_t thread;
+static bool runs;
+
+void work_kick(void)
+{
+	pthread_mutex_lock(&work_lock);
+	kicked = true;
+	if (runs)
+		pthread_cond_signal(&work_cond);
+	pthread_mutex_unlock(&work_lock);
+}
+
+/* --- who waits in vain ---------------------------------------------------------------------- */
+
+/* lock held */
+static struct content_wait *waits_interrupted(struct content *c)
+{
+	struct content_wait *list = NULL;
+
+	for (struct content_wait **at = &c->waits; *at;) {
+		struct content_wait *w = *at;
+
+		if (!atomic_load(&w->interrupted)) {
+			at = &w->next;
+			continue;
+		}
+		*at = w->next;
+		w->next = list;
+		list = w;
+	}
+	return list;
+}
+
+/* What comes of looking at one content. */
+struct look {
+	struct content_wait *interrupted, *late;
+	struct fetch *left;
+	struct reason why;
+	struct origin *origin;
+};
+
+/* lock held. Is there something to be looked at again? */
+static bool content_look(struct content *c, int64_t now, struct look *look)
+{
+	waits_progress(c);
+	look->interrupted = waits_interrupted(c);
+	if (c->fetches && now - c->progress_ns > c->origin->patience_ms * 1000000) {
+		reason_set(&look->why, EHOSTUNREACH, "%s: the repository gave nothing for %" PRId64 " s", c->origin->name,
+			   c->origin->patience_ms / 1000);
+		look->late = c->waits;
+		c->waits = NULL;
+		look->left = fetch_give_up(c);
+		look->origin = c->origin;
+		origin_get(look->origin);
+	} else if (!c->waits && !c->opens) {
+		/* Whoever was interrupted was the last who wanted it. */
+		look->left = fetch_give_up(c);
+	}
+	return c->waits || c->fetches;
+}
+
+static void look_end(struct look *look)
+{
+	static const struct reason interrupted = { .err = EINTR, .text = "interrupted" };
+	static const struct reason ended = { .err = ECANCELED, .text = "ended by somebody" };
+
+	fetch_cancel(look->left);
+	while (look->interrupted) {
+		struct content_wait *w = look->interrupted;
+		int err = atomic_load(&w->interrupted);
+
+		look->interrupted = w->next;
+		w->done(w, err, err == EINTR ? &interrupted : &ended);
+	}
+	if (look->origin && look->origin->ops && look->origin->ops->asked)
+		look->origin->ops->asked(look->origin, EHOSTUNREACH, &look->why);
+	waits_done(look->late, EHOSTUNREACH, &look->why);
+	origin_put(look->origin);
+}
+
+/* --- who is not used any more ------------------------------------------------------------------- */
+
+/* Noted while it is in the table still, so that who opens it now gets this one. */
+static void content_note(struct content *c, bool sync)
+{
+	struct reason why = { 0 };
+	uint64_t cached;
+	bool dirty, gone;
+
+	pthread_mutex_lock(&c->lock);
+	cached = content_bytes(c);
+	dirty = sync && c->dirty && c->chunks && !c->whole;
+	gone = c->gone.err;
+	c->dirty = c->dirty && !dirty;
+	pthread_mutex_unlock(&c->lock);
+	if (gone)
+		return;
+	if (dirty && chunks_sync(c->chunks, &why))
+		log_debug("cache: %s", why.text);
+	if (cache_content_used(contents_store, c->id, cached, &why)) {
+		log_debug("cache: %s", why.text);
+		return;
+	}
+	pthread_mutex_lock(&c->lock);
+	c->noted = cached;
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void content_retire(struct content *c, bool sync)
+{
+	struct content **at;
+	bool last;
+
+	content_note(c, sync);
+	pthread_mutex_lock(&table_lock);
+	last = !--c->refs;
+	if (last) {
+		for (at = &contents_live[c->id % CONTENT_BUCKETS]; *at != c; at = &(*at)->chain)
+			;
+		*at = c->chain;
+	}
+	pthread_mutex_unlock(&table_lock);
+	if (last)
+		content_free(c);
+}
+
+/* --- the thread ------------------------------------------------------------------------------------ */
+
+/* With a reference: the first in this bucket that is to be retired. */
+static struct content *idle_find(int bucket, int64_t now, bool *soon)
+{
+	struct content *c;
+
+	pthread_mutex_lock(&table_lock);
+	for (c = contents_live[bucket]; c; c = c->chain) {
+		if (c->refs)
+			continue;
+		if (now - c->idle_ns >= IDLE_NS)
+			break;
+		*soon = true;
+	}
+	if (c)
+		c->refs++;
+	pthread_mutex_unlock(&table_lock);
+	return c;
+}
+
+/* With a reference each, so that no lock is held while they are looked at. */
+static struct content **live_list(size_t *len)
+{
+	struct content **list = NULL;
+	size_t n = 0;
+
+	pthread_mutex_lock(&table_lock);
+	for (int i = 0; i < CONTENT_BUCKETS; i++)
+		for (struct content *c = contents_live[i]; c; c = c->chain)
+			n += c->refs > 0;
+	if (n)
+		list = calloc(n, sizeof(struct content *));
+	*len = 0;
+	for (int i = 0; list && i < CONTENT_BUCKETS; i++)
+		for (struct content *c = contents_live[i]; c && *len < n; c = c->chain)
+			if (c->refs) {
+				c->refs++;
+				list[(*len)++] = c;
+			}
+	pthread_mutex_unlock(&table_lock);
+	return list;
+}
+
+/* True: look again in a while. */
+static bool work_round(bool last)
+{
+	int64_t now = last ? INT64_MAX : clock_mono_ns();
+	bool again = false;
+	struct content *c;
+	size_t len;
+	struct content **list CLEANUP_FREE = live_list(&len);
+
+	for (size_t i = 0; i < len; i++) {
+		struct look look = { 0 };
+
+		pthread_mutex_lock(&list[i]->lock);
+		if (!last)
+			again |= content_look(list[i], now, &look);
+		pthread_mutex_unlock(&list[i]->lock);
+		look_end(&look);
+		content_put(list[i]);
+	}
+	for (int i = 0; i < CONTENT_BUCKETS; i++)
+		while ((c = idle_find(i, now, &again)))
+			content_retire(c, true);
+	return again;
+}
+
+static void *work_all(void *arg)
+{
+	bool again = false, last = false;
+
+	(void)arg;
+	pthread_setname_np(pthread_self(), "mirror-work");
+	while (!last) {
+		int64_t until = clock_mono_ns() + TICK_NS;
+		struct timespec ts = { .tv_sec = until / 1000000000, .tv_nsec = until % 1000000000 };
+
+		pthread_mutex_lock(&work_lock);
+		while (!kicked && !ending)
+			if (!again)
+				pthread_cond_wait(&work_cond, &work_lock);
+			else if (pthread_cond_timedwait(&work_cond, &work_lock, &ts))
+				break;
+		kicked = false;
+		last = ending;
+		pthread_mutex_unlock(&work_lock);
+		again = work_round(last);
+	}
+	return NULL;
+}
+
+int work_start(struct reason *why)
+{
+	pthread_condattr_t mono;
+	sigset_t all, before;
+	int err;
+
+	pthread_condattr_init(&mono);
+	pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
+	pthread_cond_init(&work_cond, &mono);
+	pthread_condattr_destroy(&mono);
+	ending = false;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&thread, NULL, work_all, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (err) {
+		pthread_cond_destroy(&work_cond);
+		return reason_set(why, err, "cannot start the mirror's thread: %s", strerror(err));
+	}
+	pthread_mutex_lock(&work_lock);
+	runs = true;
+	pthread_mutex_unlock(&work_lock);
+	return 0;
+}
+
+void work_stop(void)
+{
+	bool was;
+
+	pthread_mutex_lock(&work_lock);
+	ending = true;
+	was = runs;
+	if (was)
+		pthread_cond_signal(&work_cond);
+	pthread_mutex_unlock(&work_lock);
+	if (!was)
+		return;
+	pthread_join(thread, NULL);
+	pthread_mutex_lock(&work_lock);
+	runs = false;
+	pthread_mutex_unlock(&work_lock);
+	pthread_cond_destroy(&work_cond);
+}
+
+/* --- the quota ----------------------------------------------------------------------------------------- */
+
+static pthread_mutex_t usage_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t usage_now, usage_max; /* usage_lock; max 0 = no limit */
+static pthread_mutex_t evict_lock = PTHREAD_MUTEX_INITIALIZER; /* one at a time; before all others */
+
+void usage_set(uint64_t quota, uint64_t used)
+{
+	pthread_mutex_lock(&usage_lock);
+	usage_max = quota;
+	usage_now = used;
+	pthread_mutex_unlock(&usage_lock);
+}
+
+void usage_release(uint64_t bytes)
+{
+	pthread_mutex_lock(&usage_lock);
+	usage_now -= bytes < usage_now ? bytes : usage_now;
+	pthread_mutex_unlock(&usage_lock);
+}
+
+void contents_usage(uint64_t *used, uint64_t *quota)
+{
+	pthread_mutex_lock(&usage_lock);
+	*used = usage_now;
+	*quota = usage_max;
+	pthread_mutex_unlock(&usage_lock);
+}
+
+static bool usage_take(uint64_t bytes)
+{
+	bool fits;
+
+	pthread_mutex_lock(&usage_lock);
+	fits = !usage_max || (bytes <= usage_max && usage_now <= usage_max - bytes);
+	if (fits)
+		usage_now += bytes;
+	pthread_mutex_unlock(&usage_lock);
+	return fits;
+}
+
+/* Those that may go, the least recently used first. */
+struct victims {
+	uint64_t ids[256], bytes[256];
+	unsigned len;
+};
+
+static int victim_find(const struct cache_content *content, bool loaded, void *arg)
+{
+	struct victims *v = arg;
+
+	if (loaded || content->pinned || !content->cached)
+		return 0;
+	v->ids[v->len] = content->id;
+	v->bytes[v->len] = content->cached;
+	v->len++;
+	return v->len == sizeof(v->ids) / sizeof(v->ids[0]);
+}
+
+/* Under table_lock, so that nobody opens it meanwhile: a row, and a few unlinks. */
+static bool victim_drop(uint64_t id, uint64_t bytes)
+{
+	struct reason why = { 0 };
+	struct content *c;
+	bool dropped;
+
+	pthread_mutex_lock(&table_lock);
+	for (c = contents_live[id % CONTENT_BUCKETS]; c && c->id != id; c = c->chain)
+		;
+	dropped = !c && !cache_content_empty(contents_store, id, &why);
+	pthread_mutex_unlock(&table_lock);
+	if (why.err)
+		log_warn("cache: %s", why.text);
+	if (dropped) {
+		log_debug("cache: content %" PRIu64 " was evicted (%" PRIu64 " bytes)", id, bytes);
+		usage_release(bytes);
+	}
+	return dropped;
+}
+
+bool usage_evict(void)
+{
+	struct victims v = { 0 };
+	struct reason why = { 0 };
+	bool done = false, soon;
+	struct content *c;
+
+	pthread_mutex_lock(&evict_lock);
+	/* What was closed just now is no more in use than others. */
+	for (int i = 0; i < CONTENT_BUCKETS; i++)
+		while ((c = idle_find(i, INT64_MAX, &soon)))
+			content_retire(c, false);
+	if (cache_contents_each(contents_store, victim_find, &v, &why) < 0)
+		log_warn("cache: %s", why.text);
+	for (unsigned i = 0; i < v.len && !done; i++)
+		done = victim_drop(v.ids[i], v.bytes[i]);
+	if (done)
+		cards_blobs_trim(contents_store);
+	pthread_mutex_unlock(&evict_lock);
+	return done;
+}
+
+int usage_reserve(uint64_t bytes, struct reason *why)
+{
+	while (!usage_take(bytes)) {
+		if (usage_evict())
+			continue;
+		pthread_mutex_lock(&usage_lock);
+		reason_set(why, EDQUOT, "the cache has no room for %" PRIu64 " bytes more: its quota of %" PRIu64
+			   " bytes is taken by what is loaded, pinned or being read; raise cache: quota",
+			   bytes, usage_max);
+		pthread_mutex_unlock(&usage_lock);
+		return -EDQUOT;
+	}
+	return 0;
+}

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Chunk maps and rows of cached contents, through crashes and power losses. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/unit/store_fixture.h"
+
+#include <fabricfs/cache.h>
+
+static struct chunks *chunks_ok(struct store *store, uint64_t id, const char *key)
+{
+	struct chunks *c = NULL;
+	struct reason why = { 0 };
+
+	if (chunks_open(store, id, key, &c, &why))
+		fail_msg("chunks_open: %s", why.text);
+	return c;
+}
+
+static void bytes_come(struct chunks *c, uint64_t first, uint64_t last)
+{
+	char bytes[CHUNK_SIZE];
+	struct reason why = { 0 };
+
+	memset(bytes, 'x', sizeof(bytes));
+	for (uint64_t i = first; i <= last; i++)
+		assert_int_equal(pwrite(chunks_fd(c), bytes, sizeof(bytes), (off_t)(i * CHUNK_SIZE)), CHUNK_SIZE);
+	assert_int_equal(chunks_mark(c, first, last, &why), 0);
+}
+
+/* As after a power loss: the map says that it was written in another boot. */
+static void boot_anew(struct place *p, uint64_t id)
+{
+	char path[160];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/chunks/%d.map", p->dir, (int)id);
+	f = fopen(path, "r+");
+	assert_non_null(f);
+	/* Behind the magic word, the version and the size of a chunk. */
+	assert_int_equal(fseek(f, 24, SEEK_SET), 0);
+	assert_int_equal(fputs("another boot", f) >= 0 && fputc(0, f) == 0, 1);
+	fclose(f);
+}
+
+static void marked_chunks_are_there_for_the_next_worker(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	struct chunks *c = chunks_ok(store, 7, "key");
+
+	bytes_come(c, 0, 2);
+	bytes_come(c, 70000, 70000);
+	assert_int_equal(chunks_missing(c, 0), 3);
+	chunks_close(c);
+	/* No sync, no close of the store: as after kill -9. */
+	c = chunks_ok(store, 7, "key");
+	assert_int_equal(chunks_count(c), 4);
+	assert_int_equal(chunks_missing(c, 0), 3);
+	assert_true(chunks_has(c, 70000));
+	assert_false(chunks_has(c, 69999));
+	assert_int_equal(chunks_missing(c, 70000), 70001);
+	chunks_close(c);
+	store_close(store);
+}
+
+static void after_a_power_loss_only_synced_chunks_count(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	struct chunks *c = chunks_ok(store, 7, "key");
+	struct reason why = { 0 };
+
+	bytes_come(c, 0, 9);
+	assert_int_equal(chunks_sync(c, &why), 0);
+	bytes_come(c, 10, 19);
+	bytes_come(c, 40000, 40000);
+	chunks_close(c);
+	boot_anew(*state, 7);
+	c = chunks_ok(store, 7, "key");
+	assert_int_equal(chunks_count(c), 10);
+	assert_int_equal(chunks_missing(c, 0), 10);
+	/* And what comes now is of this boot again. */
+	bytes_come(c, 10, 10);
+	chunks_close(c);
+	c = chunks_ok(store, 7, "key");
+	assert_int_equal(chunks_missing(c, 0), 11);
+	chunks_close(c);
+	store_close(store);
+}
+
+static void chunks_that_are_not_in_the_file_are_not_believed(void **state)
+{
+	struct place *p = *state;
+	struct store *store = open_ok(p, true);
+	struct chunks *c = chunks_ok(store, 7, "key");
+	struct reason why = { 0 };
+	char path[160];
+
+	bytes_come(c, 0, 9);
+	assert_int_equal(chunks_sync(c, &why), 0);
+	chunks_close(c);
+	/* A power loss took the file with the bytes, and left the map. */
+	snprintf(path, sizeof(path), "%s/chunks/7", p->dir);
+	assert_int_equal(truncate(path, 3 * CHUNK_SIZE), 0);
+	c = chunks_ok(store, 7, "key");
+	assert_int_equal(chunks_missing(c, 0), 3);
+	assert_int_equal(chunks_count(c), 3);
+	chunks_close(c);
+	assert_int_equal(unlink(path), 0);
+	c = chunks_ok(store, 7, "key");
+	assert_int_equal(chunks_count(c), 0);
+	chunks_close(c);
+	store_close(store);
+}
+
+static void chunks_of_another_content_are_thrown_away(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	struct chunks *c = chunks_ok(store, 7, "key");
+	struct stat st;
+
+	bytes_come(c, 0, 9);
+	chunks_close(c);
+	c = chunks_ok(store, 7, "another key");
+	assert_int_equal(chunks_count(c), 0);
+	assert_int_equal(fstat(chunks_fd(c), &st), 0);
+	assert_int_equal(st.st_size, 0);
+	chunks_close(c);
+	store_close(store);
+}
+
+static void damaged_maps_are_begun_anew(void **state)
+{
+	static const char *const damages[] = { "", "fabricfs chunks\n", "\177ELF and so on and so on and so on" };
+	struct place *p = *state;
+	struct store *store = open_ok(p, true);
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/chunks/7.map", p->dir);
+	for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+		struct chunks *c = chunks_ok(store, 7, "key");
+		FILE *f;
+
+		bytes_come(c, 0, 9);
+		chunks_close(c);
+		f = fopen(path, "w");
+		assert_non_null(f);
+		fputs(damages[i], f);
+		fclose(f);
+		c = chunks_ok(store, 7, "key");
+		assert_int_equal(chunks_count(c), 0);
+		chunks_close(c);
+	}
+	store_close(store);
+}
+
+/* --- rows ------------------------------------------------------------------------------------- */
+
+static struct cache_content made(struct store *store, const char *key)
+{
+	struct cache_content content;
+	struct reason why = { 0 };
+
+	if (cache_content_make(store, key, &content, NULL, &why))
+		fail_msg("cache_content_make: %s", why.text);
+	return content;
+}
+
+static struct cache_content row_of(struct store *store, uint64_t id)
+{
+	struct cache_content content;
+	struct reason why = { 0 };
+
+	if (cache_content_get(store, id, &content, &why))
+		fail_msg("cache_content_get: %s", why.text);
+	return content;
+}
+
+/* All of a content: these bytes. */
+static void whole(struct store *store, uint64_t id, const char *key, const char *text, char sha256[SHA256_HEX])
+{
+	struct chunks *c = chunks_ok(store, id, key);
+	struct reason why = { 0 };
+
+	assert_int_equal(pwrite(chunks_fd(c), text, strlen(text), 0), (ssize_t)strlen(text));
+	assert_int_equal(chunks_mark(c, 0, 0, &why), 0);
+	assert_int_equal(digest_fd(chunks_fd(c), sha256), 0);
+	if (cache_content_whole(store, id, strlen(text), sha256, &why))
+		fail_msg("cache_content_whole: %s", why.text);
+	chunks_close(c);
+}
+
+static bool in_chunks(struct place *p, uint64_t id)
+{
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/chunks/%d", p->dir, (int)id);
+	return !access(path, F_OK);
+}
+
+static void a_key_has_one_content(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	struct cache_content a = made(store, "sha512:ab"), b = made(store, "sha512:ab"), c = made(store, "other");
+
+	assert_int_equal(a.id, b.id);
+	assert_int_not_equal(a.id, c.id);
+	assert_false(a.has_size);
+	assert_false(a.whole);
+	store_close(store);
+}
+
+static void a_whole_content_is_a_blob_that_trimming_leaves(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	struct cache_content a = made(store, "a"), b = made(store, "b");
+	char sha256[SHA256_HEX], same[SHA256_HEX];
+	struct reason why = { 0 };
+	uint64_t size;
+	int fd;
+
+	whole(store, a.id, "a", "some bytes", sha256);
+	whole(store, b.id, "b", "some bytes", same);
+	assert_string_equal(sha256, same);
+	assert_false(in_chunks(*state, a.id));
+	assert_int_equal(store_blobs_trim(store, &why), 0);
+	assert_int_equal(store_blob_open(store, sha256, &fd, &size, &why), 0);
+	close(fd);
+	assert_int_equal(size, 10);
+	assert_true(row_of(store, a.id).whole);
+	/* It is kept once, and as long as one of them has it. */
+	assert_int_equal(cache_content_empty(store, a.id, &why), 0);
+	assert_int_equal(store_blobs_trim(store, &why), 0);
+	assert_int_equal(store_blob_open(store, sha256, &fd, NULL, &why), 0);
+	close(fd);
+	assert_int_equal(cache_content_empty(store, b.id, &why), 0);
+	assert_int_equal(store_blobs_trim(store, &why), 0);
+	assert_int_equal(store_blob_open(store, sha256, &fd, NULL, &why), -ENOENT);
+	/* What it was is still known. */
+	assert_string_equal(row_of(store, a.id).sha256, sha256);
+	store_close(store);
+}
+
+static void a_content_that_is_gone_leaves_its_key_and_its_errno(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	struct cache_content a = made(store, "a"), b;
+	struct chunks *c = chunks_ok(store, a.id, "a");
+	struct reason why = { 0 };
+
+	bytes_come(c, 0, 1);
+	chunks_close(c);
+	assert_int_equal(cache_content_gone(store, a.id, EBADMSG, &why), 0);
+	assert_false(in_chunks(*state, a.id));
+	assert_int_equal(row_of(store, a.id).gone, EBADMSG);
+	b = made(store, "a");
+	assert_int_not_equal(a.id, b.id);
+	assert_int_equal(b.gone, 0);
+	store_close(store);
+}
+
+static void a_whole_content_of_another_boot_is_doubted_until_it_was_hashed(void **state)
+{
+	struct place *p = *state;
+	struct store *store = open_ok(p, true);
+	struct cache_content a = made(store, "a");
+	char sha256[SHA256_HEX];
+	struct reason why = { 0 };
+
+	whole(store, a.id, "a", "first", sha256);
+	assert_false(row_of(store, a.id).doubted);
+	assert_int_equal(store_sync(store, &why), 0);
+	/* As if the machine had stopped before that. */
+	db_edit(p, "UPDATE content SET boot = 'another'");
+	assert_true(row_of(store, a.id).doubted);
+	assert_int_equal(cache_content_trust(store, a.id, &why), 0);
+	assert_false(row_of(store, a.id).doubted);
+	store_close(store);
+}
+
+static void tidying_finishes_what_a_worker_had_begun(void **state)
+{
+	struct place *p = *state;
+	struct store *store = open_ok(p, true);
+	struct cache_content a = made(store, "a"), b = made(store, "b"), c = made(store, "c");
+	char sha256[SHA256_HEX], from[160], to[200];
+	struct reason why = { 0 };
+	struct chunks *chunks;
+	int fd;
+
+	whole(store, a.id, "a", "some bytes", sha256);
+	/* It died between the row and the rename. */
+	snprintf(from, sizeof(from), "%s/blobs/%s", p->dir, sha256);
+	snprintf(to, sizeof(to), "%s/chunks/%d", p->dir, (int)a.id);
+	assert_int_equal(rename(from, to), 0);
+	/* Files that are nobody's. */
+	chunks = chunks_ok(store, 4711, "nobody");
+	bytes_come(chunks, 0, 0);
+	chunks_close(chunks);
+	chunks = chunks_ok(store, b.id, "b");
+	bytes_come(chunks, 0, 4);
+	chunks_close(chunks);
+	db_edit(p, "INSERT INTO entry (repo, remote_id, name, shown, rank, data, status, flags, size, mtime_ns,"
+		   " digest_algo, digest, validator, content) VALUES (1, 'x', 'x', 1, 0, 0, '', 0, 0, 0, '', '', '', 1),"
+		   " (1, 'y', 'y', 1, 0, 0, '', 0, 0, 0, '', '', '', 2)");
+	assert_int_equal(cache_contents_tidy(store, true, &why), 0);
+	assert_int_equal(store_blob_open(store, sha256, &fd, NULL, &why), 0);
+	close(fd);
+	assert_false(in_chunks(p, 4711));
+	assert_true(in_chunks(p, b.id));
+	assert_int_equal(row_of(store, b.id).cached, 5 * CHUNK_SIZE);
+	/* Nothing refers to this one. */
+	assert_int_equal(cache_content_get(store, c.id, &c, &why), -ENOENT);
+	store_close(store);
+}
+
+static int collect(const struct cache_content *content, bool loaded, void *arg)
+{
+	struct buf *seen = arg;
+
+	buf_addf(seen, "%d%s ", (int)content->id, loaded ? "!" : "");
+	return 0;
+}
+
+static void contents_are_told_in_the_order_of_their_use_and_which_are_loaded(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	struct cache_content a = made(store, "a"), b = made(store, "b"), c = made(store, "c");
+	struct buf seen CLEANUP_BUF = BUF_INIT;
+	char sha256[SHA256_HEX];
+	struct reason why = { 0 };
+	struct store_slot row;
+
+	whole(store, a.id, "a", "some bytes", sha256);
+	row = row_with(sha256);
+	assert_int_equal(store_commit(store, 0, -1, &row, NULL, NULL, &why), 0);
+	assert_int_equal(cache_content_used(store, b.id, 100, &why), 0);
+	assert_int_equal(cache_content_used(store, c.id, 100, &why), 0);
+	assert_int_equal(cache_content_used(store, b.id, 100, &why), 0);
+	assert_int_equal(cache_contents_each(store, collect, &seen, &why), 0);
+	assert_string_equal(seen.data, "1! 3 2 ");
+	store_close(store);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CLAIM(marked_chunks_are_there_for_the_next_worker),
+		CLAIM(after_a_power_loss_only_synced_chunks_count),
+		CLAIM(chunks_that_are_not_in_the_file_are_not_believed),
+		CLAIM(chunks_of_another_content_are_thrown_away),
+		CLAIM(damaged_maps_are_begun_anew),
+		CLAIM(a_key_has_one_content),
+		CLAIM(a_whole_content_is_a_blob_that_trimming_leaves),
+		CLAIM(a_content_that_is_gone_leaves_its_key_and_its_errno),
+		CLAIM(a_whole_content_of_another_boot_is_doubted_until_it_was_hashed),
+		CLAIM(tidying_finishes_what_a_worker_had_begun),
+		CLAIM(contents_are_told_in_the_order_of_their_use_and_which_are_loaded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,1063 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Contents: who is asked for what, and what readers get. The repository is one of the
+ * test's own: bytes in memory, given by a thread, with the faults that a test wants.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fs/remote/content.h"
+#include "tests/unit/store_fixture.h"
+
+#include <fabricfs/clock.h>
+
+#define KIB UINT64_C(1024)
+#define MIB (KIB * KIB)
+
+/* --- the repository --------------------------------------------------------------------- */
+
+struct ask {
+	struct ask *next;
+	struct repo_fetch *f;
+	bool cancelled;
+};
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	pthread_t thread;
+	struct ask *asks;
+	bool ends;
+	/* what it has */
+	char *bytes;
+	uint64_t size;
+	bool tells_size;
+	char validator[32];
+	/* what it does */
+	bool holds;	 /* nothing until it is let go */
+	int fails;	 /* so many requests get `err` */
+	int err;
+	uint64_t cuts;	 /* bytes until a request is broken off with `err`; 0 = never */
+	uint64_t flips;	 /* this byte is given wrong, while it is not 0 */
+	/* what it saw */
+	unsigned requests, cancels;
+	uint64_t given;
+	uint64_t last_to;
+} server = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+
+static int server_give(struct repo_fetch *f, struct reason *why)
+{
+	struct repo_content content = { .has_size = server.tells_size, .size = server.size,
+					.validator = server.validator };
+	uint64_t to, cuts;
+	int err;
+
+	pthread_mutex_lock(&server.lock);
+	err = server.fails > 0 ? server.err : 0;
+	server.fails -= server.fails > 0;
+	cuts = server.cuts;
+	pthread_mutex_unlock(&server.lock);
+	if (err)
+		return reason_set(why, err, "the server does not want to");
+	if (*f->validator && strcmp(f->validator, server.validator))
+		return reason_set(why, ESTALE, "it is another now");
+	err = f->begin(f, &content, why);
+	if (err)
+		return err;
+	to = f->length ? f->offset + f->length : server.size;
+	if (to > server.size)
+		to = server.size;
+	for (uint64_t at = f->offset; at < to;) {
+		size_t n = to - at < 16 * KIB ? (size_t)(to - at) : 16 * KIB;
+		char piece[16 * KIB];
+
+		if (cuts && at - f->offset + n > cuts)
+			return reason_set(why, server.err, "it broke off");
+		memcpy(piece, server.bytes + at, n);
+		if (server.flips && at <= server.flips && server.flips < at + n)
+			piece[server.flips - at] ^= 1;
+		pthread_mutex_lock(&server.lock);
+		server.given += n;
+		pthread_mutex_unlock(&server.lock);
+		err = f->data(f, piece, n, why);
+		if (err)
+			return err;
+		at += n;
+	}
+	return 0;
+}
+
+static void *server_main(void *arg)
+{
+	(void)arg;
+	pthread_mutex_lock(&server.lock);
+	for (;;) {
+		struct ask *ask = NULL, **at;
+		struct reason why = { 0 };
+		int err;
+
+		for (at = &server.asks; *at; at = &(*at)->next)
+			if (!server.holds || (*at)->cancelled) {
+				ask = *at;
+				*at = ask->next;
+				break;
+			}
+		if (!ask && server.ends)
+			break;
+		if (!ask) {
+			pthread_cond_wait(&server.cond, &server.lock);
+			continue;
+		}
+		ask->f->kind = NULL;
+		pthread_mutex_unlock(&server.lock);
+		err = ask->cancelled ? reason_set(&why, ECANCELED, "cancelled") : server_give(ask->f, &why);
+		ask->f->done(ask->f, -err, &why);
+		free(ask);
+		pthread_mutex_lock(&server.lock);
+		pthread_cond_broadcast(&server.cond);
+	}
+	pthread_mutex_unlock(&server.lock);
+	return NULL;
+}
+
+static int server_fetch(void *repo, struct repo_fetch *f, struct reason *why)
+{
+	struct ask *ask = calloc(1, sizeof(*ask)), **at;
+
+	(void)repo;
+	(void)why;
+	assert_non_null(ask);
+	ask->f = f;
+	pthread_mutex_lock(&server.lock);
+	f->kind = ask;
+	server.requests++;
+	server.last_to = f->offset + f->length;
+	for (at = &server.asks; *at; at = &(*at)->next)
+		;
+	*at = ask;
+	pthread_cond_broadcast(&server.cond);
+	pthread_mutex_unlock(&server.lock);
+	return 0;
+}
+
+static void server_cancel(void *repo, struct repo_fetch *f)
+{
+	(void)repo;
+	pthread_mutex_lock(&server.lock);
+	server.cancels++;
+	if (f->kind)
+		((struct ask *)f->kind)->cancelled = true;
+	pthread_cond_broadcast(&server.cond);
+	pthread_mutex_unlock(&server.lock);
+}
+
+static const struct repo_kind kind = { .version = REPO_ABI, .name = "test", .fetch = server_fetch,
+				       .fetch_cancel = server_cancel };
+
+static void server_has(uint64_t size, unsigned seed, const char *validator)
+{
+	server.bytes = realloc(server.bytes, size + 1);
+	server.size = size;
+	for (uint64_t i = 0; i < size; i++) {
+		seed = seed * 1103515245 + 12345;
+		server.bytes[i] = (char)(seed >> 16);
+	}
+	snprintf(server.validator, sizeof(server.validator), "%s", validator);
+}
+
+static void server_holds(bool holds)
+{
+	pthread_mutex_lock(&server.lock);
+	server.holds = holds;
+	pthread_cond_broadcast(&server.cond);
+	pthread_mutex_unlock(&server.lock);
+}
+
+static unsigned requests(void)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&server.lock);
+	n = server.requests;
+	pthread_mutex_unlock(&server.lock);
+	return n;
+}
+
+static uint64_t given(void)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&server.lock);
+	n = server.given;
+	pthread_mutex_unlock(&server.lock);
+	return n;
+}
+
+/* --- what is told of it ----------------------------------------------------------------------- */
+
+static struct {
+	pthread_mutex_t lock;
+	unsigned refused, replaced, sized, asked;
+	int last_err;
+	char sha256[SHA256_HEX];
+	bool offline;
+} told = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static bool tell_offline(const struct origin *o, struct reason *why)
+{
+	(void)o;
+	if (told.offline)
+		reason_set(why, EHOSTUNREACH, "it is offline");
+	return told.offline;
+}
+
+static void tell_asked(const struct origin *o, int err, const struct reason *why)
+{
+	(void)o;
+	(void)why;
+	pthread_mutex_lock(&told.lock);
+	told.asked++;
+	told.last_err = err;
+	pthread_mutex_unlock(&told.lock);
+}
+
+static void tell_replaced(const struct origin *o)
+{
+	(void)o;
+	pthread_mutex_lock(&told.lock);
+	told.replaced++;
+	pthread_mutex_unlock(&told.lock);
+}
+
+static void tell_refused(const struct origin *o, const struct reason *why, const char *sha256, uint64_t size)
+{
+	(void)o;
+	(void)size;
+	assert_int_equal(why->err, EBADMSG);
+	pthread_mutex_lock(&told.lock);
+	told.refused++;
+	memcpy(told.sha256, sha256, SHA256_HEX);
+	pthread_mutex_unlock(&told.lock);
+}
+
+static void tell_sized(const struct origin *o, uint64_t size)
+{
+	(void)o;
+	assert_int_equal(size, server.size);
+	told.sized++;
+}
+
+static const struct origin_ops tells = { .offline = tell_offline, .asked = tell_asked, .replaced = tell_replaced,
+					 .refused = tell_refused, .sized = tell_sized };
+
+/* --- around each claim ------------------------------------------------------------------------ */
+
+static struct store *store;
+static uint64_t quota;
+
+static int begin(void **state)
+{
+	struct reason why = { 0 };
+
+	server.requests = server.cancels = 0;
+	server.given = server.cuts = server.flips = 0;
+	server.holds = server.ends = false;
+	server.fails = 0;
+	server.tells_size = true;
+	told.refused = told.replaced = told.sized = told.asked = 0;
+	told.offline = false;
+	quota = 0;
+	if (place_make(state))
+		return -1;
+	store = open_ok(*state, true);
+	if (contents_start(store, 0, true, &why))
+		fail_msg("contents_start: %s", why.text);
+	return pthread_create(&server.thread, NULL, server_main, NULL);
+}
+
+static void server_end(void)
+{
+	pthread_mutex_lock(&server.lock);
+	server.ends = true;
+	server.holds = false;
+	pthread_cond_broadcast(&server.cond);
+	pthread_mutex_unlock(&server.lock);
+	pthread_join(server.thread, NULL);
+}
+
+static int end(void **state)
+{
+	contents_stop();
+	server_end();
+	store_close(store);
+	return place_remove(state);
+}
+
+/* A worker dies and another takes over: nothing is noted on the way. */
+static void restart(struct place *p, bool clean)
+{
+	struct reason why = { 0 };
+
+	(void)clean;
+	contents_stop();
+	store_close(store);
+	store = open_ok(p, false);
+	if (contents_start(store, quota, false, &why))
+		fail_msg("contents_start: %s", why.text);
+}
+
+static struct origin *origin_listed(uint64_t size, const char *validator, const char *algo, const char *digest)
+{
+	struct origin *o = origin_new();
+
+	o->ops = &tells;
+	o->kind = &kind;
+	o->entry = 1;
+	o->patience_ms = 60000;
+	snprintf(o->id, sizeof(o->id), "id");
+	snprintf(o->name, sizeof(o->name), "test/image");
+	o->has_size = size != UINT64_MAX;
+	o->size = o->has_size ? size : 0;
+	snprintf(o->validator, sizeof(o->validator), "%s", validator);
+	snprintf(o->digest_algo, sizeof(o->digest_algo), "%s", algo ? algo : "");
+	snprintf(o->digest, sizeof(o->digest), "%s", digest ? digest : "");
+	origin_key(o, 1, 12345, o->size);
+	return o;
+}
+
+static void digest_of(const char *algo, const void *bytes, size_t n, char hex[DIGEST_HEX])
+{
+	struct digest *d = digest_new_of(algo);
+
+	assert_non_null(d);
+	digest_update(d, bytes, n);
+	digest_text(d, hex);
+	digest_free(d);
+}
+
+static struct content *open_it(struct origin *o)
+{
+	struct content *c = NULL;
+	struct reason why = { 0 };
+
+	if (content_open(o, 0, &c, &why))
+		fail_msg("content_open: %s", why.text);
+	content_opened(c);
+	return c;
+}
+
+static void close_it(struct content *c)
+{
+	content_closed(c);
+	content_put(c);
+}
+
+/* A reader that waits in its own thread's place. */
+struct reader {
+	struct content_wait wait;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool over;
+	int err;
+};
+
+static void reader_done(struct content_wait *wait, int err, const struct reason *why)
+{
+	struct reader *r = (struct reader *)wait;
+
+	assert_true(!err || why->text[0]);
+	pthread_mutex_lock(&r->lock);
+	r->over = true;
+	r->err = err;
+	pthread_cond_broadcast(&r->cond);
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void reader_begin(struct reader *r)
+{
+	memset(r, 0, sizeof(*r));
+	r->wait.done = reader_done;
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_cond_init(&r->cond, NULL);
+}
+
+static void reader_ask(struct reader *r, struct content *c, uint64_t from, uint64_t to)
+{
+	struct reason why = { 0 };
+	int n;
+
+	reader_begin(r);
+	n = to == UINT64_MAX ? content_want_whole(c, &r->wait, &why) : content_want(c, from, to, &r->wait, &why);
+	if (n) {
+		r->over = true;
+		r->err = n < 0 ? -n : 0;
+	}
+}
+
+static int reader_end(struct reader *r)
+{
+	pthread_mutex_lock(&r->lock);
+	while (!r->over)
+		pthread_cond_wait(&r->cond, &r->lock);
+	pthread_mutex_unlock(&r->lock);
+	return r->err;
+}
+
+/* 0 and right bytes, or a positive errno. */
+static int read_range(struct content *c, uint64_t from, uint64_t to)
+{
+	struct reader r;
+	char *bytes = malloc(to - from);
+	uint64_t end = to < server.size ? to : server.size;
+	ssize_t n;
+	int err;
+
+	reader_ask(&r, c, from, to);
+	err = reader_end(&r);
+	n = err ? 0 : content_read(c, bytes, to - from, from);
+	if (n < 0)
+		err = (int)-n;
+	if (!err) {
+		assert_int_equal(n, from < end ? end - from : 0);
+		if (n)
+			assert_memory_equal(bytes, server.bytes + from, n);
+	}
+	free(bytes);
+	return err;
+}
+
+static int read_all(struct content *c, uint64_t step)
+{
+	int err = 0;
+
+	for (uint64_t at = 0; !err && at < server.size; at += step)
+		err = read_range(c, at, at + step);
+	return err;
+}
+
+static int whole(struct content *c)
+{
+	struct reader r;
+
+	reader_ask(&r, c, 0, UINT64_MAX);
+	return reader_end(&r);
+}
+
+#undef CLAIM
+#define CLAIM(f) cmocka_unit_test_setup_teardown(f, begin, end)
+
+/* --- claims -------------------------------------------------------------------------------------- */
+
+static void the_head_of_a_large_image_costs_one_small_chunk(void **state)
+{
+	struct origin *o = origin_listed(20 * MIB, "v1", NULL, NULL);
+	struct content *c;
+
+	(void)state;
+	server_has(20 * MIB, 1, "v1");
+	c = open_it(o);
+	assert_int_equal(requests(), 0);
+	assert_int_equal(read_range(c, 0, 4096), 0);
+	assert_int_equal(requests(), 1);
+	assert_true(given() <= 48 * KIB);
+	/* And again: nothing. */
+	assert_int_equal(read_range(c, 100, 4096), 0);
+	assert_int_equal(requests(), 1);
+	close_it(c);
+	origin_put(o);
+}
+
+static void sequential_reading_asks_ahead_in_few_requests_and_for_each_byte_once(void **state)
+{
+	struct origin *o = origin_listed(40 * MIB + 17, "v1", NULL, NULL);
+	struct content *c;
+
+	(void)state;
+	server_has(40 * MIB + 17, 2, "v1");
+	c = open_it(o);
+	assert_int_equal(read_all(c, 128 * KIB), 0);
+	assert_int_equal(given(), 40 * MIB + 17);
+	assert_true(requests() < 30);
+	close_it(c);
+	origin_put(o);
+}
+
+static void what_was_asked_for_ahead_is_bounded_by_what_was_read(void **state)
+{
+	struct origin *o = origin_listed(40 * MIB, "v1", NULL, NULL);
+	struct content *c;
+
+	(void)state;
+	server_has(40 * MIB, 2, "v1");
+	c = open_it(o);
+	for (uint64_t at = 0; at < MIB; at += 64 * KIB)
+		assert_int_equal(read_range(c, at, at + 64 * KIB), 0);
+	pthread_mutex_lock(&server.lock);
+	assert_true(server.last_to > MIB);
+	assert_true(server.last_to <= 8 * MIB);
+	pthread_mutex_unlock(&server.lock);
+	close_it(c);
+	origin_put(o);
+}
+
+static void any_number_of_readers_of_a_chunk_cause_one_request(void **state)
+{
+	struct origin *o = origin_listed(MIB, "v1", NULL, NULL);
+	struct reader readers[50];
+	struct content *c;
+
+	(void)state;
+	server_has(MIB, 3, "v1");
+	c = open_it(o);
+	server_holds(true);
+	for (int i = 0; i < 50; i++)
+		reader_ask(&readers[i], c, (uint64_t)(i % 8) * 1000, 30000);
+	assert_int_equal(requests(), 1);
+	server_holds(false);
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(reader_end(&readers[i]), 0);
+	assert_true(given() <= 32 * KIB);
+	close_it(c);
+	origin_put(o);
+}
+
+static void an_interrupted_reader_is_answered_while_the_server_says_nothing(void **state)
+{
+	struct origin *o = origin_listed(MIB, "v1", NULL, NULL);
+	struct reader a, b;
+	struct content *c;
+
+	(void)state;
+	server_has(MIB, 4, "v1");
+	c = open_it(o);
+	server_holds(true);
+	reader_ask(&a, c, 0, 4096);
+	reader_ask(&b, c, 0, 8192);
+	content_interrupt(&a.wait);
+	assert_int_equal(reader_end(&a), EINTR);
+	assert_false(b.over);
+	server_holds(false);
+	assert_int_equal(reader_end(&b), 0);
+	close_it(c);
+	origin_put(o);
+}
+
+static void a_closed_file_asks_for_nothing_more(void **state)
+{
+	struct origin *o = origin_listed(20 * MIB, "v1", NULL, NULL);
+	struct reader r;
+	struct content *c;
+
+	(void)state;
+	server_has(20 * MIB, 4, "v1");
+	c = open_it(o);
+	assert_int_equal(read_range(c, 0, 128 * KIB), 0);
+	server_holds(true);
+	reader_ask(&r, c, 128 * KIB, 256 * KIB);
+	content_interrupt(&r.wait);
+	assert_int_equal(reader_end(&r), EINTR);
+	close_it(c);
+	pthread_mutex_lock(&server.lock);
+	while (server.asks)
+		pthread_cond_wait(&server.cond, &server.lock);
+	assert_true(server.cancels >= 1);
+	pthread_mutex_unlock(&server.lock);
+	assert_true(given() <= 128 * KIB);
+	origin_put(o);
+}
+
+static void a_whole_image_is_hashed_matched_and_kept_as_a_blob(void **state)
+{
+	char digest[DIGEST_HEX], sha256[SHA256_HEX], want[DIGEST_HEX];
+	struct origin *o;
+	struct content *c;
+	uint64_t size;
+	int fd;
+
+	(void)state;
+	server_has(3 * MIB + 5, 5, "v1");
+	digest_of("sha512", server.bytes, server.size, digest);
+	digest_of("sha256", server.bytes, server.size, want);
+	o = origin_listed(server.size, "v1", "sha512", digest);
+	c = open_it(o);
+	assert_false(content_is_whole(c, NULL, NULL));
+	assert_int_equal(whole(c), 0);
+	assert_true(content_is_whole(c, sha256, &size));
+	assert_string_equal(sha256, want);
+	assert_int_equal(size, server.size);
+	assert_int_equal(store_blob_open(store, sha256, &fd, NULL, NULL), 0);
+	close(fd);
+	assert_int_equal(given(), server.size);
+	close_it(c);
+	origin_put(o);
+}
+
+static void identical_images_of_two_repositories_are_fetched_once(void **state)
+{
+	char digest[DIGEST_HEX];
+	struct origin *o, *other;
+	struct content *c;
+
+	(void)state;
+	server_has(MIB, 6, "v1");
+	digest_of("sha256", server.bytes, server.size, digest);
+	o = origin_listed(server.size, "v1", "sha256", digest);
+	other = origin_listed(server.size, "another", "sha256", digest);
+	other->entry = 2;
+	c = open_it(o);
+	assert_int_equal(whole(c), 0);
+	close_it(c);
+	c = open_it(other);
+	assert_true(content_is_whole(c, NULL, NULL));
+	assert_int_equal(read_all(c, 100000), 0);
+	close_it(c);
+	assert_int_equal(given(), server.size);
+	origin_put(o);
+	origin_put(other);
+}
+
+static void the_read_that_completes_a_wrong_image_fails_and_so_does_every_later_one(void **state)
+{
+	char digest[DIGEST_HEX];
+	struct origin *o;
+	struct content *c, *again;
+	struct reason why = { 0 };
+	uint64_t id;
+
+	(void)state;
+	server_has(MIB, 7, "v1");
+	digest_of("sha512", server.bytes, server.size, digest);
+	server.flips = 500 * KIB;
+	o = origin_listed(server.size, "v1", "sha512", digest);
+	c = open_it(o);
+	id = content_id(c);
+	assert_int_equal(read_range(c, 0, 4096), 0);
+	assert_int_equal(read_range(c, MIB - 100, MIB), 0);
+	assert_int_equal(whole(c), EBADMSG);
+	assert_int_equal(read_range(c, 0, 4096), EBADMSG);
+	assert_int_equal(told.refused, 1);
+	assert_int_equal(content_cached(c), 0);
+	/* Another open asks again, and gets what is right now; the old one stays refused. */
+	server.flips = 0;
+	again = open_it(o);
+	assert_int_not_equal(content_id(again), id);
+	assert_int_equal(read_all(again, 300000), 0);
+	assert_int_equal(read_range(c, 0, 4096), EBADMSG);
+	close_it(c);
+	/* Also for the next worker. */
+	assert_int_equal(content_open(o, id, &c, &why), -EBADMSG);
+	close_it(again);
+	origin_put(o);
+}
+
+static void an_image_that_is_replaced_is_stale_for_old_opens_and_new_for_new_ones(void **state)
+{
+	struct origin *o = origin_listed(UINT64_MAX, "", NULL, NULL), *later;
+	struct content *old, *new;
+
+	(void)state;
+	server_has(2 * MIB, 8, "v1");
+	old = open_it(o);
+	assert_int_equal(read_range(old, 0, 100 * KIB), 0);
+	assert_int_equal(told.sized, 1);
+	server_has(3 * MIB, 9, "v2");
+	assert_int_equal(read_range(old, MIB, MIB + 100), ESTALE);
+	assert_int_equal(read_range(old, 0, 100), ESTALE);
+	assert_int_equal(told.replaced, 1);
+	later = origin_listed(UINT64_MAX, "", NULL, NULL);
+	new = open_it(later);
+	assert_int_equal(read_all(new, 200000), 0);
+	close_it(new);
+	close_it(old);
+	origin_put(o);
+	origin_put(later);
+}
+
+static void another_size_than_before_is_another_image(void **state)
+{
+	struct origin *o = origin_listed(2 * MIB, "v1", NULL, NULL);
+	struct content *c;
+
+	(void)state;
+	server_has(2 * MIB - 1, 8, "v1");
+	c = open_it(o);
+	assert_int_equal(read_range(c, 0, 100), ESTALE);
+	close_it(c);
+	origin_put(o);
+}
+
+static void a_size_that_nobody_knew_ends_where_the_bytes_end(void **state)
+{
+	struct origin *o = origin_listed(UINT64_MAX, "", NULL, NULL);
+	struct content *c;
+	uint64_t size;
+
+	(void)state;
+	server.tells_size = false;
+	server_has(40 * KIB + 3, 10, "");
+	c = open_it(o);
+	assert_false(content_size(c, &size));
+	assert_int_equal(read_range(c, 0, 128 * KIB), 0);
+	assert_true(content_size(c, &size));
+	assert_int_equal(size, 40 * KIB + 3);
+	assert_int_equal(read_range(c, 40 * KIB, 80 * KIB), 0);
+	assert_int_equal(whole(c), 0);
+	close_it(c);
+	origin_put(o);
+}
+
+static void an_empty_image_needs_no_request(void **state)
+{
+	struct origin *o = origin_listed(0, "v1", NULL, NULL);
+	struct content *c;
+	uint64_t size = 1;
+
+	(void)state;
+	server_has(0, 1, "v1");
+	c = open_it(o);
+	assert_int_equal(read_range(c, 0, 4096), 0);
+	assert_int_equal(whole(c), 0);
+	assert_true(content_is_whole(c, NULL, &size));
+	assert_int_equal(size, 0);
+	assert_int_equal(requests(), 0);
+	close_it(c);
+	origin_put(o);
+}
+
+static void errors_reach_those_who_wait_and_the_next_read_asks_again(void **state)
+{
+	static const int errs[] = { EHOSTUNREACH, EREMOTEIO, EACCES, ETIMEDOUT };
+	struct origin *o = origin_listed(MIB, "v1", NULL, NULL);
+	struct content *c;
+
+	(void)state;
+	server_has(MIB, 11, "v1");
+	c = open_it(o);
+	for (size_t i = 0; i < sizeof(errs) / sizeof(errs[0]); i++) {
+		server.fails = 1;
+		server.err = errs[i];
+		assert_int_equal(read_range(c, 0, 100), errs[i]);
+		assert_int_equal(told.last_err, errs[i]);
+		assert_int_equal(requests(), i + 1);
+	}
+	assert_int_equal(read_range(c, 0, 100), 0);
+	close_it(c);
+	origin_put(o);
+}
+
+static void what_is_cached_is_read_while_the_repository_is_offline(void **state)
+{
+	struct origin *o = origin_listed(MIB, "v1", NULL, NULL);
+	struct content *c;
+
+	(void)state;
+	server_has(MIB, 12, "v1");
+	c = open_it(o);
+	assert_int_equal(read_range(c, 0, 100), 0);
+	told.offline = true;
+	assert_int_equal(read_range(c, 0, 30000), 0);
+	assert_int_equal(read_range(c, 500000, 500100), EHOSTUNREACH);
+	assert_int_equal(requests(), 1);
+	close_it(c);
+	origin_put(o);
+}
+
+static void a_broken_transfer_goes_on_where_it_stopped(void **state)
+{
+	struct origin *o = origin_listed(4 * MIB, "v1", NULL, NULL);
+	struct content *c;
+	uint64_t before;
+
+	(void)state;
+	server_has(4 * MIB, 13, "v1");
+	server.cuts = 2 * MIB;
+	server.err = EREMOTEIO;
+	c = open_it(o);
+	assert_int_equal(whole(c), EREMOTEIO);
+	server.cuts = 0;
+	before = given();
+	assert_int_equal(whole(c), 0);
+	/* Beside it chunks that were not complete. */
+	assert_true(given() - before <= 4 * MIB - before + 64 * KIB);
+	close_it(c);
+	origin_put(o);
+}
+
+static void what_came_is_there_after_a_restart_and_an_open_goes_on(void **state)
+{
+	char digest[DIGEST_HEX];
+	struct origin *o;
+	struct content *c;
+	struct reason why = { 0 };
+	uint64_t id, before;
+
+	server_has(4 * MIB, 14, "v1");
+	digest_of("sha512", server.bytes, server.size, digest);
+	o = origin_listed(server.size, "v1", "sha512", digest);
+	c = open_it(o);
+	id = content_id(c);
+	assert_int_equal(read_range(c, 0, MIB), 0);
+	assert_int_equal(read_range(c, 2 * MIB, 2 * MIB + 10), 0);
+	close_it(c);
+	before = given();
+	restart(*state, false);
+	assert_int_equal(content_open(o, id, &c, &why), 0);
+	assert_int_equal(read_range(c, 0, MIB), 0);
+	assert_int_equal(given(), before);
+	assert_int_equal(whole(c), 0);
+	assert_true(given() <= 4 * MIB);
+	content_put(c);
+	restart(*state, false);
+	c = open_it(o);
+	assert_true(content_is_whole(c, NULL, NULL));
+	assert_int_equal(read_all(c, 500000), 0);
+	close_it(c);
+	origin_put(o);
+}
+
+static void a_damaged_cached_image_is_found_after_a_power_loss(void **state)
+{
+	struct place *p = *state;
+	char digest[DIGEST_HEX], path[256];
+	struct origin *o;
+	struct content *c;
+	struct reason why = { 0 };
+	FILE *f;
+
+	server_has(MIB, 15, "v1");
+	digest_of("sha256", server.bytes, server.size, digest);
+	o = origin_listed(server.size, "v1", "sha256", digest);
+	c = open_it(o);
+	assert_int_equal(whole(c), 0);
+	close_it(c);
+	assert_int_equal(store_sync(store, &why), 0);
+	contents_stop();
+	db_edit(p, "UPDATE content SET boot = 'another'");
+	snprintf(path, sizeof(path), "%s/blobs/%s", p->dir, digest);
+	chmod(path, 0600);
+	f = fopen(path, "r+");
+	assert_non_null(f);
+	fputs("zeros", f);
+	fclose(f);
+	assert_int_equal(contents_start(store, 0, false, &why), 0);
+	c = open_it(o);
+	assert_int_equal(read_range(c, 0, 100), EBADMSG);
+	close_it(c);
+	c = open_it(o);
+	assert_int_equal(read_all(c, 500000), 0);
+	close_it(c);
+	origin_put(o);
+}
+
+static void a_doubted_image_that_is_right_is_believed(void **state)
+{
+	char digest[DIGEST_HEX];
+	struct origin *o;
+	struct content *c;
+	struct reason why = { 0 };
+	uint64_t before;
+
+	server_has(MIB, 16, "v1");
+	digest_of("sha256", server.bytes, server.size, digest);
+	o = origin_listed(server.size, "v1", "sha256", digest);
+	c = open_it(o);
+	assert_int_equal(whole(c), 0);
+	close_it(c);
+	assert_int_equal(store_sync(store, &why), 0);
+	contents_stop();
+	db_edit(*state, "UPDATE content SET boot = 'another'");
+	assert_int_equal(contents_start(store, 0, false, &why), 0);
+	before = requests();
+	c = open_it(o);
+	assert_false(content_is_whole(c, NULL, NULL));
+	assert_int_equal(read_all(c, 500000), 0);
+	assert_true(content_is_whole(c, NULL, NULL));
+	assert_int_equal(requests(), before);
+	close_it(c);
+	origin_put(o);
+}
+
+/* --- the quota ------------------------------------------------------------------------------------ */
+
+static void quota_is(struct place *p, uint64_t bytes)
+{
+	quota = bytes;
+	restart(p, true);
+}
+
+static uint64_t used(void)
+{
+	uint64_t now, max;
+
+	contents_usage(&now, &max);
+	return now;
+}
+
+static struct origin *origin_number(int i)
+{
+	struct origin *o = origin_listed(server.size, "v1", NULL, NULL);
+
+	o->entry = (uint64_t)i;
+	snprintf(o->id, sizeof(o->id), "id%d", i);
+	origin_key(o, 1, 12345, o->size);
+	return o;
+}
+
+static void fetch_number(int i, bool pin)
+{
+	struct origin *o = origin_number(i);
+	struct content *c = open_it(o);
+	struct reason why = { 0 };
+
+	server_has(MIB, (unsigned)i, "v1");
+	if (pin)
+		assert_int_equal(cache_content_pin(store, content_id(c), true, &why), 0);
+	assert_int_equal(whole(c), 0);
+	close_it(c);
+	origin_put(o);
+}
+
+static uint64_t cached_number(int i)
+{
+	struct origin *o = origin_number(i);
+	struct cache_content row;
+	uint64_t bytes = 0;
+
+	if (!cache_content_find(store, o->key, &row, NULL))
+		bytes = contents_cached(row.id);
+	origin_put(o);
+	return bytes;
+}
+
+static void the_least_recently_used_goes_first_and_pinned_or_open_ones_stay(void **state)
+{
+	struct origin *o;
+	struct content *c;
+	uint64_t now, max;
+
+	server_has(MIB, 1, "v1");
+	quota_is(*state, 4 * MIB);
+	fetch_number(1, true);
+	for (int i = 2; i <= 4; i++)
+		fetch_number(i, false);
+	assert_int_equal(used(), 4 * MIB);
+	restart(*state, true);
+	assert_int_equal(used(), 4 * MIB);
+	/* Used again: not the oldest any more. */
+	o = origin_number(2);
+	c = open_it(o);
+	server_has(MIB, 2, "v1");
+	assert_int_equal(read_range(c, 0, 10), 0);
+	fetch_number(5, false);
+	assert_int_equal(cached_number(3), 0);
+	assert_int_equal(cached_number(1), MIB);
+	assert_int_equal(cached_number(2), MIB);
+	fetch_number(6, false);
+	assert_int_equal(cached_number(1), MIB);
+	assert_int_equal(cached_number(2), MIB);
+	contents_usage(&now, &max);
+	assert_true(now <= max);
+	close_it(c);
+	origin_put(o);
+}
+
+static void what_is_loaded_is_not_evicted_and_a_full_cache_says_so(void **state)
+{
+	struct store_slot row;
+	struct reason why = { 0 };
+	char digest[DIGEST_HEX];
+	struct origin *o;
+	struct content *c;
+
+	server_has(MIB, 1, "v1");
+	quota_is(*state, MIB + 100 * KIB);
+	fetch_number(1, false);
+	digest_of("sha256", server.bytes, server.size, digest);
+	row = row_with(digest);
+	assert_int_equal(store_commit(store, 0, -1, &row, NULL, NULL, &why), 0);
+	restart(*state, true);
+	o = origin_number(2);
+	c = open_it(o);
+	server_has(MIB, 2, "v1");
+	assert_int_equal(whole(c), EDQUOT);
+	assert_int_equal(cached_number(1), MIB);
+	close_it(c);
+	origin_put(o);
+}
+
+static void ending_answers_everybody_although_the_server_hangs(void **state)
+{
+	struct origin *o = origin_listed(MIB, "v1", NULL, NULL);
+	struct reader a, b;
+	struct content *c;
+	struct reason why = { 0 };
+
+	(void)state;
+	server_has(MIB, 17, "v1");
+	c = open_it(o);
+	server_holds(true);
+	reader_ask(&a, c, 0, 100);
+	reader_ask(&b, c, 0, UINT64_MAX);
+	content_closed(c);
+	content_put(c);
+	contents_stop();
+	assert_int_equal(reader_end(&a), EINTR);
+	assert_int_equal(reader_end(&b), EINTR);
+	origin_put(o);
+	assert_int_equal(contents_start(store, 0, false, &why), 0);
+}
+
+static void a_server_that_says_nothing_at_all_is_given_up(void **state)
+{
+	struct origin *o = origin_listed(MIB, "v1", NULL, NULL);
+	struct content *c;
+
+	(void)state;
+	o->patience_ms = 1;
+	server_has(MIB, 18, "v1");
+	c = open_it(o);
+	server_holds(true);
+	assert_int_equal(read_range(c, 0, 100), EHOSTUNREACH);
+	server_holds(false);
+	assert_int_equal(read_range(c, 0, 100), 0);
+	close_it(c);
+	origin_put(o);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CLAIM(the_head_of_a_large_image_costs_one_small_chunk),
+		CLAIM(sequential_reading_asks_ahead_in_few_requests_and_for_each_byte_once),
+		CLAIM(what_was_asked_for_ahead_is_bounded_by_what_was_read),
+		CLAIM(any_number_of_readers_of_a_chunk_cause_one_request),
+		CLAIM(an_interrupted_reader_is_answered_while_the_server_says_nothing),
+		CLAIM(a_closed_file_asks_for_nothing_more),
+		CLAIM(a_whole_image_is_hashed_matched_and_kept_as_a_blob),
+		CLAIM(identical_images_of_two_repositories_are_fetched_once),
+		CLAIM(the_read_that_completes_a_wrong_image_fails_and_so_does_every_later_one),
+		CLAIM(an_image_that_is_replaced_is_stale_for_old_opens_and_new_for_new_ones),
+		CLAIM(another_size_than_before_is_another_image),
+		CLAIM(a_size_that_nobody_knew_ends_where_the_bytes_end),
+		CLAIM(an_empty_image_needs_no_request),
+		CLAIM(errors_reach_those_who_wait_and_the_next_read_asks_again),
+		CLAIM(what_is_cached_is_read_while_the_repository_is_offline),
+		CLAIM(a_broken_transfer_goes_on_where_it_stopped),
+		CLAIM(what_came_is_there_after_a_restart_and_an_open_goes_on),
+		CLAIM(a_damaged_cached_image_is_found_after_a_power_loss),
+		CLAIM(a_doubted_image_that_is_right_is_believed),
+		CLAIM(the_least_recently_used_goes_first_and_pinned_or_open_ones_stay),
+		CLAIM(what_is_loaded_is_not_evicted_and_a_full_cache_says_so),
+		CLAIM(ending_answers_everybody_although_the_server_hangs),
+		CLAIM(a_server_that_says_nothing_at_all_is_given_up),
+	};
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+	free(server.bytes);
+	return failed;
+}
