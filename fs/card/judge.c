@@ -13,6 +13,7 @@
 #include "fs/card/target.h"
 #include "fs/card/upload.h"
 #include "fs/daemon/suspect.h"
+#include "fs/remote/source.h"
 
 #include <fabricfs/buf.h>
 #include <fabricfs/clock.h>
@@ -176,6 +177,9 @@ static int program(struct upload *u, const struct image_facts *facts, const char
 
 	text_copy(a.sha256, sizeof(a.sha256), sha256);
 	text_copy(a.source, sizeof(a.source), u->saved->upload.source);
+	/* However it came: known by its bytes. */
+	if (!*a.source)
+		source_of_digest(sha256, a.source, sizeof(a.source));
 	err = content_open(u, sha256, &fd, why);
 	if (err)
 		return err;

@@ -134,7 +134,15 @@ int upload_truncate(struct upload *u, uint64_t size, struct reason *why);
 /* What a reader of this open sees: the spool, or what is loaded. Bytes or -errno. */
 ssize_t upload_read(struct upload *u, void *out, size_t n, uint64_t off);
 uint64_t upload_size(struct upload *u);
-/* The whole of another card's image, by reference; 0 = cannot, copy bytes instead. */
+/*
+ * Bytes are on their way here from somewhere else: the upload has begun, for all others to see,
+ * with nothing in it yet. -EBUSY and as upload_write(). Ended by upload_reference(),
+ * upload_refuse() or upload_unclaim().
+ */
+int upload_expect(struct upload *u, struct reason *why);
+/* What comes is not for this card, as its first bytes show. *fresh as upload_write(). */
+int upload_refuse(struct upload *u, const struct image_facts *facts, bool *fresh, const struct reason *why);
+/* The whole of a kept image, by reference; facts NULL: it has yet to be validated. */
 int upload_reference(struct upload *u, const char *sha256, uint64_t size,
 		     const struct image_facts *facts, const char *source, bool *fresh,
 		     struct reason *why);

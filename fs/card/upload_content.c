@@ -9,6 +9,7 @@
 #include "fs/card/upload.h"
 
 #include <fabricfs/buf.h>
+#include <fabricfs/cache.h>
 #include <fabricfs/clock.h>
 #include <fabricfs/log.h>
 
@@ -463,6 +464,33 @@ ssize_t upload_read(struct upload *u, void *out, size_t n, uint64_t off)
 	return got < 0 ? -errno : got;
 }
 
+int upload_expect(struct upload *u, struct reason *why)
+{
+	int err;
+
+	if (!upload_enter(u))
+		return reason_set(why, EBUSY, "%s: the image is being validated or programmed",
+				  u->slot->name);
+	err = write_allowed(u, why);
+	if (!err)
+		err = content_claim(u, why);
+	upload_leave(u);
+	return err;
+}
+
+int upload_refuse(struct upload *u, const struct image_facts *facts, bool *fresh, const struct reason *why)
+{
+	int err;
+
+	*fresh = false;
+	if (!upload_enter(u))
+		return -EBUSY;
+	err = content_refuse(u, fresh, why);
+	u->facts = *facts;
+	upload_leave(u);
+	return err;
+}
+
 int upload_reference(struct upload *u, const char *sha256, uint64_t size,
 		     const struct image_facts *facts, const char *source, bool *fresh,
 		     struct reason *why)
@@ -481,8 +509,9 @@ int upload_reference(struct upload *u, const char *sha256, uint64_t size,
 		text_copy(u->saved->upload.source, sizeof(u->saved->upload.source), source);
 		atomic_store(&u->saved->upload.size, size);
 		atomic_store(&u->saved->upload.last_ns, clock_mono_ns());
-		u->facts = *facts;
-		u->facts_known = true;
+		u->facts_known = facts;
+		if (facts)
+			u->facts = *facts;
 		blobs_hold();
 		u->held = true;
 		if (u->fd >= 0) {
@@ -491,7 +520,7 @@ int upload_reference(struct upload *u, const char *sha256, uint64_t size,
 		}
 		upload_bits_change(u, UPLOAD_WRITTEN | UPLOAD_REFERENCE, UPLOAD_JUDGED | UPLOAD_SEEDED | UPLOAD_SPARSE);
 		cards_kick();
-		err = slot_suits(u->slot, facts, why);
+		err = facts ? slot_suits(u->slot, facts, why) : 0;
 		if (err)
 			err = content_refuse(u, fresh, why);
 	}
@@ -530,6 +559,16 @@ static int content_reread(struct upload *u, int fd, uint64_t size, struct reason
 	return err < 0 ? err : 0;
 }
 
+/* It need not be validated again when it is copied again. */
+static void facts_keep(struct upload *u, const struct image_facts *facts, const char *sha256)
+{
+	char *json CLEANUP_FREE = image_facts_json(facts, NULL, sha256, 0, 0, NULL, NULL);
+	struct reason why = { 0 };
+
+	if (json && cache_facts_keep(u->slot->card->store, sha256, json, &why))
+		log_debug("%s: %s", u->slot->name, why.text);
+}
+
 enum verdict upload_examine(struct upload *u, struct image_facts *facts, char sha256[SHA256_HEX],
 			    struct reason *why)
 {
@@ -562,6 +601,8 @@ enum verdict upload_examine(struct upload *u, struct image_facts *facts, char sh
 	*facts = *image_parser_facts(u->parser);
 	if (err)
 		return VERDICT_INCOMPLETE;
+	if (bits & UPLOAD_REFERENCE)
+		facts_keep(u, facts, sha256);
 	if (bits & UPLOAD_SEEDED && !*facts->integrity_checked && u->covered < size) {
 		reason_set(why, EBADMSG, "parts of the image were written over the loaded one, and the "
 			   "format %s has no checksum that would show a mixture", facts->format);

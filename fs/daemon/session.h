@@ -122,7 +122,7 @@ struct saved_handle {
 			_Atomic int64_t last_ns; /* CLOCK_MONOTONIC of its last byte */
 			int64_t mtime_ns;
 			char sha256[SHA256_HEX]; /* of the reference */
-			char source[64];         /* "devN" for a copy from a card */
+			char source[320];        /* "devN" for a copy from a card, "repository:name@id" */
 			char name[256];          /* temporary: its name; "" = image itself */
 			_Atomic uint32_t opens; /* temporary: open files of it */
 			_Atomic int64_t closed_ns; /* temporary: when last closed, 0 = open */

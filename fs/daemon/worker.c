@@ -37,6 +37,7 @@
 #include "fs/daemon/session_fd.h"
 #include "fs/daemon/suspect.h"
 #include "fs/daemon/worker.h"
+#include "fs/remote/content.h"
 #include "fs/remote/mirror.h"
 #include "fs/tree/tree.h"
 
@@ -210,6 +211,9 @@ static int worker_start(struct worker *w, struct reason *why)
 	    (err = session_start(w, why)) ||
 	    (err = tree_start(w->config, w->store, why)))
 		return err;
+	if (mirror_count() &&
+	    (err = contents_start(w->store, (uint64_t)w->config->cache_quota, w->fresh, why)))
+		return err;
 	if ((err = mirror_start(w->store, why)))
 		return err;
 	suspect_attach(session_suspects(), w->crashed);
@@ -304,6 +308,7 @@ static void worker_end(struct worker *w)
 	alarm(LINK_STOP_S + 5);
 	loop_stop();
 	/* Whoever waits for a repository is answered, as long as there is a connection for it. */
+	contents_stop();
 	mirror_stop();
 	/* Before the cards: its notifier looks at them. */
 	if (w->tree)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fs/daemon/session.h"
+#include "fs/remote/content.h"
 #include "fs/tree/tables.h"
 
 /* Opcodes of linux/fuse.h that a client can wait for. */
@@ -187,6 +188,8 @@ bool metrics_moving(void)
 
 void format_metrics(const struct place *p, struct buf *out)
 {
+	uint64_t used, quota;
+
 	(void)p;
 	family(out, "fabricfs_build_info", "gauge", "The version that serves this tree.");
 	buf_adds(out, "fabricfs_build_info{version=\"" FABRICFS_VERSION "\"} 1\n");
@@ -211,7 +214,8 @@ void format_metrics(const struct place *p, struct buf *out)
 	       "When a repository was last listed as a whole, in seconds since 1970.");
 	each_repo(out, repo_listed);
 	family(out, "fabricfs_cache_bytes", "gauge", "Bytes of images of repositories that are kept here.");
-	buf_adds(out, "fabricfs_cache_bytes 0\n");
+	contents_usage(&used, &quota);
+	buf_addf(out, "fabricfs_cache_bytes %llu\n", (unsigned long long)used);
 	family(out, "fabricfs_resent_requests_total", "counter",
 	       "Requests that came again because a worker died before it answered.");
 	for (unsigned i = 0; i < sizeof(opcodes) / sizeof(opcodes[0]); i++) {

@@ -12,6 +12,7 @@
 #include <sys/statvfs.h>
 
 #include "fs/daemon/session.h"
+#include "fs/tree/remote_file.h"
 #include "fs/tree/serve.h"
 #include "fs/tree/tree.h"
 
@@ -228,10 +229,13 @@ static void tree_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct place p CLEANUP_PLACE = { 0 };
 	const struct active_ops *ops;
-	int err = place_open(&p, ino);
+	int err;
 
-	if (node_kind(ino) == NODE_ENTRY)
-		err = (fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) ? -EROFS : -EOPNOTSUPP;
+	if (node_kind(ino) == NODE_ENTRY) {
+		remote_open(req, node_entry_row(ino), fi);
+		return;
+	}
+	err = place_open(&p, ino);
 	if (err) {
 		fuse_reply_err(req, -err);
 		return;
@@ -282,8 +286,13 @@ static void tree_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, st
 {
 	struct place p CLEANUP_PLACE = { 0 };
 	const struct active_ops *ops;
-	int err = place_open(&p, ino);
+	int err;
 
+	if (node_kind(ino) == NODE_ENTRY) {
+		remote_read(req, node_entry_row(ino), size, off, fi);
+		return;
+	}
+	err = place_open(&p, ino);
 	if (err) {
 		fuse_reply_err(req, -err);
 		return;
@@ -361,9 +370,15 @@ static void tree_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse
 static void tree_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct place p CLEANUP_PLACE = { 0 };
-	int err = place_open(&p, ino);
-	const struct active_ops *ops = err ? NULL : place_active(&p);
+	const struct active_ops *ops;
+	int err;
 
+	if (node_kind(ino) == NODE_ENTRY) {
+		remote_release(req, node_entry_row(ino), fi);
+		return;
+	}
+	err = place_open(&p, ino);
+	ops = err ? NULL : place_active(&p);
 	polled_remove(fi->fh);
 	if (ops) {
 		if (ops->release)
@@ -649,7 +664,9 @@ static void tree_copy_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in, str
 	struct place from CLEANUP_PLACE = { 0 }, to CLEANUP_PLACE = { 0 };
 
 	(void)flags;
-	if (place_open(&from, ino_in) || place_open(&to, ino_out))
+	if (node_kind(ino_in) == NODE_ENTRY && !place_open(&to, ino_out) && holds_image(&to))
+		remote_copy_range(req, node_entry_row(ino_in), off_in, fi_in, to.card, ino_out, off_out, fi_out, len);
+	else if (place_open(&from, ino_in) || place_open(&to, ino_out))
 		fuse_reply_err(req, ENOENT);
 	else if (!holds_image(&from) || !holds_image(&to))
 		fuse_reply_err(req, EOPNOTSUPP); /* read and write instead */

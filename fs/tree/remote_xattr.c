@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Attributes of images of a repository: user.fpga.id, .status, the digest under the name of its
- * algorithm, and .property.<name> for each property. A name of a property is encoded as that of
- * an image is, and one that does not fit the 255 bytes of an attribute's name is left out.
+ * algorithm, .sha256 also when it was found out here, .cached, .pinned, and .property.<name> for
+ * each property. A name of a property is encoded as that of an image is, and one that does not fit
+ * the 255 bytes of an attribute's name is left out.
  */
 #include <errno.h>
 #include <linux/limits.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/remote/origin.h"
 #include "fs/tree/serve.h"
 
 #define PREFIX "user.fpga."
@@ -27,6 +29,24 @@ static bool own_value(const struct catalogue_entry *e, const char *name, struct 
 		text = e->digest;
 	buf_adds(out, text);
 	return *text;
+}
+
+/* Of what the cache has of it. False: there is no such attribute. */
+static bool cache_value(const struct catalogue_entry *e, const char *name, struct buf *out)
+{
+	struct entry_cache cache;
+
+	if (strcmp(name, "cached") != 0 && strcmp(name, "pinned") != 0 && strcmp(name, "sha256") != 0)
+		return false;
+	if (entry_cache_get(e->id, &cache, NULL))
+		return false;
+	if (!strcmp(name, "cached"))
+		buf_addf(out, "%llu", (unsigned long long)cache.cached);
+	else if (!strcmp(name, "pinned"))
+		buf_adds(out, cache.pinned ? "1" : "0");
+	else
+		buf_adds(out, cache.sha256);
+	return out->len;
 }
 
 /* The attribute of a property, without the prefix; false: it has none. */
@@ -74,7 +94,7 @@ void remote_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t si
 	name += strlen(PREFIX);
 	err = entry_get(ino, &e);
 	if (!err)
-		there = own_value(&e, name, &value);
+		there = own_value(&e, name, &value) || cache_value(&e, name, &value);
 	if (!err && !there && !strncmp(name, PROPERTY, strlen(PROPERTY))) {
 		err = catalogue_properties(mirror_store(), e.id, &pairs, NULL);
 		there = !err && property_value(pairs, name, &value);
@@ -97,6 +117,7 @@ void remote_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	struct buf names CLEANUP_BUF = BUF_INIT, name CLEANUP_BUF = BUF_INIT;
 	char **pairs CLEANUP_FREE = NULL;
 	struct catalogue_entry e;
+	struct entry_cache cache;
 	int err = entry_get(ino, &e);
 
 	if (!err)
@@ -113,6 +134,12 @@ void remote_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	}
 	if (*e.digest_algo)
 		name_add(&names, e.digest_algo);
+	if (!entry_cache_get(e.id, &cache, NULL)) {
+		if (*cache.sha256 && strcmp(e.digest_algo, "sha256") != 0)
+			name_add(&names, "sha256");
+		name_add(&names, "cached");
+		name_add(&names, "pinned");
+	}
 	for (size_t i = 0; pairs && pairs[i] && pairs[i + 1]; i += 2)
 		if (property_name(pairs[i], &name))
 			name_add(&names, name.data);
@@ -121,8 +148,13 @@ void remote_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 void remote_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size)
 {
-	(void)ino;
-	(void)value;
-	(void)size;
-	fuse_reply_err(req, strncmp(name, PREFIX, strlen(PREFIX)) ? EOPNOTSUPP : EPERM);
+	bool off = !value || (size == 1 && *value == '0');
+	struct reason why = { 0 };
+
+	if (strcmp(name, PREFIX "pinned") != 0)
+		fuse_reply_err(req, strncmp(name, PREFIX, strlen(PREFIX)) ? EOPNOTSUPP : EPERM);
+	else if (!off && (size != 1 || *value != '1'))
+		fuse_reply_err(req, EINVAL);
+	else
+		fuse_reply_err(req, -entry_pin(node_entry_row(ino), !off, &why));
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fs/remote/origin.h"
 #include "fs/tree/remote_wait.h"
 #include "fs/tree/tables.h"
 
@@ -59,6 +60,7 @@ static void format_repo_stats(const struct place *p, struct buf *out)
 	buf_addf(out, "images %llu\n", (unsigned long long)state.images);
 	stat_time(out, "listed", state.listed_ns);
 	stat_time(out, "changed", state.changed_ns);
+	buf_addf(out, "cached_bytes %llu\n", (unsigned long long)repo_cached(p->repo));
 	buf_addf(out, "listings %llu\nlistings_failed %llu\nrequests %llu\nretries %llu\nlogins %llu\nreceived_bytes %llu\n",
 		 (unsigned long long)state.listings, (unsigned long long)state.failed, (unsigned long long)cost.requests,
 		 (unsigned long long)cost.retries, (unsigned long long)cost.logins, (unsigned long long)cost.received);

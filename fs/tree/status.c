@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "fs/card/target.h"
+#include "fs/remote/origin.h"
 #include "fs/tree/tables.h"
 
 #include <fabricfs/clock.h>
@@ -345,7 +346,7 @@ static json_t *json_repo(struct repo *repo)
 	put(o, "kind", json_string(repo_kind(repo)->name));
 	put(o, "state", json_string(repo_word(&state)));
 	put(o, "images", json_integer((json_int_t)state.images));
-	put(o, "cached_bytes", json_integer(0));
+	put(o, "cached_bytes", json_integer((json_int_t)repo_cached(repo)));
 	return o;
 }
 

@@ -1,0 +1,482 @@
+# SPDX-License-Identifier: Apache-2.0
+"""remote/: bytes of images, read and copied to cards (DESIGN 4). Folders, so no network is needed."""
+import concurrent.futures
+import errno
+import hashlib
+import json
+import mmap
+import os
+import random
+import signal
+import subprocess
+
+import pytest
+
+from harness import SLOW, run, shell, until
+from images import BLINK, HX8K, REGS, UPPER, sha256
+
+CHUNK = 32 * 1024
+
+
+def config(repos, extra=""):
+    lines = [f"  {name}: {{kind: directory, path: {path}{more}}}" for name, path, more in repos]
+    return "repositories:\n" + "\n".join(lines) + "\n" + extra
+
+
+def noise(size, seed=1):
+    return random.Random(seed).randbytes(size)
+
+
+def attr(path, name):
+    return os.getxattr(path, f"user.fpga.{name}").decode()
+
+
+def cached(path):
+    return int(attr(path, "cached"))
+
+
+def read_errno(fd, size=4096, offset=0):
+    try:
+        os.pread(fd, size, offset)
+    except OSError as e:
+        return e.errno
+    return 0
+
+
+def refresh(folder):
+    with open(folder / ".repo" / "refresh", "w", encoding="ascii") as f:
+        f.write("now\n")
+
+
+def events(fabric, kind):
+    return [r for r in map(json.loads, fabric.read("events").splitlines()) if r["event"] == kind]
+
+
+@pytest.fixture
+def files(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def mirror(fpga, files):
+    """A daemon with one card and one folder, called nfs."""
+    def make(extra="", more="", **kw):
+        return fpga(config=config([("nfs", files, more)], extra), **kw)
+    return make
+
+
+def copy(source, card, name="image"):
+    return run(["cp", str(source), str(card.dir / name)])
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def test_images_are_read_as_they_are(mirror, files):
+    data = noise(5_000_003)
+    (files / "x.bin").write_bytes(data)
+    (files / "empty.bin").write_bytes(b"")
+    fabric = mirror()
+    remote = fabric.mount / "remote" / "nfs"
+    x = remote / "x.bin"
+    assert cached(x) == 0
+    assert x.read_bytes() == data
+    assert x.read_bytes() == data
+    assert (remote / "empty.bin").read_bytes() == b""
+    assert run(["cmp", str(x), str(files / "x.bin")]).returncode == 0
+    with open(x, "rb") as f:
+        assert os.pread(f.fileno(), 100, 4_999_990) == data[4_999_990:]
+        assert os.pread(f.fileno(), 100, 5_000_003) == b""
+        assert os.pread(f.fileno(), 100, 1 << 40) == b""
+        with mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as m:
+            assert m[:] == data
+    until(lambda: cached(x) == len(data), "all of it is cached")
+    assert attr(x, "sha256") == sha256(data)
+
+
+def test_pieces_in_any_order_are_right_while_it_is_being_fetched(mirror, files):
+    data = noise(3_000_000, 2)
+    (files / "x.bin").write_bytes(data)
+    fabric = mirror()
+    rng = random.Random(3)
+    with open(fabric.mount / "remote" / "nfs" / "x.bin", "rb") as f:
+        for _ in range(300):
+            at, n = rng.randrange(len(data)), rng.choice([1, 100, 4096, 70000, 300000])
+            assert os.pread(f.fileno(), n, at) == data[at:at + n]
+
+
+def test_the_head_of_a_large_image_fetches_one_chunk(mirror, files):
+    (files / "x.bin").write_bytes(noise(20_000_000, 3))
+    fabric = mirror()
+    x = fabric.mount / "remote" / "nfs" / "x.bin"
+    assert len(shell(f"head -c 200 {x} | xxd -p").stdout) > 400
+    assert 0 < cached(x) <= 2 * CHUNK
+    # Looking around fetches nothing at all.
+    before = cached(x)
+    shell(f"find {fabric.mount} -ls >/dev/null; du -s {fabric.mount}/remote; ls -lR {fabric.mount}/remote; getfattr -d {x}")
+    assert cached(x) == before
+
+
+def test_many_readers_at_once_see_the_same_bytes(mirror, files):
+    data = noise(4_000_000, 4)
+    (files / "x.bin").write_bytes(data)
+    fabric = mirror()
+    x = str(fabric.mount / "remote" / "nfs" / "x.bin")
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        sums = list(pool.map(lambda _: run(["sha256sum", x]).stdout.split()[0], range(20)))
+    assert set(sums) == {sha256(data)}
+
+
+def test_images_cannot_be_written(mirror, files):
+    (files / "x.bin").write_bytes(b"x" * 100)
+    fabric = mirror()
+    x = fabric.mount / "remote" / "nfs" / "x.bin"
+    for flags in (os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_TRUNC, os.O_WRONLY | os.O_APPEND):
+        with pytest.raises(OSError) as e:
+            os.open(x, flags)
+        assert e.value.errno == errno.EROFS
+    assert x.read_bytes() == b"x" * 100
+
+
+# --- what changes at the repository ---------------------------------------------------------------
+
+
+def test_a_replaced_image_is_stale_for_who_has_it_open_and_new_for_who_opens_it(mirror, files):
+    old, new = noise(4_000_000, 5), noise(4_100_000, 6)
+    (files / "x.bin").write_bytes(old)
+    fabric = mirror()
+    x = fabric.mount / "remote" / "nfs" / "x.bin"
+    with open(x, "rb") as f:
+        assert os.pread(f.fileno(), 1000, 0) == old[:1000]
+        (files / "new").write_bytes(new)
+        os.replace(files / "new", files / "x.bin")
+        assert read_errno(f.fileno(), 1000, 3_900_000) == errno.ESTALE
+        assert read_errno(f.fileno(), 1000, 0) == errno.ESTALE
+        assert x.read_bytes() == new
+        assert read_errno(f.fileno(), 1000, 0) == errno.ESTALE
+    until(lambda: x.stat().st_size == len(new), "the listing has the new size")
+    assert x.read_bytes() == new
+
+
+def test_who_has_a_whole_image_open_reads_it_to_the_end(mirror, files):
+    old, new = noise(1_000_000, 7), noise(1_000_000, 8)
+    (files / "x.bin").write_bytes(old)
+    fabric = mirror()
+    remote = fabric.mount / "remote" / "nfs"
+    x = remote / "x.bin"
+    assert x.read_bytes() == old
+    until(lambda: cached(x) == len(old), "it is whole")
+    with open(x, "rb") as f:
+        assert f.read(10) == old[:10]
+        (files / "new").write_bytes(new)
+        os.replace(files / "new", files / "x.bin")
+        refresh(remote)
+        assert x.read_bytes() == new
+        assert os.pread(f.fileno(), len(old), 0) == old
+    assert x.read_bytes() == new
+
+
+def test_a_wrong_digest_is_told_by_the_read_that_completes_it(mirror, files):
+    data = noise(600_000, 9)
+    (files / "x.bin").write_bytes(data)
+    (files / "SHA256SUMS").write_text(f"{sha256(b'another')}  x.bin\n")
+    fabric = mirror()
+    x = fabric.mount / "remote" / "nfs" / "x.bin"
+    with open(x, "rb") as f:
+        assert os.pread(f.fileno(), 1000, 0) == data[:1000]
+        with pytest.raises(OSError) as e:
+            while f.read(50000):
+                pass
+        assert e.value.errno == errno.EBADMSG
+        assert read_errno(f.fileno()) == errno.EBADMSG
+        assert cached(x) == 0
+        refused = events(fabric, "image-refused")
+        assert len(refused) == 1
+        assert refused[0]["result"] == "EBADMSG"
+        assert refused[0]["source"] == "nfs:x.bin@x.bin"
+        assert refused[0]["sha256"] == sha256(data)
+        # Another open asks again.
+        with open(x, "rb") as again:
+            assert os.pread(again.fileno(), 1000, 0) == data[:1000]
+        assert read_errno(f.fileno()) == errno.EBADMSG
+    # Put right, it is read.
+    (files / "SHA256SUMS").write_text(f"{sha256(data)}  x.bin\n")
+    refresh(fabric.mount / "remote" / "nfs")
+    assert x.read_bytes() == data
+
+
+def test_a_wrong_digest_keeps_an_image_from_the_card(mirror, files):
+    (files / "upper.bin").write_bytes(UPPER.read_bytes())
+    (files / "SHA256SUMS").write_text(f"{sha256(b'another')}  upper.bin\n")
+    fabric = mirror()
+    card = fabric.card()
+    image = fabric.mount / "remote" / "nfs" / "upper.bin"
+    for _ in range(2):
+        done = copy(image, card)
+        assert done.returncode == 1
+        assert os.strerror(errno.EBADMSG) in done.stderr
+        assert "sha256" in card.error and sha256(UPPER) in card.error
+        assert card.state == "unconfigured"
+        assert cached(image) == 0
+
+
+# --- the cache -------------------------------------------------------------------------------------
+
+
+def test_what_is_cached_is_there_without_the_repository(mirror, files):
+    first, second = noise(500_000, 10), noise(500_000, 11)
+    (files / "a.bin").write_bytes(first)
+    (files / "b.bin").write_bytes(second)
+    fabric = mirror("cache: {offline-timeout: 2s}\n", ", max-age: 1s")
+    remote = fabric.mount / "remote" / "nfs"
+    assert (remote / "a.bin").read_bytes() == first
+    os.rename(files, files.with_name("away"))
+    try:
+        assert (remote / "a.bin").read_bytes() == first
+        with open(remote / "b.bin", "rb") as f:
+            assert read_errno(f.fileno()) == errno.EHOSTUNREACH
+        until(lambda: (remote / ".repo" / "state").read_text().startswith("offline since "), "it is offline")
+        fabric.restart()
+        assert (remote / "a.bin").read_bytes() == first
+    finally:
+        os.rename(files.with_name("away"), files)
+    until(lambda: (remote / ".repo" / "state").read_text() == "online\n", "it is online")
+    assert (remote / "b.bin").read_bytes() == second
+
+
+def test_a_reader_goes_on_when_the_worker_is_killed(mirror, files):
+    data = noise(30_000_000, 12)
+    (files / "x.bin").write_bytes(data)
+    fabric = mirror()
+    x = fabric.mount / "remote" / "nfs" / "x.bin"
+    digest = hashlib.sha256()
+    with open(x, "rb", buffering=0) as f:
+        for i in range(30_000_000 // 100_000):
+            if i in (3, 50, 200):
+                assert fabric.kill("fabricfs-worker") == 1
+            piece = f.read(100_000)
+            while len(piece) < 100_000:
+                more = f.read(100_000 - len(piece))
+                assert more
+                piece += more
+            digest.update(piece)
+    assert digest.hexdigest() == sha256(data)
+    until(lambda: cached(x) == len(data), "all of it is cached")
+
+
+def test_what_came_before_everything_was_killed_is_not_fetched_again(mirror, files):
+    data = noise(8_000_000, 13)
+    (files / "x.bin").write_bytes(data)
+    fabric = mirror("cache: {offline-timeout: 2s}\n")
+    x = fabric.mount / "remote" / "nfs" / "x.bin"
+    with open(x, "rb") as f:
+        assert os.pread(f.fileno(), 2_000_000, 0) == data[:2_000_000]
+    fabric.kill_all()
+    os.rename(files, files.with_name("away"))
+    fabric.start()
+    with open(x, "rb") as f:
+        assert os.pread(f.fileno(), 2_000_000, 0) == data[:2_000_000]
+        assert read_errno(f.fileno(), 1000, 7_900_000) == errno.EHOSTUNREACH
+    os.rename(files.with_name("away"), files)
+
+
+def test_the_quota_drops_what_was_not_used_for_longest_and_no_pinned_one(mirror, files):
+    for i in range(6):
+        (files / f"{i}.bin").write_bytes(noise(1 << 20, 20 + i))
+    fabric = mirror("cache: {quota: 3MiB}\n")
+    remote = fabric.mount / "remote" / "nfs"
+    os.setxattr(remote / "0.bin", "user.fpga.pinned", b"1")
+    for i in range(6):
+        assert sha256((remote / f"{i}.bin").read_bytes()) == sha256(files / f"{i}.bin")
+        until(lambda: cached(remote / f"{i}.bin") == 1 << 20, "it is whole")
+    here = [cached(remote / f"{i}.bin") for i in range(6)]
+    assert here[0] == 1 << 20
+    assert here[5] == 1 << 20
+    assert sum(here) <= 3 << 20
+    assert here[1] == 0
+    assert attr(remote / "0.bin", "pinned") == "1"
+    assert sha256((remote / "1.bin").read_bytes()) == sha256(files / "1.bin")
+
+
+def test_a_file_larger_than_the_cache_says_so(mirror, files):
+    (files / "x.bin").write_bytes(HX8K.read_bytes())
+    fabric = mirror("cache: {quota: 100KiB}\ncards: [{name: big, backend: sim, part: iCE40-HX8K}]\n", sim=None)
+    x = fabric.mount / "remote" / "nfs" / "x.bin"
+    with pytest.raises(OSError) as e:
+        x.read_bytes()
+    assert e.value.errno == errno.EDQUOT
+    done = copy(x, fabric.card())
+    assert done.returncode == 1
+    assert os.strerror(errno.EDQUOT) in done.stderr
+    assert "quota" in fabric.card().error
+
+
+def test_identical_images_are_kept_once(mirror, files):
+    data = noise(2_000_000, 31)
+    (files / "a.bin").write_bytes(data)
+    (files / "b.bin").write_bytes(data)
+    (files / "SHA256SUMS").write_text(f"{sha256(data)}  a.bin\n{sha256(data)}  b.bin\n")
+    fabric = mirror()
+    remote = fabric.mount / "remote" / "nfs"
+    assert (remote / "a.bin").read_bytes() == data
+    until(lambda: cached(remote / "b.bin") == len(data), "the other one is whole too")
+    assert [p.name for p in (fabric.state_dir / "blobs").iterdir()] == [sha256(data)]
+
+
+# --- to a card ----------------------------------------------------------------------------------------
+
+
+def test_an_image_is_copied_to_a_card_by_reference(mirror, files):
+    (files / "upper.bin").write_bytes(UPPER.read_bytes())
+    fabric = mirror()
+    card = fabric.card()
+    image = fabric.mount / "remote" / "nfs" / "upper.bin"
+    for _ in range(2):
+        done = copy(image, card)
+        assert done.returncode == 0, done.stderr + card.error
+        assert card.sha == sha256(UPPER)
+        assert card.value("loaded/source") == "nfs:upper.bin@upper.bin"
+        assert card.last("programmed")["source"] == "nfs:upper.bin@upper.bin"
+    assert card.exchange(b"hello\n") == b"HELLO\n"
+    assert (fabric.mount / "dev0" / "image").read_bytes() == UPPER.read_bytes()
+    # No byte of it went through a spool file: one blob.
+    assert [p.name for p in (fabric.state_dir / "blobs").iterdir()] == [sha256(UPPER)]
+
+
+def test_other_ways_of_copying_end_with_the_image_loaded_too(mirror, files):
+    (files / "upper.bin").write_bytes(UPPER.read_bytes())
+    (files / "regs.bin").write_bytes(REGS.read_bytes())
+    fabric = mirror()
+    card = fabric.card()
+    remote = fabric.mount / "remote" / "nfs"
+    names = ["regs.bin", "upper.bin"]
+    ways = ["cat {0} > {1}", "dd if={0} of={1} bs=4k status=none", "install {0} {1}", "cp -p {0} {1}",
+            "rsync --inplace --ignore-times {0} {1}", "python3 -c 'import shutil; shutil.copyfile(\"{0}\", \"{1}\")'"]
+    for i, way in enumerate(ways):
+        name = names[i % 2]
+        done = shell(way.format(remote / name, card.image))
+        assert done.returncode == 0, way + done.stderr + card.error
+        assert card.sha == sha256(files / name), way
+        # However the bytes came, they are known by their hash.
+        assert card.value("loaded/source") == f"nfs:{name}@{name}", way
+
+
+def test_the_source_is_known_by_the_hash_alone(mirror, files):
+    (files / "upper.bin").write_bytes(UPPER.read_bytes())
+    (files / "SHA256SUMS").write_text(f"{sha256(UPPER)}  upper.bin\n")
+    fabric = mirror()
+    card = fabric.card()
+    card.load(UPPER)
+    assert card.value("loaded/source") == "nfs:upper.bin@upper.bin"
+    card.load(BLINK)
+    assert card.value("loaded/source") == ""
+
+
+def test_an_image_for_another_part_is_refused_after_its_first_chunk(mirror, files):
+    (files / "hx8k.bin").write_bytes(HX8K.read_bytes())
+    assert HX8K.stat().st_size > 3 * CHUNK
+    fabric = mirror()
+    card = fabric.card()
+    image = fabric.mount / "remote" / "nfs" / "hx8k.bin"
+    done = copy(image, card)
+    assert done.returncode == 1
+    assert "HX8K" in card.error and "HX1K" in card.error
+    assert card.state == "unconfigured"
+    assert card.last("image-refused")["result"] == "EMEDIUMTYPE"
+    assert cached(image) <= 2 * CHUNK
+
+
+def test_what_is_no_image_is_refused_after_its_first_chunk(mirror, files):
+    (files / "x.bin").write_bytes(noise(2_000_000, 40))
+    fabric = mirror()
+    card = fabric.card()
+    done = copy(fabric.mount / "remote" / "nfs" / "x.bin", card)
+    assert done.returncode == 1
+    assert card.last("image-refused")["result"] == "ENOEXEC"
+    assert cached(fabric.mount / "remote" / "nfs" / "x.bin") <= 2 * CHUNK
+
+
+def test_a_cached_image_is_programmed_without_the_repository_and_another_not(mirror, files):
+    (files / "upper.bin").write_bytes(UPPER.read_bytes())
+    (files / "blink.bin").write_bytes(BLINK.read_bytes())
+    fabric = mirror("cache: {offline-timeout: 2s}\n")
+    card = fabric.card()
+    remote = fabric.mount / "remote" / "nfs"
+    assert copy(remote / "upper.bin", card).returncode == 0
+    os.rename(files, files.with_name("away"))
+    assert copy(remote / "upper.bin", card).returncode == 0
+    done = copy(remote / "blink.bin", card)
+    assert done.returncode == 1
+    assert os.strerror(errno.EHOSTUNREACH) in done.stderr
+    assert card.state == "configured"
+    assert card.sha == sha256(UPPER)
+    assert "blink.bin" in card.error
+    os.rename(files.with_name("away"), files)
+
+
+def test_an_image_is_checked_without_being_programmed(mirror, files):
+    (files / "upper.bin").write_bytes(UPPER.read_bytes())
+    (files / "hx8k.bin").write_bytes(HX8K.read_bytes())
+    fabric = mirror()
+    card = fabric.card()
+    remote = fabric.mount / "remote" / "nfs"
+    assert copy(remote / "upper.bin", card, "check").returncode == 0
+    assert json.loads(card.read("check"))["sound"] is True
+    assert copy(remote / "hx8k.bin", card, "check").returncode == 1
+    assert card.state == "unconfigured"
+
+
+def test_a_cut_image_is_refused_by_its_close(mirror, files):
+    (files / "cut.bin").write_bytes(UPPER.read_bytes()[:-2000])
+    fabric = mirror()
+    card = fabric.card()
+    assert copy(fabric.mount / "remote" / "nfs" / "cut.bin", card).returncode == 1
+    assert card.last("image-refused")["result"] == "EBADMSG"
+    assert card.state == "unconfigured"
+
+
+def test_the_loaded_image_and_the_one_before_stay_whatever_the_quota(mirror, files):
+    (files / "upper.bin").write_bytes(UPPER.read_bytes())
+    (files / "regs.bin").write_bytes(REGS.read_bytes())
+    for i in range(4):
+        (files / f"{i}.bin").write_bytes(noise(200_000, 50 + i))
+    fabric = mirror("cache: {quota: 500KiB}\n")
+    card = fabric.card()
+    remote = fabric.mount / "remote" / "nfs"
+    assert copy(remote / "regs.bin", card).returncode == 0
+    assert copy(remote / "upper.bin", card).returncode == 0
+    for i in range(4):
+        assert sha256((remote / f"{i}.bin").read_bytes()) == sha256(files / f"{i}.bin")
+        until(lambda: cached(remote / f"{i}.bin") == 200_000, "it is whole")
+    assert cached(remote / "upper.bin") == UPPER.stat().st_size
+    assert cached(remote / "regs.bin") == REGS.stat().st_size
+    assert card.ctl("rollback") == 0
+    assert card.sha == sha256(REGS)
+
+
+def test_a_copy_goes_on_when_the_worker_is_killed(mirror, files):
+    (files / "upper.bin").write_bytes(UPPER.read_bytes())
+    (files / "regs.bin").write_bytes(REGS.read_bytes())
+    fabric = mirror()
+    card = fabric.card()
+    for i in range(10):
+        name = ["upper.bin", "regs.bin"][i % 2]
+        with subprocess.Popen(["cp", str(fabric.mount / "remote" / "nfs" / name), str(card.image)]) as cp:
+            fabric.kill("fabricfs-worker")
+            assert cp.wait(60 * SLOW) == 0, card.error
+        assert card.sha == sha256(files / name)
+
+
+def test_a_copy_is_interrupted_at_once(mirror, files):
+    """Nothing is programmed, and the card is free for the next."""
+    (files / "upper.bin").write_bytes(UPPER.read_bytes())
+    fabric = mirror()
+    card = fabric.card()
+    for _ in range(5):
+        with subprocess.Popen(["cp", str(fabric.mount / "remote" / "nfs" / "upper.bin"), str(card.image)]) as cp:
+            cp.send_signal(signal.SIGINT)
+            cp.wait(20 * SLOW)
+    assert copy(fabric.mount / "remote" / "nfs" / "upper.bin", card).returncode == 0
+    assert card.sha == sha256(UPPER)
