@@ -6,6 +6,8 @@
 
 #include "fs/remote/mirror.h"
 
+#include <fabricfs/image.h>
+
 /*
  * Names of properties, in any case, '-' and '_' the same: our own, and those of OpenStack
  * Cyborg's metadata (bs-*, shell_id, accel:*). Of those for one fact the first that is there counts.
@@ -20,6 +22,15 @@ static const struct {
 	{ "fpga_vendor", "vendor" },     { "vendor", "vendor" }, { "fpga_tool", "tool" },
 	{ "tool", "tool" },
 };
+
+/* `format` alone may be of anything. */
+static bool is_format(const char *word)
+{
+	for (const struct image_format *const *f = image_formats; *f; f++)
+		if (!strcmp((*f)->name, word))
+			return true;
+	return false;
+}
 
 /* Longer than any name of a part or of a design: somebody's text. */
 #define VALUE_MAX 128
@@ -46,6 +57,8 @@ char *facts_of_properties(const char *const *properties)
 		for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++) {
 			if (!name_is(properties[i], known[k].name) || !*properties[i + 1] ||
 			    strlen(properties[i + 1]) > VALUE_MAX)
+				continue;
+			if (!strcmp(known[k].fact, "format") && !is_format(properties[i + 1]))
 				continue;
 			if (!o)
 				o = json_object();

@@ -197,7 +197,7 @@ void place_stat(const struct place *p, struct stat *st, double *timeout)
 		st->st_nlink = 2;
 		if (p->kind == NODE_REPO)
 			st->st_nlink++;
-		else if (p->kind != NODE_PARTDIR)
+		else if (p->kind != NODE_PARTDIR && p->kind != NODE_FITS)
 			dir_each(p, count_dir, &st->st_nlink);
 	} else if (place_is_link(p)) {
 		st->st_mode = S_IFLNK | 0777;

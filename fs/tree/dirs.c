@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/tree/tables.h"
+#include "fs/tree/fits.h"
 
 #define NAME_BYTES 255 /* of a name, as on any Linux file system */
 
@@ -146,7 +146,10 @@ static int part_each(const struct place *dir, each_fn fn, void *arg)
 
 void link_target(const struct place *p, struct buf *out)
 {
-	buf_addf(out, "%sdev%u", p->file == LINK_PART ? "../../" : "../", p->dev);
+	if (p->kind == NODE_FIT)
+		fit_target(p, out);
+	else
+		buf_addf(out, "%sdev%u", p->file == LINK_PART ? "../../" : "../", p->dev);
 }
 
 /* --- listing ------------------------------------------------------------------------------ */
@@ -221,6 +224,15 @@ static int sensors_each(const struct place *dir, each_fn fn, void *arg)
 	return 0;
 }
 
+static int fits_folders_each(const struct place *dir, each_fn fn, void *arg)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < mirror_count() && !r; i++)
+		r = fn(repo_name(mirror_nth(i)), node_fits(dir->dev, repo_id(mirror_nth(i))), arg);
+	return r;
+}
+
 static int slots_each(const struct place *dir, each_fn fn, void *arg)
 {
 	for (unsigned i = 0; i < dir->view->slots_len; i++) {
@@ -241,6 +253,8 @@ int dir_each(const struct place *dir, int (*fn)(const char *name, uint64_t ino, 
 
 	if (dir->kind == NODE_PARTDIR)
 		return part_each(dir, fn, arg);
+	if (dir->fits)
+		return fits_each(dir, fn, arg);
 	r = rows_each(dir, fn, arg);
 	if (r)
 		return r;
@@ -261,6 +275,7 @@ int dir_each(const struct place *dir, int (*fn)(const char *name, uint64_t ino, 
 		temp_each(dir->card, dir->slot, fn, arg);
 		return 0;
 	case FILE_TELEMETRY_DIR: return sensors_each(dir, fn, arg);
+	case FILE_FITS_DIR: return fits_folders_each(dir, fn, arg);
 	case FILE_SLOTS_DIR: return slots_each(dir, fn, arg);
 	}
 	return 0;
@@ -320,6 +335,8 @@ int dir_lookup(const struct place *dir, const char *name, pid_t tid, uint64_t *i
 		*ino = node_make(NODE_CARD, (unsigned)dev, -1, FILE_DIR);
 		return 0;
 	}
+	if (dir->fits)
+		return fits_lookup(dir, name, ino);
 	if (place_takes_uploads(dir)) {
 		*ino = temp_lookup(dir->card, dir->slot, name);
 		return *ino ? 0 : -ENOENT;
@@ -339,6 +356,8 @@ uint64_t dir_parent(const struct place *dir)
 		return node_make(NODE_CARD, dir->dev, dir->slot, FILE_DIR);
 	case NODE_PARTDIR:
 		return node_make(NODE_TOP, 0, -1, TOP_BY_PART);
+	case NODE_FITS:
+		return node_make(NODE_CARD, dir->dev, -1, FILE_FITS_DIR);
 	case NODE_REPO:
 		return node_make(NODE_TOP, 0, -1, TOP_REMOTE);
 	case NODE_REPO_FILE:
@@ -349,7 +368,6 @@ uint64_t dir_parent(const struct place *dir)
 	case NODE_LINK:
 	case NODE_TEMP:
 	case NODE_ENTRY:
-	case NODE_FITS:
 	case NODE_FIT:
 		break;
 	}

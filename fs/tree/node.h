@@ -55,6 +55,18 @@ static inline uint64_t node_entry(uint64_t row)
 }
 static inline uint64_t node_entry_row(uint64_t ino) { return ino & NODE_ROW_MAX; }
 
+static inline uint64_t node_fits(unsigned card, uint64_t repo)
+{
+	return (uint64_t)NODE_FITS << 56 | (uint64_t)(card & 0xffffff) << 32 | (repo & UINT32_MAX);
+}
+static inline uint64_t node_fits_repo(uint64_t ino) { return ino & UINT32_MAX; }
+static inline uint64_t node_fit(unsigned card, uint64_t row)
+{
+	return (uint64_t)NODE_FIT << 56 | (uint64_t)(card & 0xffff) << 40 | (row & ((UINT64_C(1) << 40) - 1));
+}
+static inline unsigned node_fit_card(uint64_t ino) { return (unsigned)(ino >> 40) & 0xffff; }
+static inline uint64_t node_fit_row(uint64_t ino) { return ino & ((UINT64_C(1) << 40) - 1); }
+
 /* File numbers of a repository. Never renumber. */
 enum repo_file {
 	REPO_DIR = 0, REPO_META_DIR = 1, REPO_STATE_FILE = 2, REPO_ERROR_FILE = 3, REPO_REFRESH = 4,

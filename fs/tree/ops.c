@@ -454,6 +454,8 @@ static void tree_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *
 		remote_opendir(req, &p, fi);
 		return;
 	}
+	if (p.fits)
+		repo_looked(p.fits);
 	fi->fh = session_number(); /* listed at its first read */
 	if (sensors_unread(&p))
 		sensors_wait(req, &p, "", fi, listing_ready);

@@ -548,8 +548,15 @@ int place_open(struct place *p, uint64_t ino)
 		p->row = p->repo ? row_numbered(repo_rows, repo_rows_len, p->file) : NULL;
 		return p->row && ino == row_ino(p->row, p) ? 0 : -ENOENT;
 	}
-	if (p->kind > NODE_TEMP)
+	if (p->kind == NODE_ENTRY || p->kind > NODE_FIT)
 		return -ENOENT;
+	if (p->kind == NODE_FITS || p->kind == NODE_FIT) {
+		p->slot = -1;
+		p->dev = p->kind == NODE_FIT ? node_fit_card(ino) : p->dev;
+		p->fits = p->kind == NODE_FITS ? mirror_find(node_fits_repo(ino)) : NULL;
+		if (p->kind == NODE_FITS && !p->fits)
+			return -ENOENT;
+	}
 	p->card = cards_find(p->dev);
 	if (!p->card)
 		return -ENOENT;
@@ -580,12 +587,12 @@ void place_close(struct place *p)
 
 bool place_is_dir(const struct place *p)
 {
-	return p->row ? S_ISDIR(p->row->type) : p->kind == NODE_PARTDIR;
+	return p->row ? S_ISDIR(p->row->type) : p->kind == NODE_PARTDIR || p->kind == NODE_FITS;
 }
 
 bool place_is_link(const struct place *p)
 {
-	return p->kind == NODE_LINK;
+	return p->kind == NODE_LINK || p->kind == NODE_FIT;
 }
 
 bool place_takes_uploads(const struct place *p)
@@ -619,7 +626,7 @@ uint64_t place_size(const struct place *p)
 
 	struct buf b CLEANUP_BUF = BUF_INIT;
 
-	if (p->kind == NODE_LINK)
+	if (place_is_link(p))
 		link_target(p, &b);
 	else
 		place_format(p, &b);
@@ -630,6 +637,12 @@ int64_t place_mtime(const struct place *p)
 {
 	if (p->kind == NODE_SENSOR)
 		return mtime_sensors(p);
+	if (p->fits) {
+		struct repo_state state;
+
+		repo_state_get(p->fits, &state);
+		return state.changed_ns;
+	}
 	if (p->card && !p->row)
 		return mtime_facts(p);
 	return p->row && p->row->mtime ? p->row->mtime(p) : 0;

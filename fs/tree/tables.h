@@ -81,6 +81,7 @@ struct place {
 	uint32_t file;
 	const struct row *row; /* NULL: sensor, link, by-part/<part>, temporary, image of a repository */
 	struct repo *repo;     /* of remote/<repository>/ and .repo/; else NULL */
+	struct repo *fits;     /* of fits/<repository>/; else NULL */
 	struct card *card;     /* NULL at the top */
 	const struct card_view *view;
 	const struct slot_view *self; /* of the slot, or of the card */

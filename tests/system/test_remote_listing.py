@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import stat
 import subprocess
 import time
@@ -365,6 +366,43 @@ def test_a_refresh_that_waits_can_be_interrupted(fpga, hung):
     assert refresh.stdout.read(7) == b"opened\n"
     refresh.send_signal(signal.SIGINT)
     assert refresh.wait(30 * SLOW) != 0
+
+
+# --- what fits ------------------------------------------------------------------------------------
+
+def test_what_is_known_to_suit_a_card_is_offered_to_it(fpga, tmp_path):
+    top = folder_with(tmp_path / "images", BLINK, UPPER)
+    for name in ("big.bin", "nothing.bin", "format.bin", "other.bit"):
+        (top / name).write_bytes(b"x")
+    cards = ("cards:\n  - {name: hx1k, backend: sim, part: iCE40-HX1K}\n"
+             "  - {name: slots, backend: sim, part: iCE40-HX8K, slots: 2}\n")
+    fabric = fpga(sim=None, config=config([("nfs", top, "")], cards))
+    fits = [fabric.card(n).dir / "fits" / "nfs" for n in (0, 1)]
+    assert os.listdir(fabric.card(0).dir / "fits") == ["nfs"]
+    assert [os.listdir(f) for f in fits] == [[], []], "nobody knows yet what they are"
+    fabric.stop()
+    known = {"blink.bin": {"part": "iCE40-HX1K", "format": "ice40"}, "upper.bin": {"part": "ice40-hx1k"},
+             "big.bin": {"part": "iCE40-HX8K"}, "format.bin": {"format": "ice40"},
+             "other.bit": {"part": "xc7a35t", "format": "xilinx-bit"}}
+    db = sqlite3.connect(fabric.state_dir / "catalogue.db")
+    for name, facts in known.items():
+        db.execute("INSERT OR REPLACE INTO about (entry, seen) SELECT id, ? FROM entry WHERE name = ?",
+                   (json.dumps(facts), name))
+        db.execute("UPDATE entry SET known = 1 WHERE name = ?", (name,))
+    db.commit()
+    db.close()
+    fabric.start()
+    assert [sorted(os.listdir(f)) for f in fits] == [["blink.bin", "upper.bin"], ["big.bin"]]
+    link = fits[0] / "blink.bin"
+    assert os.readlink(link) == "../../../remote/nfs/blink.bin"
+    assert os.lstat(link).st_size == len(os.readlink(link))
+    assert os.stat(link).st_size == os.stat(BLINK).st_size
+    assert os.path.samefile(link, fabric.mount / "remote" / "nfs" / "blink.bin")
+    for name in ("big.bin", "nothing.bin", "format.bin", "none"):
+        with pytest.raises(FileNotFoundError):
+            os.lstat(fits[0] / name)
+    done = run(["find", str(fabric.card(0).dir / "fits"), "-type", "l"])
+    assert sorted(done.stdout.split()) == [str(link), str(fits[0] / "upper.bin")]
 
 
 # --- a worker that dies ----------------------------------------------------------------------------
