@@ -2,14 +2,15 @@
 """remote/ of a cloud: Debian's Keystone and Glance, behind TLS with an authority of one's own."""
 import errno
 import hashlib
-import json
 import os
+from pathlib import Path
 
 import pytest
 
 from harness import run
-from images import BLINK, UPPER
+from images import BLINK, EXAMPLES
 from openstack import PASSWORDS
+from test_digits import answers, computed
 from test_remote_listing import Repo
 
 DATA = b"FPGA-TEST-BITSTREAM" * 4000
@@ -36,7 +37,7 @@ def images(cloud):
     def make(key, name, data=DATA, **values):
         made[key] = cloud.image(name, data, **values)
     make("plain", "plain.bit", fpga_part="xc7a35t", **{"accel:function_id": "F1", "bs-name": "kernel"}, tags=["FPGA"])
-    make("blink", "blink.bin", BLINK.read_bytes() if hasattr(BLINK, "read_bytes") else open(BLINK, "rb").read())
+    make("blink", "blink.bin", Path(BLINK).read_bytes())
     make("queued", "queued.bit", None)
     make("zero", "zero.bit", b"")
     make("slash", "dir/sub/x.bit")
@@ -199,3 +200,72 @@ def test_a_wrong_password_is_said_once_and_not_tried_again(fpga, cloud, tmp_path
     assert fabric.log().count("the user or the password was refused") == 1
     assert len(cloud.asked()) == before + 1
     assert repo.images() == []
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+def asked_of(cloud, ident, before):
+    """(bytes, range) of the data of an image that nginx sent since `before`."""
+    return [(size, wanted) for method, path, status, size, wanted in cloud.asked()[before:]
+            if path.endswith(f"/{ident}/file") and status in (200, 206)]
+
+
+def test_an_image_reads_as_it_was_uploaded(glance, cloud, images):
+    for name in ("blink.bin", "dir%2Fsub%2Fx.bit", "shared.bit", f"plain.bit@{images['twin']}"):
+        want = {"blink.bin": Path(BLINK).read_bytes(), f"plain.bit@{images['twin']}": DATA + b"2"}.get(name, DATA)
+        assert (glance.dir / name).read_bytes() == want
+    assert (glance.dir / "zero.bit").read_bytes() == b""
+
+
+def test_what_has_no_data_or_gives_none_says_so(glance):
+    assert failure((glance.dir / "queued.bit").read_bytes) == errno.ENODATA
+    assert failure((glance.dir / "withdrawn.bit").read_bytes) == errno.EACCES
+
+
+def test_the_head_of_a_large_image_costs_a_small_chunk_and_the_rest_is_fetched_once(glance, cloud):
+    data = os.urandom(8 << 20)
+    ident = cloud.image("large.bit", data)
+    assert glance.refresh() == 0
+    before = len(cloud.asked())
+    with open(glance.dir / "large.bit", "rb", buffering=0) as f:
+        assert f.read(200) == data[:200]
+    assert 0 < sum(n for n, _ in asked_of(cloud, ident, before)) <= 65536
+    assert (glance.dir / "large.bit").read_bytes() == data
+    assert sum(n for n, _ in asked_of(cloud, ident, before)) == len(data)
+    assert (glance.dir / "large.bit").read_bytes() == data
+    assert sum(n for n, _ in asked_of(cloud, ident, before)) == len(data)
+
+
+# --- the whole way -----------------------------------------------------------------------------
+
+def test_digits_of_a_cloud_are_classified_and_again_when_it_is_gone(fpga, cloud):
+    """Login, list, copy, 1,797 digits; then neither Keystone nor Glance is there, and all of it again."""
+    data = (EXAMPLES / "digits" / "digits.bin").read_bytes()
+    cloud.image("digits.bin", data, fpga_part="iCE40-HX1K")
+    absent = cloud.image("not-fetched.bin", data + b"\0")
+    fabric = fpga(config=config(cloud, "application"))
+    repo, card = Repo(fabric, "glance"), fabric.card()
+    assert repo.refresh() == 0
+    want = computed(EXAMPLES / "digits")
+    assert len(want) == 1797
+    done = run(["cp", str(repo.dir / "digits.bin"), str(card.image)])
+    assert done.returncode == 0, done.stderr + card.error
+    assert card.sha == hashlib.sha256(data).hexdigest()
+    assert answers(card) == want
+    assert card.value("loaded/source").startswith("glance:digits.bin@")
+    cloud.away()
+    try:
+        assert repo.refresh() == errno.EHOSTUNREACH
+        assert repo.read("state").startswith("offline since ")
+        fabric.restart()
+        assert card.ctl("clear") == 0 and card.state == "unconfigured"
+        assert {"digits.bin", "not-fetched.bin"} <= set(repo.images())
+        done = run(["cp", str(repo.dir / "digits.bin"), str(card.image)])
+        assert done.returncode == 0, done.stderr + card.error
+        assert card.sha == hashlib.sha256(data).hexdigest()
+        assert answers(card) == want
+        done = run(["cp", str(repo.dir / "not-fetched.bin"), "/dev/null"])
+        assert done.returncode == 1 and "No route to host" in done.stderr
+    finally:
+        cloud.back()
+        cloud.remove(absent)

@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,75 @@ def test_100000_images_are_listed_by_101_requests_and_no_data(mirror, fake):
     fake.log.clear()
     assert os.stat(repo.dir / "bulk-050000.bit").st_size == 50000
     assert not fake.log
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+def read(path, results):
+    try:
+        results.append(path.read_bytes())
+    except OSError as e:
+        results.append(e.errno)
+
+
+def test_50_readers_at_the_end_of_a_token_cause_one_login_and_fetch_each_byte_once(mirror, fake):
+    data = os.urandom(3 << 20)
+    ident = fake.image("large.bit", data)
+    repo = mirror()
+    assert repo.refresh() == 0
+    logins = fake.logins()
+    fake.expire()
+    results = []
+    readers = [threading.Thread(target=read, args=(repo.dir / "large.bit", results)) for _ in range(50)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert len(results) == 50 and all(r == data for r in results), {r for r in results if isinstance(r, int)}
+    assert fake.logins() == logins + 1
+    assert fake.sent[ident] == len(data)
+
+
+def test_a_token_that_ends_while_data_come_is_replaced_and_nothing_is_fetched_twice(mirror, fake):
+    data = os.urandom(3 << 20)
+    ident = fake.image("large.bit", data)
+    repo = mirror()
+    assert repo.refresh() == 0
+    plain = fake.data
+
+    def expiring(handler, *image):
+        fake.data = plain
+        fake.expire()
+        plain(handler, *image)
+    fake.data, fake.cut = expiring, 1  # the connection breaks half way, and the token is not good any more
+    assert (repo.dir / "large.bit").read_bytes() == data
+    assert fake.sent[ident] == len(data)
+    assert fake.logins() == 2
+
+
+def test_secrets_are_nowhere(mirror, fake):
+    """Not in the log, the tree, attributes, the state, argv or the environment: neither password nor token."""
+    repo = mirror()
+    assert repo.refresh() == 0
+    assert (repo.dir / "first.bit").read_bytes() == DATA
+    fake.expire()
+    fake.refuse = True
+    assert repo.refresh() == errno.EACCES
+    fake.refuse, fake.odd = False, "html"
+    assert repo.refresh() != 0
+    fake.stop()
+    assert repo.refresh() != 0
+    secrets = [fake.password.encode(), b"gAAAAA-token-"]
+    places = {"log": repo.fabric.log_path.read_bytes()}
+    for top in (repo.fabric.state_dir, repo.meta):
+        for path in sorted(top.rglob("*")):
+            if path.is_file():
+                places[str(path)] = path.read_bytes()
+    for name in ("events", "status", "status.json", "metrics"):
+        places[name] = (repo.fabric.mount / name).read_bytes()
+    places["attributes"] = run(["getfattr", "-R", "-d", "-m-", str(repo.dir)]).stdout.encode()
+    for pid in repo.fabric.processes():
+        for name in ("cmdline", "environ"):
+            places[f"{pid}/{name}"] = Path(f"/proc/{pid}/{name}").read_bytes()
+    assert len(places) > 15 and b"first.bit" in places["attributes"]
+    assert not [place for place, content in places.items() for secret in secrets if secret in content]
