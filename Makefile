@@ -133,6 +133,7 @@ install: all man
 	install -D -m 0644 contrib/completion/fabricfs.bash $(DESTDIR)$(prefix)/share/bash-completion/completions/fabricfs
 	install -D -m 0644 contrib/fabricfs.yaml.example $(DESTDIR)$(prefix)/share/doc/fabricfs/fabricfs.yaml.example
 	install -D -m 0644 contrib/examples/icestick.yaml $(DESTDIR)$(prefix)/share/doc/fabricfs/icestick.yaml
+	install -D -m 0644 contrib/schema/inspect.schema.json $(DESTDIR)$(prefix)/share/doc/fabricfs/inspect.schema.json
 	install -D -m 0644 README.md $(DESTDIR)$(prefix)/share/doc/fabricfs/README.md
 	install -D -m 0644 LICENSE $(DESTDIR)$(prefix)/share/doc/fabricfs/LICENSE
 	install -D -m 0644 backend/card/sim/data/LICENSE.icestorm $(DESTDIR)$(prefix)/share/doc/fabricfs/LICENSE.icestorm

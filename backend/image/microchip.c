@@ -125,6 +125,8 @@ static int dat_feed(void *state, const uint8_t *b, size_t n, struct image_facts 
 	(void)n;
 	(void)why;
 	unjudged(facts, IMAGE_GUESS);
+	text_copy(facts->detail, sizeof(facts->detail),
+		  "known only by how it begins: neither its part nor its length is read");
 	return IMAGE_COMPLETE;
 }
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fabricfs/buf.h>
@@ -19,18 +20,12 @@
 
 #include "inspect.h"
 #include "inspect_for.h"
+#include "inspect_label.h"
 
-#define CHUNK (1u << 20) /* bytes a read(); as uploads come */
-
-struct report {
-	const char *file;
-	struct image_facts facts;
-	char sha256[SHA256_HEX]; /* "" when the file could not be read to its end */
-	uint64_t size;
-	struct reason why; /* err 0: sound */
-	bool fit_known;
-	struct reason misfit; /* err 0: fits, when that is known */
-};
+#define CHUNK	   (1u << 20)		/* bytes a read(); as uploads come */
+#define STREAM_MAX (UINT64_C(16) << 30) /* of what tells no size: no image is as large */
+#define LARGE	   (UINT64_C(32) << 20) /* bytes from which on progress is shown */
+#define BAR	   30
 
 static void usage(FILE *to)
 {
@@ -43,31 +38,114 @@ static void usage(FILE *to)
 	      to);
 }
 
-/* Reads the file to its end, also after the verdict is known: the hash names the bytes. */
-static int scan(int fd, struct image_parser *parser, struct digest *digest, struct report *r)
+/* --- reading -------------------------------------------------------------------- */
+
+/* How far it is, for somebody who waits at a terminal. */
+struct progress {
+	bool shown;    /* something stands there */
+	uint64_t size; /* of the file; 0 = not known */
+	uint64_t next; /* bytes at which there is something new to show */
+};
+
+static void progress_show(struct progress *p, uint64_t at)
+{
+	const char *term = getenv("TERM");
+	unsigned percent, done;
+
+	if (at < p->next)
+		return;
+	if (!isatty(STDERR_FILENO) || !term || !strcmp(term, "dumb")) {
+		p->next = UINT64_MAX;
+		return;
+	}
+	p->shown = true;
+	if (!p->size) {
+		p->next = at + LARGE;
+		fprintf(stderr, "\r%llu MiB", (unsigned long long)(at >> 20));
+		return;
+	}
+	p->next = at + p->size / 100;
+	percent = (unsigned)(at * 100 / p->size);
+	done = percent * BAR / 100;
+	fprintf(stderr, "\r[%.*s%*s] %3u%%", (int)done, "##############################",
+		(int)(BAR - done), "", percent);
+}
+
+static void progress_end(const struct progress *p)
+{
+	if (p->shown)
+		fputs("\r\033[K", stderr);
+}
+
+/* Has the file been written to since `before`? whole: all that it was then has been read. */
+static int unchanged(int fd, const struct stat *before, bool whole, struct reason *why)
+{
+	struct stat now;
+
+	if (!S_ISREG(before->st_mode) || fstat(fd, &now))
+		return 0;
+	if (now.st_size != before->st_size || !whole)
+		return reason_set(why, EBUSY,
+				  "it went from %lld to %lld bytes while it was read: is it still "
+				  "being written?",
+				  (long long)before->st_size, (long long)now.st_size);
+	if (now.st_mtim.tv_sec != before->st_mtim.tv_sec ||
+	    now.st_mtim.tv_nsec != before->st_mtim.tv_nsec)
+		return reason_set(why, EBUSY, "it was written to while it was read");
+	return 0;
+}
+
+/*
+ * Reads the file to its end, also after the verdict is known: the hash names the bytes. But a
+ * file that grows is read as far as it went at the start, and a device that is no image
+ * (/dev/zero) has no end to go to.
+ */
+static int scan(int fd, struct image_parser *parser, struct digest *digest, struct inspect_report *r)
 {
 	char *chunk CLEANUP_FREE = malloc(CHUNK);
-	ssize_t n;
-	int rc;
+	struct progress progress = { .next = LARGE };
+	uint64_t limit = STREAM_MAX;
+	off_t start = lseek(fd, 0, SEEK_CUR); /* of standard input something may have been read */
+	struct stat st;
+	ssize_t n = 1;
+	int rc = 0;
 
 	if (!chunk)
 		return reason_set(&r->why, ENOMEM, "out of memory");
-	while ((n = read(fd, chunk, CHUNK)) != 0) {
+	if (fstat(fd, &st))
+		return reason_set(&r->why, errno, "cannot be read: %s", strerror(errno));
+	if (S_ISREG(st.st_mode) && start >= 0 && st.st_size > start)
+		limit = progress.size = (uint64_t)(st.st_size - start);
+	if (progress.size && progress.size < LARGE)
+		progress.next = UINT64_MAX;
+	while (r->size < limit) {
+		n = read(fd, chunk, limit - r->size < CHUNK ? (size_t)(limit - r->size) : CHUNK);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
-			return reason_set(&r->why, errno, "cannot be read: %s", strerror(errno));
+		if (n <= 0)
+			break;
 		r->size += (uint64_t)n;
 		digest_update(digest, chunk, (size_t)n);
-		image_parser_feed(parser, chunk, (size_t)n, NULL);
+		rc = image_parser_feed(parser, chunk, (size_t)n, NULL);
+		if (rc < 0 && S_ISCHR(st.st_mode))
+			break;
+		progress_show(&progress, r->size);
 	}
+	progress_end(&progress);
+	if (n < 0)
+		return reason_set(&r->why, errno, "cannot be read: %s", strerror(errno));
 	rc = image_parser_end(parser, &r->why);
 	r->facts = *image_parser_facts(parser);
+	r->judged = true;
+	if (n && !progress.size)
+		return rc < 0 ? rc
+			      : reason_set(&r->why, EFBIG, "it goes on behind %llu GiB: no image is as large",
+					   (unsigned long long)(STREAM_MAX >> 30));
 	digest_hex(digest, r->sha256);
-	return rc;
+	return unchanged(fd, &st, !progress.size || r->size == progress.size, &r->why);
 }
 
-static void inspect(struct report *r, const struct inspect_for *t)
+static void inspect(struct inspect_report *r, const struct inspect_for *t)
 {
 	struct image_parser *parser = image_parser_new();
 	struct digest *digest = digest_new();
@@ -89,119 +167,9 @@ static void inspect(struct report *r, const struct inspect_for *t)
 	digest_free(digest);
 }
 
-/* --- telling ------------------------------------------------------------------ */
+/* --- telling ---------------------------------------------------------------------- */
 
-static void line(const char *key, const char *value)
-{
-	if (value[0])
-		printf("  %-10s %s\n", key, value);
-}
-
-/* Whether it is sound and for what: all that many readers want. */
-static void headline(const struct report *r)
-{
-	const struct image_facts *f = &r->facts;
-
-	if (r->why.err)
-		printf("%s: not sound: %s (%s)\n", r->file, r->why.text, errno_name(r->why.err));
-	else if (f->no_card[0])
-		printf("%s: sound%s, for no card: %s\n", r->file,
-		       f->integrity_checked[0] ? "" : " as far as it can be checked", f->no_card);
-	else
-		printf("%s: sound%s, %s for %s\n", r->file,
-		       f->integrity_checked[0] ? "" : " as far as it can be checked",
-		       f->partial == IMAGE_YES ? "a partial image" : "an image",
-		       f->part[0]      ? f->part
-		       : f->shell[0]   ? f->shell
-		       : f->targets[0] ? f->targets
-		       : f->family[0]  ? f->family
-				       : "a part that it does not name");
-}
-
-static void kind(const struct image_facts *f)
-{
-	struct buf b CLEANUP_BUF = BUF_INIT;
-
-	if (f->partial)
-		buf_adds(&b, f->partial == IMAGE_YES ? ", partial" : ", full");
-	if (f->compressed == IMAGE_YES)
-		buf_adds(&b, ", compressed");
-	if (f->encrypted == IMAGE_YES)
-		buf_adds(&b, ", encrypted");
-	if (f->is_signed == IMAGE_YES)
-		buf_adds(&b, ", signed");
-	if (f->dies > 1)
-		buf_addf(&b, ", %u dies", f->dies);
-	if (!buf_ok(&b) && b.len)
-		line("kind", b.data + 2);
-}
-
-static void tell(const struct report *r, const struct inspect_for *t)
-{
-	static const char *const sure[] = { "unknown", "a guess", "likely", "exact" };
-	const struct image_facts *f = &r->facts;
-	struct buf b CLEANUP_BUF = BUF_INIT;
-
-	headline(r);
-	if (f->format[0])
-		printf("  %-10s %s (%s)\n", "format", f->format, sure[f->confidence]);
-	if (!f->part[0] && f->format[0])
-		line("part", "not told by the image");
-	if (f->part[0])
-		printf("  %-10s %s%s%s\n", "part", f->part,
-		       f->also_parts[0] ? ", the same bytes suit " : "", f->also_parts);
-	if (f->package[0])
-		printf("  %-10s %s%s%s\n", "package", f->package, f->speed[0] ? ", speed " : "",
-		       f->speed);
-	buf_addf(&b, "%s%s%s", f->vendor, f->vendor[0] && f->family[0] ? " " : "", f->family);
-	if (!buf_ok(&b))
-		line("family", b.data);
-	if (f->has_idcode)
-		printf("  %-10s %08x\n", "idcode", f->idcode);
-	if (r->sha256[0]) {
-		printf("  %-10s %llu bytes", "size", (unsigned long long)r->size);
-		if (f->declared_size && f->declared_size != r->size)
-			printf(", the image itself %llu", (unsigned long long)f->declared_size);
-		else if (f->declared_size)
-			fputs(", to the end that it shows", stdout);
-		else if (f->unsized)
-			fputs(", and nothing in it shows where it ends", stdout);
-		putchar('\n');
-	}
-	if (f->integrity_checked[0])
-		printf("  %-10s %s %s\n", "integrity", f->integrity_checked,
-		       f->integrity_ok ? "checked, good" : "does not hold");
-	else
-		line("integrity", f->integrity_absent);
-	kind(f);
-	line("shell", f->shell);
-	if (strcmp(f->interface, f->shell))
-		line("interface", f->interface);
-	line("compatible", f->compatible);
-	line("design", f->design);
-	line("unique id", f->unique_id);
-	line("user id", f->user_id);
-	line("kernels", f->kernels);
-	line("functions", f->afus);
-	line("needs", f->needs);
-	line("firmware", f->firmware);
-	line("targets", f->targets);
-	if (f->tool[0] && f->built[0])
-		printf("  %-10s %s by %s\n", "built", f->built, f->tool);
-	else
-		line(f->tool[0] ? "tool" : "built", f->tool[0] ? f->tool : f->built);
-	line("sha256", r->sha256);
-	line("detail", f->detail);
-	if (t->name && !r->fit_known && f->format[0])
-		printf("  %-10s %s: not known, the two tell nothing in common\n", "fits",
-		       t->name);
-	else if (r->fit_known && r->misfit.err)
-		printf("  %-10s %s: no, %s\n", "fits", t->name, r->misfit.text);
-	else if (r->fit_known)
-		printf("  %-10s %s: yes\n", "fits", t->name);
-}
-
-static int tell_json(const struct report *r)
+static int tell_json(const struct inspect_report *r)
 {
 	char *json CLEANUP_FREE =
 		image_facts_json(&r->facts, r->file, r->sha256[0] ? r->sha256 : NULL, r->size,
@@ -263,11 +231,13 @@ int inspect_main(int argc, char **argv)
 		return 2;
 	}
 	for (int i = optind; i < argc; i++) {
-		struct report r = { .file = argv[i] };
+		struct inspect_report r = { .file = argv[i] };
 
 		inspect(&r, &target);
+		if (!json && i > optind)
+			putchar('\n');
 		if (!json)
-			tell(&r, &target);
+			inspect_label(&r, &target);
 		else if (tell_json(&r))
 			reason_set(&r.why, ENOMEM, "out of memory");
 		if (r.why.err || r.misfit.err)
