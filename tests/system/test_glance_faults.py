@@ -2,6 +2,8 @@
 """What goes wrong between the mirror and a cloud, by a cloud that does it on demand (servers/fake_cloud.py)."""
 import errno
 import os
+import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -209,6 +211,68 @@ def test_a_token_that_ends_while_data_come_is_replaced_and_nothing_is_fetched_tw
     assert (repo.dir / "large.bit").read_bytes() == data
     assert fake.sent[ident] == len(data)
     assert fake.logins() == 2
+
+
+def test_bytes_that_are_not_those_of_the_digest_are_refused(mirror, fake):
+    """The server's own MD5 fits; os_hash_value, which is asked first, does not."""
+    fake.image("wrong.bit", DATA, os_hash_value="0" * 128)
+    repo = mirror()
+    repo.fabric.expect_errors = True
+    assert repo.refresh() == 0
+    with pytest.raises(OSError) as told:
+        (repo.dir / "wrong.bit").read_bytes()
+    assert told.value.errno == errno.EBADMSG
+    assert '"image-refused"' in (repo.fabric.mount / "events").read_text()
+
+
+def test_another_image_under_the_same_id_is_stale(mirror, fake):
+    """That cannot be in Glance; a proxy that mixes up answers can do it."""
+    repo = mirror()
+    assert repo.refresh() == 0
+    record, data = fake.images[fake.first]
+    fake.images[fake.first] = (dict(record, checksum="0" * 32), data)
+    with pytest.raises(OSError) as told:
+        (repo.dir / "first.bit").read_bytes()
+    assert told.value.errno == errno.ESTALE
+
+
+def test_a_worker_killed_while_data_come_goes_on_with_a_login_of_its_own(mirror, fake):
+    data = os.urandom(3 << 20)
+    fake.image("large.bit", data)
+    repo = mirror()
+    assert repo.refresh() == 0
+    fake.hold = threading.Event()
+    results = []
+    reader = threading.Thread(target=read, args=(repo.dir / "large.bit", results))
+    reader.start()
+    until(lambda: fake.asked("/file"), "data are asked for")
+    assert repo.fabric.kill("fabricfs-worker") == 1
+    fake.hold.set()
+    reader.join()
+    assert results == [data]
+    assert fake.logins() == 2
+
+
+@pytest.mark.parametrize("what", ["login", "data"])
+def test_who_waits_for_a_server_that_says_nothing_can_go_and_so_can_the_mount(mirror, fake, what):
+    repo = mirror()
+    assert repo.refresh() == 0
+    if what == "login":
+        fake.expire()
+        fake.hold_login = threading.Event()
+    else:
+        fake.hold = threading.Event()
+    with subprocess.Popen(["cat", str(repo.dir / "first.bit")], stdout=subprocess.DEVNULL) as reader:
+        until(lambda: fake.asked("/file"), "data are asked for")
+        reader.send_signal(signal.SIGINT)
+        assert reader.wait(30 * SLOW) == -signal.SIGINT
+    # Another one, which is there when it is unmounted by force.
+    reader = subprocess.Popen(["cat", str(repo.dir / "first.bit")], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
+    assert run(["umount", "-l", str(repo.fabric.mount)]).returncode == 0
+    reader.send_signal(signal.SIGINT)
+    reader.wait(30 * SLOW)
+    assert repo.fabric.process.wait(60 * SLOW) == 0
 
 
 def test_secrets_are_nowhere(mirror, fake):

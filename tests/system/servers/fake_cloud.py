@@ -34,6 +34,7 @@ class FakeCloud:
         self.refuse = False           # Glance takes no token at all
         self.odd = None               # what is wrong with pages: see list()
         self.hold = None              # an Event that data wait for, half way
+        self.hold_login = None        # one that logins wait for
         self.cut = 0                  # connections of data to be cut half way
         self.prefix = ""              # path of the image service
         self.extra_endpoints = []     # before the good one
@@ -75,8 +76,9 @@ class FakeCloud:
         self.thread.start()
 
     def stop(self):
-        if self.hold:
-            self.hold.set()
+        for event in (self.hold, self.hold_login):
+            if event:
+                event.set()
         self.server.shutdown()
         self.server.server_close()
         for s in list(self.sockets):  # connections that are kept
@@ -132,6 +134,8 @@ class FakeCloud:
     def login(self, handler):
         body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
         user = body["auth"]["identity"].get("password", {}).get("user", {})
+        if self.hold_login:
+            self.hold_login.wait(60)
         if user.get("password") != self.password:
             self.answer(handler, 401, {"error": {"code": 401, "message": "no"}})
             return
