@@ -60,6 +60,7 @@ static const char *const list_sql[L_COUNT] = {
 	[L_PROPERTIES] = "SELECT properties FROM about WHERE entry = ?1",
 	[L_FACTS] = "SELECT coalesce(seen, stated) FROM about WHERE entry = ?1",
 	[L_LIST] = "SELECT " LISTED_COLUMNS " FROM entry WHERE repo = ?1 AND shown = 1 AND id > ?2 ORDER BY id",
+	[L_LIST_NAMES] = "SELECT id, name FROM entry WHERE repo = ?1 AND shown = 1 AND id > ?2 ORDER BY id",
 	[L_KNOWN] = "SELECT " LISTED_COLUMNS ", coalesce(seen, stated) FROM entry JOIN about ON about.entry = id"
 		    " WHERE repo = ?1 AND known = 1 AND shown = 1 AND id > ?2 ORDER BY id",
 };
@@ -495,10 +496,15 @@ int catalogue_facts_set(struct store *store, uint64_t id, const char *json, stru
 
 /* --- listing ------------------------------------------------------------------------------ */
 
-static void listed_row(sqlite3_stmt *s, struct catalogue_listed *row)
+static void listed_name(sqlite3_stmt *s, struct catalogue_listed *row)
 {
 	row->id = (uint64_t)sqlite3_column_int64(s, 0);
 	row->name = (const char *)sqlite3_column_text(s, 1);
+}
+
+static void listed_row(sqlite3_stmt *s, struct catalogue_listed *row)
+{
+	listed_name(s, row);
 	row->has_size = sqlite3_column_int(s, 2) & 1;
 	row->size_rounded = sqlite3_column_int(s, 2) & 2;
 	row->size = (uint64_t)sqlite3_column_int64(s, 3);
@@ -506,23 +512,25 @@ static void listed_row(sqlite3_stmt *s, struct catalogue_listed *row)
 	row->data = (enum repo_data)sqlite3_column_int(s, 5);
 }
 
-int catalogue_list(struct store *store, uint64_t repo, uint64_t after,
+int catalogue_list(struct store *store, uint64_t repo, uint64_t after, bool attributes,
 		   int (*fn)(const struct catalogue_listed *entry, void *arg), void *arg, struct reason *why)
 {
-	sqlite3_stmt *s = store->l[L_LIST];
+	sqlite3_stmt *s = store->l[attributes ? L_LIST : L_LIST_NAMES];
+	struct catalogue_listed row = { 0 };
 	int rc, r = 0;
 
 	pthread_mutex_lock(&store->list_lock);
 	sqlite3_bind_int64(s, 1, (int64_t)repo);
 	sqlite3_bind_int64(s, 2, (int64_t)after);
 	while (!r && (rc = sqlite3_step(s)) != SQLITE_DONE) {
-		struct catalogue_listed row;
-
 		if (rc != SQLITE_ROW) {
 			r = list_fail(store, rc, why);
 			break;
 		}
-		listed_row(s, &row);
+		if (attributes)
+			listed_row(s, &row);
+		else
+			listed_name(s, &row);
 		if (row.name)
 			r = fn(&row, arg);
 	}

@@ -206,7 +206,7 @@ void remote_list(fuse_req_t req, const struct place *dir, size_t size, off_t off
 	/* What its first listing brought so far is not all of it. */
 	if (!r && state.answered)
 		r = catalogue_list(mirror_store(), repo_id(dir->repo), off > OFF_META ? (uint64_t)off - OFF_META : 0,
-				   list_image, &list, NULL);
+				   plus, list_image, &list, NULL);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else

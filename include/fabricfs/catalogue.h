@@ -100,7 +100,7 @@ int catalogue_facts_set(struct store *store, uint64_t id, const char *json, stru
 
 /* --- listing ---------------------------------------------------------------------- */
 
-/* What readdir needs of an entry. Valid during the call. */
+/* What readdir needs of an entry; without attributes only id and name are filled. Valid during the call. */
 struct catalogue_listed {
 	uint64_t id;
 	const char *name;
@@ -115,7 +115,7 @@ struct catalogue_listed {
  * row is above `after`; until fn returns non-zero, which is returned (0: there
  * are no more). fn is called under a lock of the catalogue: it calls nothing here.
  */
-int catalogue_list(struct store *store, uint64_t repo, uint64_t after,
+int catalogue_list(struct store *store, uint64_t repo, uint64_t after, bool attributes,
 		   int (*fn)(const struct catalogue_listed *entry, void *arg), void *arg, struct reason *why);
 /* The same of those whose facts are known; json is of those facts. */
 int catalogue_list_known(struct store *store, uint64_t repo, uint64_t after,

@@ -271,7 +271,7 @@ static void a_listing_goes_on_behind_any_row(void **state)
 		put(u, name, name, sized);
 	}
 	end_with(u, true);
-	assert_int_equal(catalogue_list(store, repo.id, 0, see, &seen, NULL), 1);
+	assert_int_equal(catalogue_list(store, repo.id, 0, false, see, &seen, NULL), 1);
 	assert_int_equal(seen.n, 10);
 	/* The row at which it stopped goes meanwhile. */
 	u = update_new();
@@ -282,7 +282,7 @@ static void a_listing_goes_on_behind_any_row(void **state)
 	}
 	end_with(u, true);
 	seen.stop = 1000;
-	assert_int_equal(catalogue_list(store, repo.id, seen.last, see, &seen, NULL), 0);
+	assert_int_equal(catalogue_list(store, repo.id, seen.last, true, see, &seen, NULL), 0);
 	assert_int_equal(seen.n, 30);
 }
 
