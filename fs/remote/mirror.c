@@ -289,6 +289,12 @@ int mirror_open(const struct config *with, struct reason *why)
 {
 	pthread_condattr_t mono;
 
+	/* An earlier one's, in tests. */
+	for (unsigned i = 0; i < repos_len; i++)
+		pthread_mutex_destroy(&repos[i].lock);
+	free(repos);
+	repos_len = 0;
+	ending = false;
 	config = with;
 	repos = calloc(with->repos_len + 1, sizeof(*repos));
 	if (!repos)
@@ -315,7 +321,8 @@ int mirror_open(const struct config *with, struct reason *why)
 /* Where it is, as its kind's keys say: another place is another repository. */
 static void address_of(const struct repo_config *repo, struct buf *out)
 {
-	static const char *const keys[] = { "url", "path", "cloud", "bucket", "region", "project" };
+	static const char *const keys[] = { "url", "path", "auth-url", "endpoint", "clouds-file", "cloud",
+					    "bucket", "region", "project", "project-id" };
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		const char *text = repo_config_text(repo, keys[i], NULL);
@@ -466,13 +473,5 @@ void mirror_stop(void)
 	if (kinds_started)
 		repo_kinds_stop();
 	kinds_started = false;
-	/* What a request that was left behind may still look at stays. */
-	if (!ended)
-		return;
-	for (unsigned i = 0; i < repos_len; i++)
-		pthread_mutex_destroy(&repos[i].lock);
-	free(repos);
-	repos = NULL;
-	repos_len = 0;
-	ending = false;
+	/* The repositories themselves stay: the notifier, and what was left behind, may still look at them. */
 }
