@@ -228,7 +228,9 @@ static int pdi_feed(void *state, const uint8_t *b, size_t n, struct image_facts 
 			take = n < until - s->at ? n : (size_t)(until - s->at);
 			memcpy(to + (s->at - from), b, take);
 		} else if (s->end_at) {
-			if (s->at >= s->end_at)
+			/* What follows the image takes nothing away from it. */
+			facts->integrity_ok = s->at >= s->end_at;
+			if (facts->integrity_ok)
 				return padding_check("pdi", &s->at, s->end_at, b, n, why)
 					       ? -EFBIG
 					       : IMAGE_COMPLETE;

@@ -230,6 +230,8 @@ int xilinx_boot_feed(struct xilinx_boot *s, const uint8_t *b, size_t n, struct i
 
 		err = stream_bytes(s, s->at, b, take, facts, why);
 		s->at += take;
+		/* What follows the image takes nothing away from it. */
+		facts->integrity_ok = !err && s->end_at && s->at >= s->end_at;
 		if (!err && n > take)
 			err = padding_check("xilinx-bin", &s->at, s->end_at, b + take, n - take, why);
 	}

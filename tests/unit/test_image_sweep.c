@@ -508,6 +508,34 @@ static void a_length_field_at_its_extremes_is_survived(void **state)
 	}
 }
 
+/* What follows an image does not change what is known of it. */
+static void bytes_behind_an_image_are_refused_alike_in_any_pieces(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < n_files; i++) {
+		const struct file *f = &files[i];
+		struct verdict whole, split;
+		uint8_t *b;
+
+		if (f->good.end || f->good.facts.unsized)
+			continue;
+		b = malloc(f->n + 4);
+		assert_non_null(b);
+		memcpy(b, f->b, f->n);
+		memcpy(b + f->n, "\x07more", 4);
+		whole = ask(b, f->n + 4, f->n + 4);
+		split = ask(b, f->n + 4, f->n);
+		answer_is_whole(f, &whole, "followed by more");
+		free(b);
+		if (!whole.end)
+			fail_msg("%s: followed by more, and accepted", f->path);
+		if (strcmp(whole.why.text, split.why.text) ||
+		    memcmp(&whole.facts, &split.facts, sizeof(split.facts)))
+			fail_msg("%s, followed by more: at once: %s; then: %s", f->path,
+				 whole.why.text, split.why.text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -516,6 +544,7 @@ int main(void)
 		cmocka_unit_test(a_cut_image_is_refused),
 		cmocka_unit_test(a_flipped_bit_is_refused_or_changes_no_fact),
 		cmocka_unit_test(a_splice_of_two_images_is_refused),
+		cmocka_unit_test(bytes_behind_an_image_are_refused_alike_in_any_pieces),
 		cmocka_unit_test(a_length_field_at_its_extremes_is_survived),
 	};
 
