@@ -20,7 +20,7 @@
 enum xilinx_map {
 	XILINX_VIRTEX,	 /* Virtex-6 and later: 32-bit packets, CRC-32C */
 	XILINX_SPARTAN3, /* Spartan-3, 3E: 32-bit packets, other registers, CRC-16 */
-	XILINX_SPARTAN6, /* Spartan-3A, 6: 16-bit packets; only the IDCODE is read */
+	XILINX_SPARTAN6, /* Spartan-3A, 6: 16-bit packets, a CRC of 22 bits */
 };
 
 struct xilinx_level {
@@ -43,6 +43,8 @@ struct xilinx_stream {
 	/* For the owner to set after init: */
 	bool map_open;	/* no header told the family */
 	bool raw;	/* nothing tells the length: only padding may follow */
+	bool narrow_auto; /* 16-bit packets: a CRC follows frames (Spartan-6) */
+	bool decrypts;	  /* likewise: the control register says that what follows is encrypted */
 	uint64_t at;	/* offset in the file of the next byte; set by the owner at the start */
 	uint64_t words; /* whole words so far */
 	uint32_t partial_word;
@@ -69,6 +71,10 @@ int xilinx_stream_end(const struct xilinx_stream *s, struct reason *why);
  * called after each feed; the last call with ended. */
 void xilinx_stream_facts(const struct xilinx_stream *s, const char *named, bool ended,
 			 struct image_facts *facts);
+
+/* The same for packets of 16 bits; what is missing at an end here, NULL = nothing. */
+int xilinx_narrow_feed(struct xilinx_stream *s, const uint8_t *b, size_t n, struct reason *why);
+const char *xilinx_narrow_missing(const struct xilinx_stream *s);
 
 /* One word and the register's number behind it, for Spartan-3: CRC-16. */
 uint32_t xilinx_crc16(uint32_t crc, uint32_t word, uint8_t reg);

@@ -346,62 +346,14 @@ static size_t bulk(struct xilinx_stream *s, const uint8_t *b, size_t n)
 	return words * 4;
 }
 
-/* --- packets of 16 bits ---------------------------------------------------------- */
-
-/*
- * Spartan-3A and Spartan-6: only as far as the IDCODE. partial_word has the last 32 bits,
- * words counts bytes. The sync word of Spartan-3A is aa99 alone.
- */
-static int narrow_feed(struct xilinx_stream *s, const uint8_t *b, size_t n)
-{
-	struct xilinx_level *l = top(s);
-
-	for (; n && l->phase != OPAQUE; n--, b++) {
-		s->partial_word = s->partial_word << 8 | *b;
-		s->words++;
-		s->at++;
-		if (s->words % 2)
-			continue;
-		if (l->phase == HUNT) {
-			if ((s->partial_word & 0xffff) == 0xaa99) {
-				l->phase = PACKET;
-				l->synced_once = true;
-			} else if (s->words > 4 * HUNT_MAX) {
-				l->phase = OPAQUE;
-			}
-		} else if (l->phase == DATA) {
-			if (!--l->left) {
-				l->phase = PACKET;
-				if (l->reg == 0x0e) {
-					idcode_found(s, s->partial_word);
-					l->phase = OPAQUE;
-				}
-			}
-		} else {
-			uint32_t w = s->partial_word & 0xffff;
-
-			if (w == 0x5566 || w == 0x2000)
-				continue;
-			if (w >> 11 != 6) { /* type 1, write */
-				l->phase = OPAQUE;
-				continue;
-			}
-			l->reg = w >> 5 & 0x3f;
-			l->left = w & 0x1f;
-			if (l->left)
-				l->phase = DATA;
-		}
-	}
-	s->at += n;
-	return 0;
-}
+/* --- the whole --------------------------------------------------------------------- */
 
 int xilinx_stream_feed(struct xilinx_stream *s, const uint8_t *b, size_t n, struct reason *why)
 {
 	int err = 0;
 
 	if (s->map == XILINX_SPARTAN6)
-		return narrow_feed(s, b, n);
+		return xilinx_narrow_feed(s, b, n, why);
 	while (n && !err) {
 		size_t taken = bulk(s, b, n);
 
@@ -433,9 +385,11 @@ int xilinx_stream_end(const struct xilinx_stream *s, struct reason *why)
 	const struct xilinx_level *l = &s->level[s->depth];
 	const char *missing = NULL;
 
-	if (l->phase == OPAQUE || s->map == XILINX_SPARTAN6)
+	if (s->map == XILINX_SPARTAN6)
+		missing = xilinx_narrow_missing(s);
+	else if (l->phase == OPAQUE)
 		return 0;
-	if (s->partial_bytes)
+	else if (s->partial_bytes)
 		missing = "it is in the middle of a 32-bit word";
 	else if (!l->synced_once)
 		missing = "it ends before a sync word (aa995566)";
@@ -458,7 +412,7 @@ void xilinx_stream_facts(const struct xilinx_stream *s, const char *named, bool 
 	if (s->encrypted)
 		facts->encrypted = IMAGE_YES;
 	/* Without a header, what cannot be read to its end does not show one. */
-	if (s->raw && (s->level[0].phase == OPAQUE || s->map == XILINX_SPARTAN6))
+	if (s->raw && (s->map == XILINX_SPARTAN6 ? s->encrypted : s->level[0].phase == OPAQUE))
 		facts->unsized = true;
 	if (s->repeats)
 		facts->compressed = IMAGE_YES;
@@ -472,12 +426,6 @@ void xilinx_stream_facts(const struct xilinx_stream *s, const char *named, bool 
 		text_copy(facts->part, sizeof(facts->part), named);
 	}
 	facts->dies = s->dies;
-	if (s->map == XILINX_SPARTAN6) {
-		text_copy(facts->integrity_absent, sizeof(facts->integrity_absent),
-			  "the CRC of Spartan-3A and Spartan-6 images is not recomputed");
-		facts->confidence = s->has_idcode ? IMAGE_LIKELY : IMAGE_GUESS;
-		return;
-	}
 	if (facts->compressed == IMAGE_UNKNOWN)
 		facts->compressed = IMAGE_NO;
 	if (s->map == XILINX_VIRTEX && facts->partial == IMAGE_UNKNOWN && !s->encrypted)
@@ -492,7 +440,9 @@ void xilinx_stream_facts(const struct xilinx_stream *s, const char *named, bool 
 	facts->confidence = s->has_idcode ? IMAGE_EXACT : IMAGE_LIKELY;
 	if (s->crcs && !s->level[0].crc_off) {
 		text_copy(facts->integrity_checked, sizeof(facts->integrity_checked),
-			  s->map == XILINX_SPARTAN3 ? "crc16" : "crc32c");
+			  s->map == XILINX_SPARTAN3   ? "crc16"
+			  : s->map == XILINX_SPARTAN6 ? "crc22"
+						      : "crc32c");
 		facts->integrity_ok = true;
 	} else {
 		text_copy(facts->integrity_absent, sizeof(facts->integrity_absent),

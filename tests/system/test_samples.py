@@ -145,7 +145,7 @@ def check_clause(clause, row, told):
         other = run([str(BIN), "inspect", "--json", str(FOLDER / "xclbin" / clause.split()[-1])])
         assert told["design"] in json.loads(other.stdout)["detail"]
     elif clause.startswith("16-bit packets"):
-        assert told["family"] == "Spartan-6"
+        assert told["family"] == "Spartan-6" and told["integrity"] == {"checked": ["crc22"], "ok": True}
     elif match := re.fullmatch(r"wakeup ends at (\d+) of (\d+)", clause):
         assert (told["declared_size"], told["size"]) == tuple(map(int, match.groups()))
     elif clause == "no BITSTREAM section":

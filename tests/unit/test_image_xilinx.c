@@ -54,7 +54,8 @@ static void each_kind_of_image_is_sound_and_named(void **state)
 		{ DIES, "xcvu37p", "crc32c", IMAGE_NO, IMAGE_NO, 3 },
 		{ TRANSCEIVER, "xc7vh580t", "crc32c", IMAGE_NO, IMAGE_NO, 2 },
 		{ SPARTAN3, "xc3s500e", "crc16", IMAGE_UNKNOWN, IMAGE_NO, 1 },
-		{ SPARTAN6, "xc6slx9", "", IMAGE_UNKNOWN, IMAGE_UNKNOWN, 1 },
+		{ SPARTAN6, "xc6slx9", "crc22", IMAGE_UNKNOWN, IMAGE_YES, 1 },
+		{ SPARTAN3A, "xc3s50an", "crc22", IMAGE_UNKNOWN, IMAGE_YES, 1 },
 	};
 
 	(void)state;
@@ -122,8 +123,8 @@ static void names_of_parts_without_dashes_are_split_before_the_package(void **st
 	} rows[] = {
 		{ "6slx9tqg144", "xc6slx9", "tqg144", SPARTAN6, 0x04001093 },
 		{ "6slx25tcsg324", "xc6slx25t", "csg324", SPARTAN6, 0x04024093 },
-		{ "3s200anftg256", "xc3s200an", "ftg256", SPARTAN6, 0x02618093 },
-		{ "3s200aft256", "xc3s200a", "ft256", SPARTAN6, 0x02218093 },
+		{ "3s200anftg256", "xc3s200an", "ftg256", SPARTAN3A, 0x02618093 },
+		{ "3s200aft256", "xc3s200a", "ft256", SPARTAN3A, 0x02218093 },
 		{ "3s100ecp132", "xc3s100e", "cp132", SPARTAN3, 0x01c10093 },
 		{ "7vx330tffg1157", "xc7vx330t", "ffg1157", FULL, 0x03667093 },
 		{ "7s50csga324", "xc7s50", "csga324", FULL, 0x0362f093 },
@@ -161,7 +162,8 @@ static void the_idcode_is_believed_where_the_header_contradicts_it(void **state)
 
 static void a_flipped_bit_that_a_crc_covers_is_refused(void **state)
 {
-	static const enum kind kinds[] = { FULL, COMPRESSED, PER_FRAME, SPARTAN3 };
+	static const enum kind kinds[] = { FULL,     COMPRESSED, PER_FRAME,
+					   SPARTAN3, SPARTAN6,	 SPARTAN3A };
 
 	(void)state;
 	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
@@ -169,7 +171,8 @@ static void a_flipped_bit_that_a_crc_covers_is_refused(void **state)
 		struct buf b CLEANUP_BUF = bit(kinds[k]);
 
 		/* Also the headers of the packets: they are taken in one shape only. */
-		flips_are_refused(&b, payload_at + s.first, payload_at + s.last, k ? 7 : 3);
+		flips_are_refused(&b, payload_at + s.first, payload_at + s.last,
+				  k == 0 ? 3 : k > 3 ? 1 : 7);
 		buf_free(&s.b);
 	}
 }
@@ -198,7 +201,7 @@ static void a_flipped_bit_in_an_inner_die_is_refused(void **state)
 static void a_flip_anywhere_is_survived(void **state)
 {
 	static const enum kind kinds[] = { FULL,      DEBUG, PARTIAL,  CRC_OFF,
-					   ENCRYPTED, DIES,  SPARTAN3, SPARTAN6 };
+					   ENCRYPTED, DIES,  SPARTAN3, SPARTAN6, SPARTAN3A };
 
 	(void)state;
 	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
@@ -345,7 +348,8 @@ static void a_raw_image_of_an_idcode_that_several_parts_share_suits_them_all(voi
 
 static void raw_images_of_older_parts_are_known(void **state)
 {
-	struct stream s = compose(SPARTAN3, XC3S500E), t = compose(SPARTAN6, 0x04001093);
+	struct stream s = compose(SPARTAN3, XC3S500E), t = compose(SPARTAN6, 0x04001093),
+		      u = compose(SPARTAN3A, 0x02610093);
 	struct verdict v = assert_sound(&s.b);
 
 	(void)state;
@@ -353,10 +357,67 @@ static void raw_images_of_older_parts_are_known(void **state)
 	assert_string_equal(v.facts.integrity_checked, "crc16");
 	v = assert_sound(&t.b);
 	assert_string_equal(v.facts.part, "xc6slx9");
+	assert_string_equal(v.facts.integrity_checked, "crc22");
+	assert_false(v.facts.unsized);
+	assert_string_equal(assert_sound(&u.b).facts.part, "xc3s50an");
 	any_chunking_agrees(&s.b);
 	any_chunking_agrees(&t.b);
+	any_chunking_agrees(&u.b);
+	cuts_are_refused(&t.b, 40, t.b.len - 28, 1);
+	put_fill(&t.b, 0xff, 10);
+	assert_sound(&t.b);
+	buf_adds(&t.b, "abcd");
+	assert_refused(judge_buf(&t.b), EFBIG, "bytes after the end of the configuration");
+	buf_free(&u.b);
 	buf_free(&s.b);
 	buf_free(&t.b);
+}
+
+static void packets_of_16_bits_are_taken_in_one_shape(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t n;
+		const char *word;
+	} rows[] = {
+#define ROW(text, word) { text, sizeof(text) - 1, word }
+		ROW("\x30\xa0", "30a0 is no configuration packet"),
+		ROW("\x28\xa1", "28a1 is no configuration packet"),
+		ROW("\x34\x61\0\0", "3461 is no configuration packet"),
+		ROW("\x50\x61", "5061 is no configuration packet"),
+		ROW("\x50\x60\0\0\0\0", "a packet of no frames"),
+		ROW("\x50\x60\xff\xff\xff\xff", "a packet of no frames, or of more"),
+		ROW("\x30\x02\0\0\0\1", "the CRC there is 000001"),
+		ROW("\x30\xa1\0", "in the middle of a 16-bit word"),
+		ROW("\x30\xa1", "before the command DESYNC"),
+#undef ROW
+	};
+	struct buf off CLEANUP_BUF = BUF_INIT, encrypted CLEANUP_BUF = BUF_INIT;
+	struct verdict v;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf b CLEANUP_BUF = BUF_INIT;
+
+		put_fill(&b, 0xff, 16);
+		buf_add(&b, "\xaa\x99\x55\x66\x30\xa1\0\7", 8);
+		buf_add(&b, rows[i].bytes, rows[i].n);
+		assert_refused(judge_buf(&b), EBADMSG, rows[i].word);
+		any_chunking_agrees(&b);
+	}
+	/* Built with its CRC switched off, and with what cannot be read. */
+	put_fill(&off, 0xff, 16);
+	buf_add(&off, "\xaa\x99\x55\x66\x30\xa1\0\7\x50\x60\0\0\0\2\1\2\3\4\x98\x76\xde\xfc", 22);
+	buf_add(&off, "\x30\xa1\0\xd", 4);
+	v = assert_sound(&off);
+	assert_string_equal(v.facts.integrity_checked, "");
+	assert_non_null(strstr(v.facts.integrity_absent, "switched off"));
+	put_fill(&encrypted, 0xff, 16);
+	buf_add(&encrypted, "\xaa\x99\x55\x66\x30\xa1\0\7\x30\xc1\0\x40\x34\x44\1\2\3", 17);
+	v = assert_sound(&encrypted);
+	assert_int_equal(v.facts.encrypted, IMAGE_YES);
+	assert_true(v.facts.unsized);
+	any_chunking_agrees(&encrypted);
 }
 
 static void bytes_behind_a_raw_image_are_efbig_and_half_a_word_is_truncated(void **state)
@@ -558,8 +619,8 @@ static void xilinx_samples_of_vendor_tools_are_judged_right(void **state)
 		  IMAGE_YES },
 		{ "xilinx-bit/xcku040_compressed.bit", "xcku040", "crc32c", 0x03822093, IMAGE_NO,
 		  IMAGE_YES },
-		{ "xilinx-bit/xc6slx9_spartan6.bit", "xc6slx9", "", 0x04001093, IMAGE_UNKNOWN,
-		  IMAGE_UNKNOWN },
+		{ "xilinx-bit/xc6slx9_spartan6.bit", "xc6slx9", "crc22", 0x04001093, IMAGE_UNKNOWN,
+		  IMAGE_YES },
 		{ "xilinx-bit/xc3s500e_spartan3e.bit", "xc3s500e", "crc16", 0x01c22093,
 		  IMAGE_UNKNOWN, IMAGE_YES },
 		{ "xilinx-bit/xcau10p_vivado2025_uniqueid.bit", "xcau10p", "crc32c", 0x04ac4093,
@@ -718,6 +779,7 @@ int main(void)
 		cmocka_unit_test(a_raw_image_is_known_in_both_orders),
 		cmocka_unit_test(a_raw_image_of_an_idcode_that_several_parts_share_suits_them_all),
 		cmocka_unit_test(raw_images_of_older_parts_are_known),
+		cmocka_unit_test(packets_of_16_bits_are_taken_in_one_shape),
 		cmocka_unit_test(bytes_behind_a_raw_image_are_efbig_and_half_a_word_is_truncated),
 		cmocka_unit_test(flash_memory_without_an_image_is_no_image),
 		cmocka_unit_test(a_boot_image_of_one_bitstream_is_an_image),

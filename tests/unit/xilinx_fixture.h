@@ -156,10 +156,99 @@ enum kind {
 	DIES,
 	SPARTAN3,
 	SPARTAN6,
+	SPARTAN3A,
 	TRANSCEIVER
 };
 
 static struct stream nested(uint32_t idcode, unsigned depth);
+
+/* --- packets of 16 bits ------------------------------------------------------------- */
+
+#define NARROW_MAX 400
+
+/* What was written to registers since the CRC was reset, with their numbers in front. */
+struct narrow {
+	struct stream *s;
+	uint32_t words[NARROW_MAX];
+	unsigned n;
+};
+
+static void narrow_word(struct narrow *w, unsigned reg, unsigned v)
+{
+	put16(&w->s->b, v);
+	assert_in_range(w->n, 0, NARROW_MAX - 1);
+	w->words[w->n++] = reg << 16 | v;
+}
+
+static void narrow_write(struct narrow *w, unsigned reg, unsigned n, uint32_t v)
+{
+	put16(&w->s->b, 0x3000 | reg << 5 | n);
+	for (unsigned i = n; i-- > 0;)
+		narrow_word(w, reg, i < 2 ? v >> 16 * i & 0xffff : 0);
+}
+
+/* The sum of all of them, each times x as often as words follow it, modulo the polynomial. */
+static void narrow_crc(struct narrow *w)
+{
+	uint32_t sum = 0;
+
+	for (unsigned i = 0; i < w->n; i++) {
+		uint32_t term = w->words[i];
+
+		for (unsigned k = i + 1; k < w->n; k++)
+			term = term << 1 ^ (term & 1u << 21 ? 0x409081 : 0);
+		sum ^= term;
+	}
+	put32(&w->s->b, sum);
+	w->s->last = w->s->b.len;
+}
+
+static void narrow(struct stream *s, uint32_t idcode, bool six)
+{
+	struct narrow w = { .s = s };
+
+	put_fill(&s->b, 0xff, six ? 16 : 32);
+	put16(&s->b, 0xaa99);
+	if (six)
+		put16(&s->b, 0x5566);
+	narrow_write(&w, 5, 1, 7);
+	w.n = 0;
+	put16(&s->b, 0x2000);
+	s->first = s->b.len;
+	narrow_write(&w, 14, 2, idcode);
+	narrow_write(&w, 7, 1, 0xcf);
+	narrow_write(&w, 6, 1, 0x81);
+	narrow_write(&w, 1, 2, 0);
+	narrow_write(&w, 5, 1, 1);
+	for (unsigned k = 0; k < 2; k++) {
+		put16(&s->b, 0x5060);
+		put32(&s->b, 65);
+		for (unsigned i = 1; i <= 65; i++)
+			narrow_word(&w, 3, i % 9 ? 0 : i * 0x9e37u >> k & 0xffff);
+		if (six)
+			narrow_crc(&w);
+		narrow_write(&w, 1, 2, 0x20000 + k);
+	}
+	narrow_write(&w, 5, 1, 2);
+	narrow_write(&w, six ? 0x1b : 0x18, 4, 0);
+	/* Spartan-3A has none behind each packet of frames. */
+	if (!six) {
+		put16(&s->b, 0x3002);
+		narrow_crc(&w);
+	}
+	narrow_write(&w, 5, 1, 10);
+	narrow_write(&w, 5, 1, 3);
+	for (int i = 0; i < 4; i++)
+		put16(&s->b, 0x2000);
+	narrow_write(&w, 5, 1, 5);
+	narrow_write(&w, 7, 1, 0xff);
+	narrow_write(&w, 6, 1, 0x81);
+	put16(&s->b, 0x3002);
+	narrow_crc(&w);
+	narrow_write(&w, 5, 1, 13);
+	for (int i = 0; i < 14; i++)
+		put16(&s->b, 0x2000);
+}
 
 static struct stream compose(enum kind kind, uint32_t idcode)
 {
@@ -300,11 +389,8 @@ static struct stream compose(enum kind kind, uint32_t idcode)
 		nops(&s, 4);
 		break;
 	case SPARTAN6:
-		put_fill(&s.b, 0xff, 16);
-		put32(&s.b, 0xaa995566);
-		buf_add(&s.b, "\x30\xa1\x00\x07\x20\x00\x31\x41\x3d\x00\x31\xc2", 12);
-		put32(&s.b, idcode);
-		put_fill(&s.b, 0, 200);
+	case SPARTAN3A:
+		narrow(&s, idcode, kind == SPARTAN6);
 		break;
 	}
 	assert_int_equal(buf_ok(&s.b), 0);
@@ -362,7 +448,7 @@ static struct buf bit(enum kind kind)
 {
 	static const char *const names[] = { "full",	"compressed", "per-frame",    "debug",
 					     "partial", "crc-off",    "crc-constant", "encrypted",
-					     "dies",	"spartan3",   "spartan6",     "ht" };
+					     "dies",	"spartan3",   "spartan6",     "spartan3a", "ht" };
 	char name[40];
 	struct stream s;
 	struct buf b;
@@ -379,6 +465,10 @@ static struct buf bit(enum kind kind)
 	case SPARTAN3:
 		s = compose(kind, XC3S500E);
 		b = bit_of(&s, "top.ncd", "3s500ecp132");
+		break;
+	case SPARTAN3A:
+		s = compose(kind, 0x02610093);
+		b = bit_of(&s, "top.ncd", "3s50antqg144");
 		break;
 	case SPARTAN6:
 		s = compose(kind, 0x04001093);
