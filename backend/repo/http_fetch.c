@@ -71,9 +71,10 @@ static int version_check(const struct http_fetch *f, const struct transfer_answe
 	return 0;
 }
 
-/* A page in place of an image is a login, or a proxy's excuse; unless it is what was listed. */
+/* A page in place of an image is a login, or a proxy's excuse; unless it was compared with what
+ * was listed, and is the same. */
 static bool is_page(const struct http_fetch *f, const struct transfer_answer *answer,
-		    const struct repo_content *content)
+		    const struct repo_content *content, bool same)
 {
 	const char *type = answer->header(answer, "Content-Type");
 	const char *id = f->fetch->id;
@@ -81,7 +82,7 @@ static bool is_page(const struct http_fetch *f, const struct transfer_answer *an
 			(f->fetch->validator[0] == 'm' && content->has_size && content->mtime_ns);
 	size_t n = strlen(id);
 
-	return type && strncasecmp(type, "text/html", 9) == 0 && !compared &&
+	return type && strncasecmp(type, "text/html", 9) == 0 && !(compared && same) &&
 	       !(n >= 5 && strcasecmp(id + n - 5, ".html") == 0) && !(n >= 4 && strcasecmp(id + n - 4, ".htm") == 0);
 }
 
@@ -95,7 +96,7 @@ static int fetch_begin(struct transfer *t, void *core, const struct transfer_ans
 	(void)t;
 	content.whole_only = answer->status == 200 && (f->fetch->offset || f->fetch->length);
 	rc = version_check(f, answer, &content, why);
-	if (rc == 0 && is_page(f, answer, &content))
+	if (is_page(f, answer, &content, rc == 0))
 		rc = reason_set(why, EBADMSG, "a page (text/html) came instead of an image");
 	if (rc < 0) {
 		url_show(answer->url, shown, sizeof(shown));

@@ -150,6 +150,7 @@ void repo_wait_end(struct repo *repo, struct repo_wait *wait)
 
 void repo_told(struct repo *repo, int err, const struct reason *why)
 {
+	bool wrong = err == EREMOTEIO || err == ETIMEDOUT || err == EACCES || err == EBADMSG;
 	bool offline = err == EHOSTUNREACH, new;
 
 	if (err == ECANCELED)
@@ -163,8 +164,10 @@ void repo_told(struct repo *repo, int err, const struct reason *why)
 		if (why)
 			repo->told_why = *why;
 	}
+	if (wrong && why)
+		repo->told_wrong = *why;
 	pthread_mutex_unlock(&repo->lock);
-	if (new)
+	if (new || wrong)
 		mirror_kick();
 }
 
@@ -194,7 +197,7 @@ static struct repo_wait *waits_over(struct repo *repo, int64_t now, int64_t *nex
 
 static void told_note(struct repo *repo)
 {
-	struct reason why;
+	struct reason why, wrong;
 	bool told;
 	int err;
 
@@ -202,15 +205,20 @@ static void told_note(struct repo *repo)
 	told = repo->told;
 	err = repo->told_err;
 	why = repo->told_why;
+	wrong = repo->told_wrong;
 	repo->told = false;
+	repo->told_wrong = (struct reason){ 0 };
 	/* Its state is asked for again, by itself, so that somebody hears of its return. */
 	if (told && err && !repo->again_mono_ns)
 		repo->again_mono_ns = clock_mono_ns() + 1000 * MS_NS;
 	pthread_mutex_unlock(&repo->lock);
-	if (!told)
-		return;
-	state_reach(repo, err, &why);
-	state_save(repo);
+	if (told)
+		state_reach(repo, err, &why);
+	/* It stays until a listing goes well. */
+	if (wrong.err)
+		state_error(repo, wrong.text);
+	if (told || wrong.err)
+		state_save(repo);
 }
 
 /* Begins what is due; when it is to be looked at again goes into *next. */

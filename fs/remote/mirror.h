@@ -113,7 +113,8 @@ void repo_wait_size_end(struct repo_wait *wait);
 
 /*
  * What a request came to that somebody else made: the repository is online after any
- * answer, and offline when err (positive, or 0) is EHOSTUNREACH.
+ * answer, and offline when err (positive, or 0) is EHOSTUNREACH. What it did wrong
+ * otherwise is its error, until a listing goes well.
  */
 void repo_told(struct repo *repo, int err, const struct reason *why);
 

@@ -21,8 +21,12 @@
 
 /* For so long after it could not be reached nobody is made to wait for it again. */
 #define OFFLINE_NS (INT64_C(5) * 1000000000)
-/* Beyond the patience of the kinds themselves, who know better what is wrong. */
-#define PATIENCE_MS 1000
+/*
+ * Beyond the patience of the kinds themselves, who know better what is wrong: one that
+ * asks over the network waits twice the time for silence, and a minute for a server which
+ * wants to be asked later.
+ */
+#define PATIENCE_MS 90000
 
 static _Atomic int64_t unreached_ns[CONFIG_REPOS_MAX];
 
@@ -215,7 +219,7 @@ static void origin_fill(struct origin *o, struct repo *repo, const struct catalo
 	o->kind = repo_kind(repo);
 	o->repo = repo_handle(repo);
 	o->entry = e->id;
-	o->patience_ms = repo_config(repo)->offline_timeout_ms + PATIENCE_MS;
+	o->patience_ms = repo_config(repo)->offline_timeout_ms * 2 + PATIENCE_MS;
 	text_copy(o->id, sizeof(o->id), e->remote_id);
 	snprintf(o->name, sizeof(o->name), "%.30s/%s", repo_name(repo), e->name);
 	if (times) {

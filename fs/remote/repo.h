@@ -47,6 +47,7 @@ struct repo {
 	bool told;
 	int told_err;
 	struct reason told_why;
+	struct reason told_wrong; /* the same of an error that it answered with; err 0 = none */
 };
 
 /* --- mirror.c ---------------------------------------------------------------------------- */
