@@ -153,19 +153,19 @@ def test_a_cloud_that_is_away_is_offline(mirror, fake, part):
         assert repo.read("state") == "online\n"
 
 
-def test_100000_images_are_listed_by_101_requests_and_no_data(mirror, fake):
-    for n in range(100000 - 2):
+def test_100000_images_are_listed_by_a_request_per_thousand_and_no_data(mirror, fake):
+    many = 100000 if SLOW == 1 else 10000  # sanitizers see no more in more
+    for n in range(many - 2):
         fake.image(f"bulk-{n:06d}.bit", b"", size=n, fpga_part="xc7a35t")
     repo = mirror()
-    repo.fabric.expect_errors = False
     assert repo.refresh() == 0, repo.read("error")
-    asked = fake.asked("GET /v2/images")
-    assert len(asked) in (100, 101, 200, 202) and not fake.asked("/file")
-    assert repo.stats()["images"] == "100000"
+    # The listing at the start may have been another one.
+    assert len(fake.asked("GET /v2/images")) <= 2 * (many // 1000 + 1) and not fake.asked("/file")
+    assert repo.stats()["images"] == str(many)
     done = run(["bash", "-c", f"ls -U {repo.dir} | wc -l"], timeout=120 * SLOW)
-    assert done.stdout.strip() == "100000", done.stderr
+    assert done.stdout.strip() == str(many), done.stderr
     fake.log.clear()
-    assert os.stat(repo.dir / "bulk-050000.bit").st_size == 50000
+    assert os.stat(repo.dir / "bulk-005000.bit").st_size == 5000
     assert not fake.log
 
 
