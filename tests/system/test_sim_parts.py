@@ -2,6 +2,7 @@
 """Simulated cards of other vendors' parts: their configuration logic, and no fabric behind it."""
 import errno
 import os
+import struct
 
 import pytest
 
@@ -14,7 +15,8 @@ CONFIG = ("cards:\n"
           "  - {name: ecp, backend: sim, part: LFE5U-25F, config_clock_hz: 0}\n"
           "  - {name: cyclone, backend: sim, part: 5CEBA2, config_clock_hz: 0, policy: {accept-unsized: true}}\n"
           "  - {name: large, backend: sim, part: xcku15p, config_clock_hz: 0}\n"
-          "  - {name: stack, backend: sim, part: xcvu9p, config_clock_hz: 0}\n")
+          "  - {name: stack, backend: sim, part: xcvu9p, config_clock_hz: 0}\n"
+          "  - {name: zynq, backend: sim, part: xc7z020, config_clock_hz: 0}\n")
 VU9P = {"part": "xcvu9p-flga2104-2-i", "idcode": 0x04B31093}
 FIFTY = {"part": "7a50tfgg484", "idcode": 0x0362C093}
 SAMPLES = ROOT.parent / "shared" / "samples"
@@ -25,10 +27,15 @@ def rbf(seed=1, size=40000):
     return b"\xff" * 128 + b"\x6a" * 4 + bytes((i * seed * 7919 >> 3) & 255 for i in range(size))
 
 
+def swapped(stream):
+    """As Linux's fpga_manager of a Zynq wants it."""
+    return struct.pack(f"<{len(stream) // 4}I", *struct.unpack(f">{len(stream) // 4}I", stream))
+
+
 @pytest.fixture(scope="module", name="cards")
 def fixture_cards(module_fpga):
     fabric = module_fpga(sim=None, config=CONFIG)
-    return {fabric.card(n).value("name"): fabric.card(n) for n in range(5)}
+    return {fabric.card(n).value("name"): fabric.card(n) for n in range(6)}
 
 
 @pytest.fixture(name="artix")
@@ -65,7 +72,7 @@ def status_of(card):
 def test_the_tree_tells_what_each_part_is_and_that_nothing_executes(cards):
     rows = {"artix": ("xilinx", "xc7a35t", "0362d093"), "ecp": ("lattice", "lfe5u-25f", "41111043"),
             "cyclone": ("altera", "5ceba2", "02b150dd"), "large": ("xilinx", "xcku15p", "04a56093"),
-            "stack": ("xilinx", "xcvu9p", "04b31093")}
+            "stack": ("xilinx", "xcvu9p", "04b31093"), "zynq": ("xilinx", "xc7z020", "03727093")}
     for name, (vendor, part, idcode) in rows.items():
         card = cards[name]
         assert (card.value("vendor"), card.value("part"), card.value("idcode")) == (vendor, part, idcode)
@@ -104,7 +111,8 @@ def test_an_image_for_another_part_fails_the_first_write_and_names_both(cards, t
     ("cyclone", rbf(), "CONF_DONE, and the bytes that came (this logic checks no CRC)"),
     ("large", xilinx_large(6_000_000), "CRC and DONE"),
     ("stack", xilinx_large(3_000_000, dies=3, **VU9P), "CRC and DONE"),
-], ids=["bit", "without-crc", "bin", "ecp5", "rbf", "large", "dies"])
+    ("zynq", swapped(xilinx_stream(0x03727093, 30)), "CRC and DONE"),
+], ids=["bit", "without-crc", "bin", "ecp5", "rbf", "large", "dies", "swapped"])
 def test_good_images_load_and_are_read_back(cards, name, data, confirmed):
     card = cards[name]
     good(card, data)
@@ -239,6 +247,7 @@ def test_it_survives_its_worker_and_is_restored_after_its_process(cards, artix):
     good(cards["cyclone"], rbf())
     good(cards["large"], xilinx_large(2_000_000))
     good(cards["stack"], xilinx_large(2_000_000, dies=3, **VU9P))
+    good(cards["zynq"], swapped(xilinx_stream(0x03727093)))
     before = {name: (card.sha, card.count("programmed")) for name, card in cards.items()}
     fabric.kill("fabricfs-worker")
     for name, card in cards.items():

@@ -13,6 +13,7 @@
 #include <fabricfs/clock.h>
 
 #define CHUNK 65536
+#define CHUNK_FABRIC 8192 /* it takes longer to take a byte, and messages wait for as long */
 #define TELL_NS 5000000
 
 void load_wipe(struct process *p)
@@ -125,6 +126,7 @@ void load_step(struct process *p)
 	char status[200] = "";
 	struct reason why = { 0 };
 	int64_t now = clock_mono_ns(), end = now + PROCESS_SLICE_NS;
+	size_t chunk = p->logic ? CHUNK : CHUNK_FABRIC;
 	uint64_t allowed;
 
 	if (l->fd < 0)
@@ -133,7 +135,7 @@ void load_step(struct process *p)
 	if (allowed > l->size)
 		allowed = l->size;
 	while (l->done < allowed && now < end) {
-		size_t n = allowed - l->done < CHUNK ? (size_t)(allowed - l->done) : CHUNK;
+		size_t n = allowed - l->done < chunk ? (size_t)(allowed - l->done) : chunk;
 		ssize_t got = pread(l->fd, bytes, n, (off_t)l->done);
 
 		if (got < 0 && errno == EINTR)
