@@ -31,6 +31,7 @@
 #define PAGE	     1000 /* images; servers give no more */
 #define PAGE_MAX     (256 << 20) /* bytes */
 #define RESTARTS_MAX 3
+#define IMAGES_MAX   2000000 /* of one listing: what has more does not end */
 #define EMPTY_MAX    64 /* pages in a row that have nothing but a successor */
 #define NS_PER_S     1000000000LL
 #define OVERLAP_NS   (2 * NS_PER_S)
@@ -244,8 +245,10 @@ static int record(void *core, const char *text, size_t len, struct reason *why)
 		err = 0;
 	} else if (err == -ENOENT) {
 		err = 0;
+	} else if (!err && ++l->told > IMAGES_MAX) {
+		err = reason_set(why, EBADMSG, "%s: the listing has more than %d images", glance_op_base(&l->op),
+				 IMAGES_MAX);
 	} else if (!err) {
-		l->told++;
 		if (r.updated_ns > l->newest_ns)
 			l->newest_ns = r.updated_ns;
 		err = l->list->entry(l->list, &r.entry, why);
