@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Simulated cards of other vendors' parts: their configuration logic, and no fabric behind it."""
 import errno
+import json
 import os
 import struct
 
@@ -123,6 +124,18 @@ def test_good_images_load_and_are_read_back(cards, name, data, confirmed):
     assert card.ctl("reload") == 0 and card.sha == sha256(data)
     assert card.ctl("clear") == 0 and card.state == "unconfigured"
     assert card.ctl("rollback") == 0 and card.state == "configured"
+
+
+def test_check_tries_an_image_and_touches_nothing(cards):
+    for name, fits, other in (("artix", xilinx_bit(seed=5), xilinx_bit(**FIFTY)),
+                              ("ecp", ecp5_bit(frames=4), ecp5_bit("LFE5U-12F-6CABGA256", 0x21111043)),
+                              ("cyclone", rbf(5), b"\xff" * 32 + bytes.fromhex("6af7f7f7f7f7f7f3") + bytes(900))):
+        card = cards[name]
+        before = (card.sha, card.state, card.count("programmed"))
+        assert card.write(fits, "check") == 0
+        assert json.loads(card.read("check"))["fits"] is True
+        assert card.write(other, "check") == errno.EMEDIUMTYPE
+        assert (card.sha, card.state, card.count("programmed")) == before
 
 
 def test_images_of_other_vendors_are_refused_by_format(cards):
