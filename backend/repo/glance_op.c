@@ -88,12 +88,11 @@ bool glance_op_elsewhere(struct glance_op *op)
 /* With the lock. */
 static void session_take(struct glance_op *op, struct keystone_session *session)
 {
-	const bool first = !op->session;
-
 	keystone_session_put(op->session);
 	op->session = session;
-	/* The next token of a cloud has the same catalogue, as a rule. */
-	if (first || op->endpoint >= session->endpoints_len)
+	/* Where others were asked already it goes on with them: the next token of a cloud has the same
+	 * catalogue, as a rule. */
+	if (!op->elsewhere || op->endpoint >= session->endpoints_len)
 		endpoint_choose(op);
 }
 

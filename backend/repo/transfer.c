@@ -60,6 +60,9 @@ static void transfer_free(struct transfer *t)
 		explicit_bzero(h->data, strlen(h->data));
 	curl_slist_free_all(t->headers);
 	secret_free(&t->body);
+	/* Tokens come in headers. */
+	if (t->head.data)
+		explicit_bzero(t->head.data, t->head.cap);
 	buf_free(&t->head);
 	free(t->method);
 	free(t->url);

@@ -132,6 +132,32 @@ def test_strange_records_do_not_hide_the_others(mirror, fake):
     assert "left out" in repo.fabric.log()
 
 
+@pytest.mark.parametrize("mode, told", [(0o600, 0), (0o640, 2), (0o604, 2)])
+def test_files_with_secrets_that_others_may_read_are_told(fpga, fake, tmp_path, mode, told):
+    (tmp_path / "clouds.yaml").write_text(f"clouds: {{lab: {{auth: {{auth_url: '{fake.url}', username: al, "
+                                          "project_name: fpga}}}\n")
+    (tmp_path / "secure.yaml").write_text(f"clouds: {{lab: {{auth: {{password: {fake.password}}}}}}}\n")
+    for path in tmp_path.glob("*.yaml"):
+        path.chmod(mode)
+    fabric = fpga(config=f"repositories:\n  glance: {{kind: glance, clouds-file: {tmp_path}/clouds.yaml}}\n")
+    assert Repo(fabric, "glance").refresh() == 0
+    assert fabric.log().count("others may read it") == told
+
+
+@pytest.mark.parametrize("text, sentence", [
+    ("clouds: {lab: {auth_type: v3oidcpassword}}", "auth_type 'v3oidcpassword' is not known here"),
+    ("clouds: {a: {}, b: {}}", "has several clouds"), ("clouds: [", "clouds.yaml:"), (None, "clouds.yaml")])
+def test_a_clouds_yaml_that_cannot_be_used_ends_the_start_with_a_sentence(fpga, tmp_path, text, sentence):
+    path = tmp_path / "clouds.yaml"
+    if text:
+        path.write_text(text)
+        path.chmod(0o600)
+    fabric = fpga.make(config=f"repositories:\n  glance: {{kind: glance, clouds-file: {path}}}\n")
+    done = run(fabric.argv(), env=fabric.env)
+    assert done.returncode == 1
+    assert "repository 'glance'" in done.stderr and sentence in done.stderr
+
+
 @pytest.mark.parametrize("part", ["all", "glance"])
 def test_a_cloud_that_is_away_is_offline(mirror, fake, part):
     repo = mirror()
