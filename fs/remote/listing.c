@@ -5,8 +5,8 @@
  * A list that has shrunk to less than half (or to nothing) is doubted: a server that
  * has lost its disk, a folder whose file system is not mounted, a token of another
  * project all answer with a short list and no error. What is new in it is taken over,
- * nothing is dropped; the next listing that begins max-age later, or that somebody asks
- * for through .repo/refresh, and is as short, is believed.
+ * nothing is dropped; a listing that begins max-age later and is as short is believed, and so
+ * is one that somebody asks for through .repo/refresh who was told of the doubt when he asked before.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -100,7 +100,7 @@ static bool doubt_over(const struct repo *repo, bool asked)
 	if (!repo->row.doubt_ns)
 		return false;
 	/* A clock that was set back does not make it younger for ever. */
-	return asked || repo->began_ns < repo->row.doubt_ns ||
+	return (asked && repo->doubt_told) || repo->began_ns < repo->row.doubt_ns ||
 	       repo->began_ns - repo->row.doubt_ns >= (age > SECOND_NS ? age : SECOND_NS);
 }
 
@@ -121,6 +121,7 @@ static int take_over(struct repo *repo, bool all, bool asked, bool *doubted, str
 		if (!repo->row.doubt_ns)
 			repo->row.doubt_ns = repo->began_ns;
 		repo->row.doubt_count = counts.listed;
+		repo->doubt_told = repo->doubt_told || asked;
 		reason_set(why, EREMOTEIO, "it lists %llu images where there were %llu; nothing is dropped until another "
 			   "listing says so too (echo > .repo/refresh asks for it)", (unsigned long long)counts.listed,
 			   (unsigned long long)counts.before);
@@ -128,6 +129,7 @@ static int take_over(struct repo *repo, bool all, bool asked, bool *doubted, str
 	}
 	repo->row.doubt_ns = 0;
 	repo->row.doubt_count = 0;
+	repo->doubt_told = false;
 	return catalogue_update_end(repo->update, true, why);
 }
 
@@ -234,6 +236,8 @@ void listing_end(struct repo *repo)
 	repo->state.failed += err && err != ECANCELED;
 	repo->listing = repo->ended = false;
 	repo->listed_mono_ns = repo->began_mono_ns;
+	repo->ended_mono_ns = clock_mono_ns();
+	repo->listing_ns = repo->ended_mono_ns - repo->began_mono_ns;
 	/* By itself it is asked again while it cannot be reached, or is not believed. */
 	repo->again_mono_ns = 0;
 	if (err || doubted) {

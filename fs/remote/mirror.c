@@ -221,6 +221,28 @@ static void told_note(struct repo *repo)
 		state_save(repo);
 }
 
+/* Changes come in crowds, and a folder where something always changes is not to be listed all the
+ * time: a tenth of the time at most. lock. */
+#define CROWD_NS (50 * MS_NS)
+static void changed_note(struct repo *repo, int64_t now)
+{
+	int64_t due = now + CROWD_NS, rest = repo->ended_mono_ns + 10 * repo->listing_ns;
+
+	repo->changed = false;
+	if (!repo->changed_due_ns)
+		repo->changed_due_ns = due > rest ? due : rest;
+}
+
+static void repo_changed(void *arg)
+{
+	struct repo *repo = arg;
+
+	pthread_mutex_lock(&repo->lock);
+	repo->changed = true;
+	pthread_mutex_unlock(&repo->lock);
+	mirror_kick();
+}
+
 /* Begins what is due; when it is to be looked at again goes into *next. */
 static void repo_work(struct repo *repo, int64_t *next)
 {
@@ -243,6 +265,15 @@ static void repo_work(struct repo *repo, int64_t *next)
 	}
 	if (repo->again_mono_ns && repo->again_mono_ns < *next)
 		*next = repo->again_mono_ns;
+	if (repo->changed)
+		changed_note(repo, now);
+	if (repo->changed_due_ns && repo->changed_due_ns <= now && !repo->listing) {
+		repo->changed_due_ns = 0;
+		repo->wanted = true;
+	}
+	/* While it is being listed the end of that is waited for. */
+	if (repo->changed_due_ns && !repo->listing && repo->changed_due_ns < *next)
+		*next = repo->changed_due_ns;
 	if (repo->wanted && !repo->listing) {
 		begin = repo->listing = true;
 		full = repo->wanted_full;
@@ -321,6 +352,8 @@ int mirror_open(const struct config *with, struct reason *why)
 		err = repo_kind(repo)->open(repo_config(repo), &repo->handle, why);
 		if (err)
 			return reason_wrap(why, "repository '%s'", repo_name(repo));
+		if (repo_kind(repo)->watch)
+			repo_kind(repo)->watch(repo->handle, repo_changed, repo);
 		repos_len++;
 	}
 	return 0;

@@ -26,6 +26,7 @@ struct repo {
 	bool full;	      /* all was asked for */
 	int64_t began_ns, began_mono_ns;
 	struct reason failed; /* of writing down what came */
+	bool doubt_told;      /* who asked for a listing was told that it is doubted */
 
 	pthread_mutex_t lock;
 	/* lock */
@@ -42,6 +43,10 @@ struct repo {
 	int64_t listed_mono_ns; /* when the last one began that ended; 0 = none did */
 	int64_t again_mono_ns;	/* when it is asked by itself; 0 = not */
 	struct repo_wait *waits; /* for listings */
+	bool changed;	      /* its kind has heard of a change */
+	int64_t changed_due_ns; /* when it is asked for that; monotonic, 0 = not */
+	int64_t listing_ns;   /* how long the last listing took */
+	int64_t ended_mono_ns; /* and when it ended */
 	int64_t sizes_again_ns;	 /* until then no exact sizes are asked for (monotonic; size.c's lock) */
 	/* What repo_told() was told, to be noted by the mirror's thread. */
 	bool told;

@@ -220,6 +220,12 @@ struct repo_kind {
 	int (*stat)(void *repo, struct repo_stat *stat, struct reason *why);
 	void (*stat_cancel)(void *repo, struct repo_stat *stat);
 	void (*cost)(void *repo, struct repo_cost *cost);
+	/*
+	 * From now on call changed(arg), on any thread, when what it lists may have changed; as often
+	 * as it likes, not after close(). Called once, before any request. May be NULL: the kind
+	 * hears of no changes.
+	 */
+	void (*watch)(void *repo, void (*changed)(void *arg), void *arg);
 };
 
 /* The table of kinds; NULL-terminated. Defined in backend/repo/table.c. */

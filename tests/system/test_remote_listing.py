@@ -65,7 +65,7 @@ class Repo:
 
 @pytest.fixture
 def nfs(fpga, tmp_path):
-    """A repository on a folder, and that folder; max-age is so long that only a refresh looks."""
+    """A repository on a folder, and that folder."""
     images = folder_with(tmp_path / "images", BLINK, UPPER)
     fabric = fpga(config=config([("nfs", images, ", max-age: 1h")]))
     repo = Repo(fabric, "nfs")
@@ -185,7 +185,6 @@ def test_a_refresh_shows_what_came_changed_and_went(nfs):
     (nfs.images_dir / "new.bin").write_bytes(b"new")
     (nfs.images_dir / "upper.bin").write_bytes(b"shorter")
     os.unlink(nfs.images_dir / "blink.bin")
-    assert nfs.images() == ["blink.bin", "upper.bin"], "nobody asked yet"
     assert nfs.refresh() == 0
     assert nfs.images() == ["new.bin", "upper.bin"]
     assert nfs.stat("upper.bin").st_size == 7
@@ -202,6 +201,28 @@ def test_an_old_listing_is_served_at_once_and_refreshed_behind_it(fpga, tmp_path
     until(lambda: "late.bin" in repo.images(), "the listing is refreshed behind its readers")
 
 
+def test_what_changes_on_a_local_disk_is_listed_by_itself(nfs):
+    (nfs.images_dir / "new.bin").write_bytes(b"new")
+    until(lambda: nfs.images() == ["blink.bin", "new.bin", "upper.bin"], "what came is listed")
+    with open(nfs.images_dir / "new.bin", "ab") as f:
+        f.write(b"er")
+    until(lambda: nfs.stat("new.bin").st_size == 5, "what was written is listed")
+    os.rename(nfs.images_dir / "new.bin", nfs.images_dir / "other.bin")
+    until(lambda: nfs.images() == ["blink.bin", "other.bin", "upper.bin"], "what was renamed is listed")
+    os.unlink(nfs.images_dir / "other.bin")
+    until(lambda: nfs.images() == ["blink.bin", "upper.bin"], "what went is listed no more")
+
+
+def test_folders_below_are_watched_too(fpga, tmp_path):
+    top = folder_with(tmp_path / "images", BLINK)
+    repo = Repo(fpga(config=config([("nfs", top, ", depth: 1, max-age: 1h"), ("same", top, ", max-age: 1h")])), "nfs")
+    assert repo.images() == ["blink.bin"]
+    folder_with(top / "sub", UPPER)
+    until(lambda: repo.images() == ["blink.bin", "sub%2Fupper.bin"], "a new folder is listed")
+    (top / "sub" / "x").write_bytes(b"x")
+    until(lambda: "sub%2Fx" in repo.images(), "what is new in it is listed")
+
+
 def test_a_listing_that_is_young_enough_is_not_asked_again(nfs):
     before = nfs.stats()["listings"]
     for _ in range(5):
@@ -210,41 +231,49 @@ def test_a_listing_that_is_young_enough_is_not_asked_again(nfs):
     assert nfs.stats()["listings"] == before
 
 
-def test_a_shrunken_list_is_doubted_until_it_is_told_again(nfs):
-    for n in range(10):
-        (nfs.images_dir / f"{n}.bin").write_bytes(b"x")
-    assert nfs.refresh() == 0
-    away = nfs.images_dir.with_name("away")
-    os.rename(nfs.images_dir, away)
-    nfs.images_dir.mkdir()
-    (nfs.images_dir / "other.bin").write_bytes(b"y")
-    assert nfs.refresh() == errno.EREMOTEIO
-    assert len(nfs.images()) == 13, "nothing was dropped, and what is new is there"
-    assert re.search(r"lists 1 images where there were 1[23]", nfs.read("error"))
-    assert nfs.read("state") == "online\n"
-    # It was only unmounted.
-    os.unlink(nfs.images_dir / "other.bin")
-    nfs.images_dir.rmdir()
-    os.rename(away, nfs.images_dir)
-    assert nfs.refresh() == 0
-    assert len(nfs.images()) == 12 and nfs.read("error") == ""
-    # It was meant.
-    for n in range(10):
-        os.unlink(nfs.images_dir / f"{n}.bin")
-    assert nfs.refresh() == errno.EREMOTEIO
-    assert nfs.refresh() == 0
-    assert nfs.images() == ["blink.bin", "upper.bin"]
+class Swapped:
+    """A folder that is another one from one moment to the next, as when something is mounted there."""
+
+    def __init__(self, top):
+        self.top, self.path = top, top / "current"
+
+    def to(self, name, *files):
+        (self.top / name).mkdir(exist_ok=True)
+        for file in files:
+            (self.top / name / file).write_bytes(b"x")
+        os.symlink(name, self.top / "next")
+        os.rename(self.top / "next", self.path)
+
+
+def test_a_shrunken_list_is_doubted_until_it_is_told_again(fpga, tmp_path):
+    folder = Swapped(tmp_path)
+    many = [f"{n}.bin" for n in range(10)]
+    folder.to("many", *many)
+    repo = Repo(fpga(config=config([("nfs", folder.path, ", max-age: 1h")])), "nfs")
+    assert repo.images() == many
+    folder.to("other", "other.bin")
+    assert repo.refresh() == errno.EREMOTEIO
+    assert repo.images() == [*many, "other.bin"], "nothing was dropped, and what is new is there"
+    assert "lists 1 images where there were 1" in repo.read("error")
+    assert repo.read("state") == "online\n"
+    folder.to("many")
+    assert repo.refresh() == 0
+    assert repo.images() == many and repo.read("error") == ""
+    folder.to("few", "0.bin", "1.bin")
+    assert repo.refresh() == errno.EREMOTEIO
+    assert repo.refresh() == 0
+    assert repo.images() == ["0.bin", "1.bin"]
 
 
 def test_an_empty_list_is_believed_by_itself_after_its_age(fpga, tmp_path):
-    top = folder_with(tmp_path / "images", BLINK)
-    repo = Repo(fpga(config=config([("nfs", top, ", max-age: 1s")])), "nfs")
-    assert repo.images() == ["blink.bin"]
-    os.unlink(top / "blink.bin")
+    folder = Swapped(tmp_path)
+    folder.to("one", "a.bin")
+    repo = Repo(fpga(config=config([("nfs", folder.path, ", max-age: 3s")])), "nfs")
+    assert repo.images() == ["a.bin"]
+    folder.to("none")
     assert repo.refresh() == errno.EREMOTEIO
-    assert repo.images() == ["blink.bin"]
     until(lambda: repo.images() == [], "a second listing says so too")
-    assert repo.read("error") == ""
+    until(lambda: repo.read("error") == "", "and it is not doubted any more")
 
 
 # --- offline ------------------------------------------------------------------------------------

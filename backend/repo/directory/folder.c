@@ -173,7 +173,7 @@ static void *hand_main(void *arg)
 }
 
 /* Signals belong to the threads that asked for them. */
-static int thread_make(pthread_t *thread, void *(*main)(void *), void *arg, const char *name)
+int folder_thread(pthread_t *thread, void *(*main)(void *), void *arg, const char *name)
 {
 	sigset_t all, before;
 	int err;
@@ -325,7 +325,7 @@ int directory_start(struct reason *why)
 	pthread_cond_init(&watch_wake, &mono);
 	pthread_condattr_destroy(&mono);
 	watch_quit = false;
-	err = thread_make(&watcher, watcher_main, NULL, "folders");
+	err = folder_thread(&watcher, watcher_main, NULL, "folders");
 	if (err) {
 		pthread_cond_destroy(&watch_wake);
 		return reason_set(why, err, "cannot start the thread that watches over folders: %s", strerror(err));
@@ -333,6 +333,7 @@ int directory_start(struct reason *why)
 	pthread_mutex_lock(&watch_lock);
 	watching = true;
 	pthread_mutex_unlock(&watch_lock);
+	watch_start();
 	return 0;
 }
 
@@ -340,6 +341,7 @@ void directory_stop(void)
 {
 	if (!watching)
 		return;
+	watch_stop();
 	pthread_mutex_lock(&watch_lock);
 	watch_quit = true;
 	pthread_cond_signal(&watch_wake);
@@ -409,6 +411,7 @@ static void directory_close(void *repo)
 	if (*at)
 		*at = folder->next;
 	pthread_mutex_unlock(&watch_lock);
+	watch_forget(folder);
 
 	pthread_mutex_lock(&folder->lock);
 	folder->quit = true;
@@ -429,7 +432,7 @@ static int hand_start(struct hand *hand, const char *name)
 	if (hand->started)
 		return 0;
 	hand->folder->refs++;
-	err = thread_make(&hand->thread, hand_main, hand, name);
+	err = folder_thread(&hand->thread, hand_main, hand, name);
 	if (err)
 		hand->folder->refs--;
 	hand->started = !err;
@@ -499,6 +502,14 @@ static void directory_fetch_cancel(void *repo, struct repo_fetch *fetch)
 	job_cancel(repo, HAND_READ, NULL, fetch);
 }
 
+static void directory_watch(void *repo, void (*changed)(void *arg), void *arg)
+{
+	struct folder *folder = repo;
+
+	folder->changed_arg = arg;
+	folder->changed = changed;
+}
+
 static void directory_cost(void *repo, struct repo_cost *cost)
 {
 	struct folder *folder = repo;
@@ -520,4 +531,5 @@ const struct repo_kind directory_kind = {
 	.fetch = directory_fetch,
 	.fetch_cancel = directory_fetch_cancel,
 	.cost = directory_cost,
+	.watch = directory_watch,
 };

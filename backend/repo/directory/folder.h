@@ -57,6 +57,8 @@ struct folder {
 	struct folder *next; /* of all; the watcher's lock */
 	const struct repo_config *config;
 	const char *path;
+	void (*changed)(void *arg); /* before any request; NULL: nobody wants to know */
+	void *changed_arg;
 	unsigned depth;
 	pthread_mutex_t lock;
 	bool quit;
@@ -67,6 +69,8 @@ struct folder {
 
 /* --- folder.c: threads ------------------------------------------------------------------- */
 
+/* A thread that takes no signals. 0 or an errno. */
+int folder_thread(pthread_t *thread, void *(*main)(void *), void *arg, const char *name);
 /* Around calls that may hang; false: the job was given up or cancelled meanwhile, and is not to
  * be looked at any more but by job_over(). */
 void call_begin(struct job *job);
@@ -81,6 +85,14 @@ bool id_decode(const char *id, char path[REPO_ID_MAX]);
 void validator_of(const struct stat *st, char out[96]);
 /* Open what is below the folder and nowhere else, whatever links say. fd or -errno. */
 int open_beneath(int root, const char *path, int flags);
+
+/* --- watch.c: what changes --------------------------------------------------------------------- */
+
+void watch_start(void);
+void watch_stop(void);
+/* A folder that is listed; the descriptor may be closed afterwards. */
+void watch_add(struct folder *folder, int dir);
+void watch_forget(const struct folder *folder);
 
 /* --- sums.c: SHA256SUMS ------------------------------------------------------------------------ */
 

@@ -164,6 +164,8 @@ static int folder_walk(struct walk *walk, DIR *d, const char *prefix, unsigned d
 	if (!piece)
 		return reason_set(walk->why, ENOMEM, "no memory to list %s", walk->folder->path);
 	call_begin(walk->job);
+	/* Before it is read: what changes while it is read is told. */
+	watch_add(walk->folder, dirfd(d));
 	sums = sums_get(walk, d);
 	if (!call_end(walk->job))
 		err = -ECANCELED;
