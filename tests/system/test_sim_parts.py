@@ -133,7 +133,8 @@ def test_check_tries_an_image_and_touches_nothing(cards):
         card = cards[name]
         before = (card.sha, card.state, card.count("programmed"))
         assert card.write(fits, "check") == 0
-        assert json.loads(card.read("check"))["fits"] is True
+        # Nothing in an .rbf could be compared with a part.
+        assert json.loads(card.read("check"))["fits"] is (None if name == "cyclone" else True)
         assert card.write(other, "check") == errno.EMEDIUMTYPE
         assert (card.sha, card.state, card.count("programmed")) == before
 
