@@ -146,7 +146,9 @@ struct card_facts {
 	unsigned takes;       /* image_takes bits, of the card or each of its slots; 0: a card with a
 			       * shell takes partial images and one without full ones, and with
 			       * CARD_CAN_PARTIAL partial ones too, for what is loaded; of slots
-			       * with a shell partial ones, of others it is not known */
+			       * with a shell partial ones, of others it is not known. Not both
+			       * beside a shell: what takes both takes full images in place of its
+			       * static design, and those are not compared with it */
 	bool trusts_nothing; /* success is not read back because its operator wrote verify: none */
 };
 
