@@ -161,21 +161,6 @@ def xclbin(platform, interface=bytes(16), stream=b""):
     return front + struct.pack("<I16sIQQ", 0, b"bits", 0, 496, len(stream)) + stream
 
 
-def sof(device="10M08SAU169C8G"):
-    """A Quartus .sof: records, the last one the CRC-16/X-25 of all before it."""
-    records = [(1, b"Quartus Prime Version 18.1\0"), (2, device.encode() + b"\0"), (3, b"top\0"), (17, b"\x5a" * 64)]
-    out = b"SOF\0" + struct.pack("<II", 0, len(records) + 1)
-    for kind, data in records:
-        out += struct.pack("<HI", kind, len(data)) + data
-    out += struct.pack("<HI", 8, 2)
-    crc = 0xFFFF
-    for byte in out:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x8408 if crc & 1 else 0)
-    return out + struct.pack("<H", crc ^ 0xFFFF)
-
-
 def overlay(compatible=(), firmware="a.bit.bin"):
     """A device-tree overlay that has an image loaded, for machines with one of these names."""
     strings, tree = b"", b""

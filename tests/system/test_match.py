@@ -4,13 +4,14 @@ import errno
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from bitstreams import gbs, overlay, sof, xclbin, xilinx_bit
+from bitstreams import gbs, overlay, xclbin, xilinx_bit
 from harness import BIN, LIMIT, run, until
 from images import BLINK, ROOT, UPPER, sha256
-from test_formats import SEEDS, formats as all_formats
+from test_formats import formats as all_formats
 
 SAMPLES = ROOT.parent / "shared" / "samples"
 K26 = ("xck26-sfvc784-2LV-c", 0x04A49093)
@@ -69,6 +70,12 @@ def verdict(card, data, tmp_path):
     return None
 
 
+# A small image of each format, and of each shape that it comes in (tests/images/make.py).
+subprocess.run(["make", "-s", "build/images/INDEX"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+ROWS = [line.split("\t") for line in (ROOT / "build/images/INDEX").read_text().splitlines()]
+IMAGES = {"/".join(Path(row[0]).parts[-2:]): Path(row[0]).read_bytes() for row in ROWS if row[2] == "0"}
+
+
 # --- whole cards ---------------------------------------------------------------------------
 
 
@@ -106,7 +113,7 @@ def test_a_simulated_card_and_its_slots_take_full_images(fpga, tmp_path):
 
 
 def test_several_dies_are_known_by_the_outermost(operated, tmp_path):
-    data = SEEDS["xilinx-dies-bit"]
+    data = IMAGES["xilinx-bit/stacked.bit"]
     told = inspect(data, tmp_path)[1]
     assert told["dies"] > 1
     version = f"2{told['idcode'][1:]}"  # what the silicon answers has its version in front
@@ -368,23 +375,19 @@ def any_card(module_fpga):
     return fabric.start()
 
 
-# Beside those that the unit tests keep.
-IMAGES = {**SEEDS, "blink": BLINK.read_bytes(), "sof": sof(), "dat": b"Designer Version 9.1\0" + bytes(range(256)),
-          "partial": PART, "base": BASE, "gbs": SIGNED, "xclbin": XCLBIN, "overlay": overlay(["xlnx,zynqmp"])}
-
-
 def loadable():
-    for name, data in IMAGES.items():
+    more = {"blink": BLINK.read_bytes(), "partial": PART, "base": BASE, "gbs": SIGNED, "xclbin": XCLBIN,
+            "overlay": overlay(["xlnx,zynqmp"])}
+    for name, data in {**IMAGES, **more}.items():
         done = subprocess.run([str(BIN), "inspect", "--json", "-"], input=data, capture_output=True, check=False)
         told = json.loads(done.stdout)
         if told["sound"] and not told.get("no_card"):
-            yield name, told["format"], told["partial"]
+            yield name, data, told["format"], told["partial"]
 
 
 def test_facts_are_the_same_wherever_they_are_told(any_card, tmp_path):
     formats = set()
-    for name, form, partial in loadable():
-        data = IMAGES[name]
+    for name, data, form, partial in loadable():
         card = any_card.card(1).slot(0) if partial else any_card.card(0)
         assert card.write(data, "check") == 0, (name, card.error)
         assert card.write(data) == 0, (name, card.error)
