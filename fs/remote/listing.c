@@ -140,6 +140,8 @@ static void publish(struct repo *repo, const struct catalogue_counts *counts)
 
 	if (new)
 		repo->row.generation++;
+	if (counts->renamed)
+		repo->renamed_mono_ns = clock_mono_ns();
 	pthread_mutex_lock(&repo->lock);
 	new = new || (!repo->state.answered && repo->row.listed_ns);
 	repo->state.answered = repo->row.listed_ns;
@@ -158,7 +160,7 @@ static struct repo_wait *waits_take(struct repo *repo, uint64_t number)
 	struct repo_wait *taken = NULL, **at = &repo->waits, *wait;
 
 	while ((wait = *at)) {
-		if (wait->number > number) {
+		if (wait->number > number || wait->answer_ns) {
 			at = &wait->next;
 			continue;
 		}
@@ -169,12 +171,24 @@ static struct repo_wait *waits_take(struct repo *repo, uint64_t number)
 	return taken;
 }
 
-static void waits_answer(struct repo_wait *wait, int err)
+static void waits_answer(struct repo *repo, struct repo_wait *wait, int err)
 {
+	int64_t until = repo->renamed_mono_ns ? repo->renamed_mono_ns + MIRROR_NAME_MS * INT64_C(1000000) : 0;
+	bool later = until > clock_mono_ns();
+
 	while (wait) {
 		struct repo_wait *next = wait->next;
 
-		wait->done(wait, err);
+		if (later) {
+			wait->answer_ns = until;
+			wait->err = err;
+			pthread_mutex_lock(&repo->lock);
+			wait->next = repo->waits;
+			repo->waits = wait;
+			pthread_mutex_unlock(&repo->lock);
+		} else {
+			wait->done(wait, err);
+		}
 		wait = next;
 	}
 }
@@ -193,7 +207,7 @@ void listing_end(struct repo *repo)
 	unchanged = repo->ended_unchanged;
 	why = repo->ended_why;
 	for (const struct repo_wait *w = repo->waits; w; w = w->next)
-		asked = asked || (w->number <= repo->number && !w->deadline_ns);
+		asked = asked || (w->number <= repo->number && !w->deadline_ns && !w->answer_ns);
 	pthread_mutex_unlock(&repo->lock);
 
 	/* What could not be written down is no fault of the repository's. */
@@ -248,8 +262,9 @@ void listing_end(struct repo *repo)
 	}
 	waits = waits_take(repo, repo->number);
 	/* Who waits for a later one has it begin. */
-	repo->wanted = repo->wanted || repo->waits;
-	repo->wanted_full = repo->wanted_full || repo->waits;
+	for (const struct repo_wait *w = repo->waits; w; w = w->next)
+		if (!w->answer_ns)
+			repo->wanted = repo->wanted_full = true;
 	pthread_mutex_unlock(&repo->lock);
-	waits_answer(waits, doubted ? EREMOTEIO : err);
+	waits_answer(repo, waits, doubted ? EREMOTEIO : err);
 }

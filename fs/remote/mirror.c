@@ -179,15 +179,18 @@ static struct repo_wait *waits_over(struct repo *repo, int64_t now, int64_t *nex
 	struct repo_wait *over = NULL, **at = &repo->waits, *wait;
 
 	while ((wait = *at)) {
-		bool late = wait->deadline_ns && wait->deadline_ns <= now;
+		int64_t due = wait->answer_ns ? wait->answer_ns : wait->deadline_ns;
+		bool late = due && due <= now;
 
 		if (!wait->ended && !late) {
-			if (wait->deadline_ns && wait->deadline_ns < *next)
-				*next = wait->deadline_ns;
+			if (due && due < *next)
+				*next = due;
 			at = &wait->next;
 			continue;
 		}
-		repo->patience_over = repo->patience_over || late;
+		if (!wait->answer_ns)
+			wait->err = wait->ended ? EINTR : ETIMEDOUT;
+		repo->patience_over = repo->patience_over || (late && !wait->answer_ns);
 		*at = wait->next;
 		wait->next = over;
 		over = wait;
@@ -258,6 +261,8 @@ static void repo_work(struct repo *repo, int64_t *next)
 		listing_end(repo);
 
 	pthread_mutex_lock(&repo->lock);
+	/* The end of a listing may have said when to answer. */
+	now = clock_mono_ns();
 	over = waits_over(repo, now, next);
 	if (repo->again_mono_ns && repo->again_mono_ns <= now) {
 		repo->again_mono_ns = 0;
@@ -286,7 +291,7 @@ static void repo_work(struct repo *repo, int64_t *next)
 		struct repo_wait *wait = over;
 
 		over = wait->next;
-		wait->done(wait, wait->ended ? EINTR : ETIMEDOUT);
+		wait->done(wait, wait->err);
 	}
 	if (begin) {
 		int64_t age = clock_now_ns() - repo->row.full_ns;

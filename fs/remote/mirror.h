@@ -48,6 +48,13 @@ enum mirror_change {
 };
 void mirror_listen(void (*changed)(uint64_t repo, unsigned what, uint64_t entry));
 
+/*
+ * For so long may the kernel believe that a name is of the image that it was told. Nothing
+ * takes that back, so who asked for a listing in which a name went to another image hears of its
+ * end when nobody can have the old one any more.
+ */
+#define MIRROR_NAME_MS 1000
+
 /* In the order of the configuration. */
 unsigned mirror_count(void);
 struct repo *mirror_nth(unsigned i);
@@ -92,6 +99,8 @@ struct repo_wait {
 	void *arg;
 	uint64_t number;     /* of the listing that it waits for */
 	int64_t deadline_ns; /* monotonic, 0 = none */
+	int64_t answer_ns;   /* it is over, and to be answered then, with err */
+	int err;
 	bool ended;
 };
 /* For a whole listing that begins from now on. */

@@ -26,6 +26,7 @@ struct repo {
 	bool full;	      /* all was asked for */
 	int64_t began_ns, began_mono_ns;
 	struct reason failed; /* of writing down what came */
+	int64_t renamed_mono_ns; /* when a name last went to another image; 0 = never */
 	bool doubt_told;      /* who asked for a listing was told that it is doubted */
 
 	pthread_mutex_t lock;

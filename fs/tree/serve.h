@@ -18,7 +18,7 @@
 /* How long the kernel may keep what is invalidated explicitly. */
 #define KEEP_SECONDS 86400.0
 /* And what is listed of a repository: a name may be another image's after the next listing. */
-#define ENTRY_SECONDS 1.0
+#define ENTRY_SECONDS (MIRROR_NAME_MS / 1000.0)
 
 /* --- snapshot.c: bytes of an open, as rendered -------------------------------------- */
 

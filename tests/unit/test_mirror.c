@@ -16,6 +16,8 @@
 
 #include "fs/remote/mirror.h"
 
+#include <fabricfs/clock.h>
+
 /* --- the kind -------------------------------------------------------------------------------- */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -266,6 +268,34 @@ static void a_short_list_is_believed_when_it_is_asked_for_again(void **state)
 	assert_string_equal(state_now().error, "");
 }
 
+static void who_asked_hears_of_a_new_name_when_nobody_has_the_old_one(void **state)
+{
+	struct repo_entry entry = { .name = "x", .name_len = 1, .status = "", .validator = "v" };
+	struct repo_list *list;
+	struct refresh r;
+	int64_t began;
+
+	(void)state;
+	list_first(1);
+	for (int twice = 0; twice < 2; twice++) {
+		refresh(&r);
+		list = asked();
+		give(list, "n0", 5);
+		entry.id = "old";
+		assert_int_equal(list->entry(list, &entry, NULL), 0);
+		entry.id = "newer";
+		entry.mtime_ns = 7;
+		if (twice)
+			assert_int_equal(list->entry(list, &entry, NULL), 0);
+		entry.mtime_ns = 0;
+		began = clock_mono_ns();
+		end(list, "c", true, false);
+		assert_int_equal(wait_for(&r), 0);
+	}
+	/* Never sooner; how much later is the machine's business. */
+	assert_true(clock_mono_ns() - began >= MIRROR_NAME_MS * INT64_C(1000000));
+}
+
 static void half_of_a_list_may_go_without_a_doubt(void **state)
 {
 	struct repo_list *list;
@@ -425,6 +455,7 @@ int main(void)
 		CLAIM(after_a_whole_listing_only_what_is_new_is_asked_for),
 		CLAIM(a_listing_that_fails_drops_nothing_and_is_told),
 		CLAIM(a_short_list_is_believed_when_it_is_asked_for_again),
+		CLAIM(who_asked_hears_of_a_new_name_when_nobody_has_the_old_one),
 		CLAIM(half_of_a_list_may_go_without_a_doubt),
 		CLAIM(what_others_find_out_makes_it_offline_and_online),
 		CLAIM(the_end_answers_all_who_wait),
