@@ -140,6 +140,7 @@ static int tag_end(struct html_index *html, struct reason *why)
 
 	if (html->tag.failed)
 		return reason_set(why, ENOMEM, "no memory");
+	html->raw = tag_is(tag, "script") || tag_is(tag, "style");
 	if (tag_is(tag, "title") || tag_is(tag, "h1") || tag_is(tag, "h2"))
 		html->in_title = html->title.len == 0 || html->in_title;
 	else if (tag_is(tag, "/title") || tag_is(tag, "/h1") || tag_is(tag, "/h2"))
@@ -172,8 +173,31 @@ static void text_byte(struct html_index *html, char c)
 		html->behind[html->behind_len++] = c;
 }
 
+/* Could what came so far be the end of a script or a style sheet? */
+static bool raw_may_end(const char *tag)
+{
+	size_t n = strlen(tag);
+
+	return strncasecmp(tag, "/script", n < 7 ? n : 7) == 0 || strncasecmp(tag, "/style", n < 6 ? n : 6) == 0;
+}
+
+/* Within a script: back to its text, unless this is its end. */
+static bool raw_byte(struct html_index *html, char c)
+{
+	if (c == '>')
+		return false;
+	buf_add(&html->tag, c ? &c : " ", 1);
+	if (!html->tag.data || !raw_may_end(html->tag.data)) {
+		html->state = c == '<' ? IN_TAG : IN_TEXT;
+		buf_clear(&html->tag);
+	}
+	return true;
+}
+
 static int tag_byte(struct html_index *html, char c, struct reason *why)
 {
+	if (html->raw && html->tag.len < 7 && raw_byte(html, c))
+		return 0;
 	if (c == '>') {
 		html->state = IN_TEXT;
 		return tag_end(html, why);

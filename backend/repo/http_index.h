@@ -55,6 +55,7 @@ struct html_index {
 	char behind[256]; /* text behind that link */
 	size_t behind_len;
 	bool in_link, in_title, is_index;
+	bool raw; /* within a script or a style sheet: only its end is a tag */
 	char quote;
 };
 

@@ -146,6 +146,14 @@ static void comments_and_odd_tags(void **state)
 		   "<a title='1 > 0' href='c.bit'>c</a><!-- a --- b -->", "a.bit\nb.bit\nc.bit\n");
 }
 
+static void links_within_scripts_are_text(void **state)
+{
+	(void)state;
+	html_gives("/", "<title>Index of /</title><style>a < b { content: '<a href=\"x.bit\">' }</style>"
+		   "<script type='x'>if (a<b && c</d/) link.innerHTML = \"<a href='y.bit'>\" + '<' + '</scr'; // <!-- don't\n</SCRIPT >"
+		   "<a href='a.bit'>a</a><script></script><a href='b.bit'>b</a>", "a.bit\nb.bit\n");
+}
+
 static void a_page_that_is_no_index(void **state)
 {
 	(void)state;
@@ -353,6 +361,7 @@ int main(void)
 		cmocka_unit_test(plain_lists_of_links),
 		cmocka_unit_test(links_that_lead_elsewhere),
 		cmocka_unit_test(comments_and_odd_tags),
+		cmocka_unit_test(links_within_scripts_are_text),
 		cmocka_unit_test(a_page_that_is_no_index),
 		cmocka_unit_test(nginx_json),
 		cmocka_unit_test(caddy_json),
