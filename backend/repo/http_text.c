@@ -65,7 +65,7 @@ static const char *below(const char *page, const char *href)
 	for (; *at && slashes > 0; at++)
 		slashes -= *at == '/';
 	if (slashes > 0 || !path_decode(&a, page, strlen(page)) || !path_decode(&b, href, (size_t)(at - href)) ||
-	    a.len != b.len || a.failed || b.failed || memcmp(a.data, b.data, a.len) != 0)
+	    a.len != b.len || !a.data || !b.data || a.failed || b.failed || memcmp(a.data, b.data, a.len) != 0)
 		return NULL;
 	return at;
 }

@@ -135,6 +135,14 @@ def test_man_page_tells_every_key_of_every_kind_of_repository():
         assert not {k for k in kinds[kind] if f"C<{k}>" not in sections[kind]}, kind
 
 
+def test_man_page_tells_every_key_of_every_kind_of_repository():
+    pod = (ROOT / "fs" / "daemon" / "fabricfs.yaml.5.pod").read_text()
+    keys = {k for path in sources("backend/repo", suffixes=(".c", ".h"))
+            for k in re.findall(r'\{\s*"([\w-]+)",\s*REPO_KEY_', path.read_text())}
+    assert {"url", "path", "visibility", "token-file"} <= keys
+    assert not {k for k in keys if f"C<{k}>" not in pod}
+
+
 def test_man_page_tells_every_variable_of_a_command():
     pod = (ROOT / "fs" / "daemon" / "fabricfs.yaml.5.pod").read_text()
     told = re.search(r"C<FABRICFS_([A-Z0-9 ]+)>", pod).group(1).split()

@@ -224,7 +224,7 @@ def test_a_reader_notices_nothing_of_a_killed_worker(mount, proxy):
     for _ in range(3):
         before = proxy.sent(GET)
         until(lambda b=before: proxy.sent(GET) > b + 50_000, "some of it came")
-        assert repo.fabric.kill("fabricfs-worker") == 1
+        until(lambda: repo.fabric.kill("fabricfs-worker") == 1, "there is a worker")
     assert reader.communicate()[0].split()[:1] == [sha256(IMAGE)]
 
 
