@@ -269,3 +269,19 @@ def test_digits_of_a_cloud_are_classified_and_again_when_it_is_gone(fpga, cloud)
     finally:
         cloud.back()
         cloud.remove(absent)
+
+
+def test_what_fits_a_card_is_offered_without_a_byte_of_any_image(fpga, cloud):
+    data = (EXAMPLES / "digits" / "digits.bin").read_bytes()
+    for name, part in (("fits-1k.bin", "iCE40-HX1K"), ("fits-8k.bin", "iCE40-HX8K"), ("fits-artix.bit", "xc7a35t"),
+                       ("fits-Case.bin", "ICE40-HX1K")):
+        cloud.image(name, data + name.encode(), fpga_part=part)
+    cloud.image("fits-unknown.bin", data)
+    fabric = fpga(config=config(cloud))
+    repo = Repo(fabric, "glance")
+    assert repo.refresh() == 0
+    before = len(cloud.asked())
+    fits = fabric.card().dir / "fits" / "glance"
+    assert {n for n in os.listdir(fits) if n.startswith("fits-")} == {"fits-1k.bin", "fits-Case.bin"}
+    assert not [line for line in cloud.asked()[before:] if line[1].endswith("/file")]
+    assert (fits / "fits-1k.bin").read_bytes() == data + b"fits-1k.bin"
