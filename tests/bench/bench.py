@@ -29,6 +29,7 @@ sys.path[:0] = [str(ROOT / "tests" / "system"), str(ROOT / "tests" / "designs")]
 from harness import Fabric, mounted, until  # noqa: E402
 from bitstreams import xilinx_large  # noqa: E402
 from flatten import flattened  # noqa: E402
+from listing import listing  # noqa: E402
 from images import HX8K, LP384, REGS, UPPER, large_hx1k, sha256  # noqa: E402
 
 BUILD = Path(os.environ.get("FABRICFS_BUILD", ROOT / "build"))
@@ -551,7 +552,8 @@ def inspecting(b):
 
 
 PARTS = {"values": values, "copies": copies, "programming": programming, "slots": slots, "classifier": classifier, "full": full,
-         "stream": stream, "memory": memory, "many": many, "restart": restart, "inspect": inspecting}
+         "stream": stream, "memory": memory, "many": many, "restart": restart, "inspect": inspecting,
+         "listing": listing}
 
 
 # --- the table ------------------------------------------------------------------------------------
