@@ -242,6 +242,9 @@ void slot_run_end(struct slot *slot);
 void slot_cancel_clear(struct slot *slot);
 /* Is the image for this slot, as far as facts and policy say? Any thread. */
 int slot_suits(struct slot *slot, const struct image_facts *facts, struct reason *why);
+/* Do they tell anything in common, beside the format? That nothing speaks against an image is
+ * little without it. Any thread. */
+bool slot_compared(struct slot *slot, const struct image_facts *facts);
 /* Refused before the card was touched: error and history, nothing else. run: of the request, if
  * only the record tells that this was done; 0. */
 void slot_refuse(struct slot *slot, const char *event, const struct reason *why,

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fs/card/target.h"
 #include "fs/card/upload.h"
 #include "fs/daemon/suspect.h"
 #include "fs/remote/source.h"
@@ -69,26 +68,13 @@ static void refuse(const struct judge *j, const char *event, const struct reason
 	slot_refuse(slot, event, why, facts, sha256, size, &u->saved->who, j->run);
 }
 
-/* Do card and image tell anything in common? That there was nothing to refuse says little else. */
-static bool compared(struct slot *slot, const struct image_facts *facts)
-{
-	const struct card_view *view = card_view_get(slot->card);
-	struct image_target target;
-	bool known;
-
-	target_fill(view, slot->index, &target);
-	image_suits_target(facts, &target, &known, NULL);
-	card_view_put(view);
-	return known;
-}
-
 /* `check` shows the same object as inspect --json. */
 static void check_show(struct slot *slot, const struct image_facts *facts, const char *sha256,
 		       uint64_t size, const struct reason *why)
 {
 	struct card_view *view;
 	struct slot_view *v;
-	const char *fits = compared(slot, facts) ? "" : NULL;
+	const char *fits = slot_compared(slot, facts) ? "" : NULL;
 	/* A good image for another card is sound; `fits` says why it does not suit. */
 	char *check = why->err == EMEDIUMTYPE || why->err == EPERM || why->err == ENOKEY
 		? image_facts_json(facts, NULL, sha256, size, 0, NULL, why->text)

@@ -120,21 +120,38 @@ static bool listed(char *const *words, const char *word)
 	return false;
 }
 
-int slot_suits(struct slot *slot, const struct image_facts *facts, struct reason *why)
+/* What both tell is compared: 0 or -EMEDIUMTYPE. */
+static int slot_compare(struct slot *slot, const struct image_facts *facts, bool *compared,
+			struct reason *why)
 {
-	const struct config_policy *policy = &slot->card->card_config->policy;
 	const struct card_view *view = card_view_get(slot->card);
 	struct image_target target;
 	int err;
 
 	target_fill(view, slot->index, &target);
 	target.name = slot->name;
-	err = image_suits_target(facts, &target, NULL, why);
+	err = image_suits_target(facts, &target, compared, why);
 	card_view_put(view);
+	return err;
+}
+
+int slot_suits(struct slot *slot, const struct image_facts *facts, struct reason *why)
+{
+	const struct config_policy *policy = &slot->card->card_config->policy;
+	int err = slot_compare(slot, facts, NULL, why);
+
 	if (!err && policy->formats && *facts->format && !listed(policy->formats, facts->format))
 		err = reason_set(why, EPERM, "the policy of %s allows no image of format %s", slot->name,
 				 facts->format);
 	return err;
+}
+
+bool slot_compared(struct slot *slot, const struct image_facts *facts)
+{
+	bool compared;
+
+	slot_compare(slot, facts, &compared, NULL);
+	return compared;
 }
 
 #define RATE_NS (INT64_C(60) * 1000000000)

@@ -19,7 +19,8 @@ static bool slot_fits(struct card *card, int slot, const struct image_facts *fac
 {
 	struct slot *s = card_slot(card, slot);
 
-	return s && !slot_suits(s, facts, NULL);
+	/* A format alone is of many parts. */
+	return s && slot_compared(s, facts) && !slot_suits(s, facts, NULL);
 }
 
 /* What is known of it, as the catalogue has it, against the card, or any of its slots. */
@@ -29,9 +30,6 @@ static bool card_fits(const struct place *p, const char *json)
 
 	memset(&facts, 0, sizeof(facts));
 	if (image_facts_parse(json, &facts))
-		return false;
-	/* A format alone is of many parts. */
-	if (!*facts.part && !*facts.also_parts && !facts.has_idcode && !*facts.shell)
 		return false;
 	if (!p->view->slots_len)
 		return slot_fits(p->card, -1, &facts);
