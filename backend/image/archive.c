@@ -139,9 +139,9 @@ static void name_complete(struct archive *s)
 /* A byte of a header. 1: no file follows any more. */
 static int header_byte(struct archive *s, uint8_t c)
 {
-	s->header[s->got++] = c;
-	if (s->got <= 4 && c != MAGIC[s->got - 1])
+	if (s->got < sizeof(MAGIC) && c != MAGIC[s->got])
 		return 1;
+	s->header[s->got++] = c;
 	if (s->got == HEADER) {
 		header_seen(s);
 		if (!s->left)

@@ -36,6 +36,8 @@ struct bit {
 	uint16_t text_len;
 	char text[TEXT_MAX];
 	char named[48]; /* the part as the header has it, without package and speed */
+	bool older;	/* than Virtex-6, and none of the families whose streams are known */
+	bool unread;	/* of these: something in it is not as it is in the known ones */
 	struct xilinx_stream stream;
 };
 
@@ -170,6 +172,23 @@ static void item(struct bit *s, struct image_facts *facts)
 	}
 }
 
+/*
+ * Virtex to Virtex-5 and Spartan-II: their packets are said to be those of Virtex-6 or Spartan-3,
+ * and no file was at hand to see it. What is not as it is there is no damage of theirs.
+ */
+static bool older_than_known(const char *named)
+{
+	static const char *const families[] = { "xcv", "xc2v", "xc4v", "xc5v", "xc2s" };
+
+	/* Virtex UltraScale goes on with a u, Virtex-6 and -7 have their number in front. */
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+		if (!strncmp(named, families[i], strlen(families[i])) && strncmp(named, "xcvu", 4) &&
+		    strncmp(named, "xcvc", 4) && strncmp(named, "xcvp", 4) &&
+		    strncmp(named, "xcvm", 4) && strncmp(named, "xcve", 4) && strncmp(named, "xcvh", 4))
+			return true;
+	return false;
+}
+
 /* The family decides how packets look; the header names it before they begin. */
 static enum xilinx_map map_of(const char *named)
 {
@@ -203,6 +222,7 @@ static int length_known(struct bit *s, struct image_facts *facts, struct reason 
 	xilinx_stream_init(&s->stream, "xilinx-bit", s->named[0] ? map_of(s->named) : XILINX_VIRTEX,
 			   false, s->at);
 	s->stream.map_open = !s->named[0];
+	s->older = older_than_known(s->named);
 	s->phase = STREAM;
 	return 0;
 }
@@ -246,6 +266,16 @@ static int header_byte(struct bit *s, uint8_t c, struct image_facts *facts, stru
 	return 0;
 }
 
+static void unread_facts(const struct bit *s, struct image_facts *facts)
+{
+	if (!facts->part[0])
+		text_copy(facts->part, sizeof(facts->part), s->named);
+	facts->confidence = IMAGE_LIKELY;
+	facts->integrity_checked[0] = '\0';
+	text_copy(facts->integrity_absent, sizeof(facts->integrity_absent),
+		  "the CRC of this family's images is only told where it is as that of later ones");
+}
+
 static int bit_feed(void *state, const uint8_t *b, size_t n, struct image_facts *facts,
 		    struct reason *why)
 {
@@ -260,18 +290,25 @@ static int bit_feed(void *state, const uint8_t *b, size_t n, struct image_facts 
 	if (n && s->phase == STREAM) {
 		size_t take = n < s->end_at - s->at ? n : (size_t)(s->end_at - s->at);
 
-		err = xilinx_stream_feed(&s->stream, b, take, why);
+		err = s->unread ? 0 : xilinx_stream_feed(&s->stream, b, take, why);
 		s->at += take;
 		b += take;
 		n -= take;
-		if (!err && s->at == s->end_at) {
+		if (!err && !s->unread && s->at == s->end_at)
 			err = xilinx_stream_end(&s->stream, why);
+		if (s->at == s->end_at)
 			s->phase = BEHIND;
-		}
 		/* What was read before the damage is told, in any chunking. */
-		xilinx_stream_facts(&s->stream, s->named, !err && s->phase == BEHIND, facts);
+		xilinx_stream_facts(&s->stream, s->named,
+				    !err && !s->unread && s->phase == BEHIND, facts);
+		if (err && s->older) {
+			s->unread = true;
+			err = 0;
+		}
 		if (err)
 			return err;
+		if (s->unread && s->phase == BEHIND)
+			unread_facts(s, facts);
 	}
 	if (n) {
 		err = padding_check("xilinx-bit", &s->at, s->end_at, b, n, why);

@@ -10,6 +10,15 @@ def xilinx(crc, word, register, polynomial):
     return crc
 
 
+def xilinx_narrow(writes):
+    """Spartan-3A and -6, of (register, word): each times x as often as others follow it, over 22 bits."""
+    crc = 0
+    for register, word in writes:
+        crc = crc << 1 ^ (0x409081 if crc >> 21 else 0)
+        crc ^= register << 16 | word
+    return crc
+
+
 def ccitt(data):
     """iCE40: polynomial 1021, begins with ffff."""
     crc = 0xFFFF

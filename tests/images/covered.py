@@ -255,6 +255,39 @@ def stream(data, begin, end, order="big", spartan3=False):
     return covered, lengths
 
 
+def narrow(data, begin, end):
+    """The same of packets of 16 bits: from the reset of the CRC to the last of them."""
+    at = data.index(b"\xaa\x99", begin) + 2
+    six = data[at:at + 2] == b"\x55\x66"
+    at, pending, covered, lengths = at + 2 * six, [], [], []
+    while at + 2 <= end:
+        head = be16(data, at)
+        register, count = head >> 5 & 63, head & 31
+        if head >> 11 == 10:
+            words = be32(data, at + 2)
+            lengths.append((at + 2, at + 6))
+            pending.append((at + 6, at + 6 + 2 * words))
+            at += 6 + 2 * words
+            if six:
+                covered += [*pending, (at, at + 4)]
+                pending, at = [], at + 4
+            continue
+        body = (at + 2, at + 2 + 2 * count)
+        at = body[1]
+        if head >> 11 != 6:
+            at = body[0]  # nothing is done
+        elif register == 5 and be16(data, body[0]) == 13:
+            break
+        elif register == 5 and be16(data, body[0]) == 7:
+            pending = []
+        elif register == 0:
+            covered += [*pending, body]
+            pending = []
+        else:
+            pending.append(body)
+    return covered, lengths
+
+
 def bit(data):
     at, lengths, part = 13, [], b""
     while data[at:at + 1] != b"e":
@@ -266,7 +299,8 @@ def bit(data):
     lengths.append((at + 1, at + 5))
     payload = at + 5
     if part[:2] == b"6s" or part[:2] == b"3s" and b"a" in part[2:7]:
-        return [], [(0, payload + 100)], lengths  # packets of 16 bits
+        covered, more = narrow(data, payload, payload + be32(data, at + 1))
+        return covered, [(0, payload)], lengths + more
     covered, more = stream(data, payload, payload + be32(data, at + 1), spartan3=part[:2] == b"3s")
     return covered, [(0, payload)], lengths + more
 

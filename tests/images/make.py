@@ -165,8 +165,28 @@ def spartan3(idcode):
     return s.write(CMD, START).check().write(CMD, DESYNC).nop(4)
 
 
-def spartan6(idcode):
-    return b"\xff" * 16 + bytes.fromhex("aa995566 30a1 0007 2000 3141 3d00 31c2") + struct.pack(">I", idcode) + noise(200)
+def narrow(idcode, six):
+    """Packets of 16 bits: Spartan-6, or Spartan-3A, which has no CRC behind each packet of frames."""
+    out, writes = bytearray(b"\xff" * 16 + bytes.fromhex("aa99 5566" if six else "aa99")), []
+
+    def write(register, *words):
+        writes.extend((register, word) for word in words)
+        return struct.pack(f">{1 + len(words)}H", 0x3000 | register << 5 | len(words), *words)
+
+    def check(head=b""):
+        return head + struct.pack(">I", checksums.xilinx_narrow(writes))
+    out += write(5, 7)
+    writes.clear()
+    out += write(14, idcode >> 16, idcode & 0xFFFF) + write(7, 0xCF) + write(6, 0x81) + write(5, 1)
+    for k in range(2):
+        words = struct.unpack(">65H", noise(130, k + 1))
+        out += write(1, k, 0) + bytes.fromhex("5060") + struct.pack(">I65H", 65, *words)
+        writes.extend((3, word) for word in words)
+        out += check() if six else b""
+    out += write(5, 2) + write(0x1B if six else 0x18, 0, 0, 0, 0)
+    out += (b"" if six else check(b"\x30\x02")) + write(5, 10) + write(5, 3) + b"\x20\x00" * 3
+    out += write(5, 5) + write(7, 0xFF) + write(6, 0x81) + check(b"\x30\x02") + write(5, 13)
+    return bytes(out + b"\x20\x00" * 14)
 
 
 def bit(payload, part, design="top;UserID=0XCAFE0001;Version=2022.1"):
@@ -440,7 +460,8 @@ def all_files():
         ("xilinx-bit", "without-crc.bit", bit(without_crc(XC7A35T), part)),
         ("xilinx-bit", "encrypted.bit", bit(encrypted(XC7A35T), part)),
         ("xilinx-bit", "spartan3e.bit", bit(spartan3(XC3S500E), "3s500ecp132", "top.ncd")),
-        ("xilinx-bit", "spartan6.bit", bit(spartan6(XC6SLX9), "6slx9cpg196", "top.ncd;UserID=0xFFFFFFFF")),
+        ("xilinx-bit", "spartan6.bit", bit(narrow(XC6SLX9, True), "6slx9cpg196", "top.ncd;UserID=0xFFFFFFFF")),
+        ("xilinx-bit", "spartan3an.bit", bit(narrow(0x02610093, False), "3s50antqg144", "top.ncd")),
         ("xilinx-bin", "bus.bin", full(XC7A35T).bytes()),
         ("xilinx-bin", "swapped.bin", full(XC7A35T).bytes("<")),
         ("xilinx-bin", "boot.bin", boot(full(0x04A44093, 2, 16))),

@@ -202,6 +202,15 @@ def test_every_format_has_a_paragraph_and_a_name_for_policies():
     assert recognised == formats()
 
 
+def test_the_man_page_tells_the_tier_of_each_format_and_what_is_checked():
+    page = (ROOT / "fs/daemon/fabricfs.8.pod").read_text().split("=head1 IMAGE FORMATS")[1].split("=back")[0]
+    for entry in page.split("\n=item ")[1:]:
+        head, told = entry.split("\n", 1)
+        assert re.match(r"\s+I<(Checked|Recognised)", told), head
+        if "I<Checked" in told:
+            assert re.search(r"[Cc]overed|CRC|[Cc]hecked:|No checksum|no bits", told), head
+
+
 def test_inspect_finds_the_tree_of_a_card_by_itself(card, tmp_path):
     """In a view of the mounts that has this one alone: other tests have theirs."""
     path = tmp_path / "a.bit"

@@ -534,6 +534,41 @@ static void a_jump_without_a_table_is_for_no_card(void **state)
 
 /* --- the parser ------------------------------------------------------------------ */
 
+/* A probe that is told how much of a head it has had need not read that again: same answer. */
+static void a_probe_that_goes_on_says_what_one_from_the_start_would(void **state)
+{
+	static const char *const fronts[] = { "\xff", "\xff\x01", "\x7e\xaa\x99", "\xff\xff\xff\xff",
+					      "\xff\xff\xff\xff\xaa\x99\x55\x66\x30\xa1" };
+	static const char preamble[] = "Part: iCE40HX1K\0Date: x\0\xff\x7e\xaa\x99\x7e\x51\0\1\5";
+	unsigned asked = 0;
+
+	(void)state;
+	for (size_t k = 0; k <= sizeof(fronts) / sizeof(fronts[0]); k++) {
+		struct buf b CLEANUP_BUF = BUF_INIT;
+
+		/* The first is an iCE40 image with a comment. */
+		if (k)
+			buf_adds(&b, fronts[k - 1]);
+		else
+			buf_add(&b, "\xff", 2);
+		buf_add(&b, preamble, sizeof(preamble) - 1);
+		for (size_t i = 0; image_formats[i]; i++) {
+			const struct image_format *f = image_formats[i];
+
+			for (size_t n = 2; f->probe_on && n <= b.len; n++)
+				for (size_t seen = 1; seen < n; seen++) {
+					if (f->probe((uint8_t *)b.data, seen, false) != IMAGE_UNKNOWN)
+						break;
+					assert_int_equal(
+						f->probe_on((uint8_t *)b.data, seen, n, false),
+						f->probe((uint8_t *)b.data, n, false));
+					asked++;
+				}
+		}
+	}
+	assert_in_range(asked, 500, 1000000);
+}
+
 static void any_chunking_gives_the_same_answer(void **state)
 {
 	static const size_t chunks[] = { 1, 2, 3, 5, 17, 64, 511, 4095, 4096, 4097, 1 << 20 };
@@ -799,6 +834,7 @@ int main(void)
 		cmocka_unit_test(a_flash_image_of_sound_images_is_sound_and_for_no_card),
 		cmocka_unit_test(damage_to_any_image_of_a_flash_image_is_found),
 		cmocka_unit_test(a_jump_without_a_table_is_for_no_card),
+		cmocka_unit_test(a_probe_that_goes_on_says_what_one_from_the_start_would),
 		cmocka_unit_test(any_chunking_gives_the_same_answer),
 		cmocka_unit_test(things_handed_over_by_mistake_are_named_with_the_next_step),
 		cmocka_unit_test(an_archive_says_which_file_in_it_to_copy),

@@ -143,6 +143,36 @@ static void names_of_parts_without_dashes_are_split_before_the_package(void **st
 	}
 }
 
+static void older_families_are_not_refused_for_what_was_never_seen_of_them(void **state)
+{
+	static const char *const names[] = { "5vlx50tff1136", "4vfx12ff668", "2vp30ff896", "v600ehq240",
+					     "2s200pq208" };
+	struct stream s = compose(FULL, 0x02a96093);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct buf b CLEANUP_BUF = bit_of(&s, DESIGN, names[i]);
+		struct verdict v = assert_sound(&b);
+
+		assert_string_equal(v.facts.integrity_checked, "crc32c");
+		any_chunking_agrees(&b);
+		b.data[payload_at + s.first + 300] ^= 1;
+		v = assert_sound(&b);
+		assert_string_equal(v.facts.integrity_checked, "");
+		assert_non_null(strstr(v.facts.integrity_absent, "only told where"));
+		assert_int_equal(v.facts.confidence, IMAGE_LIKELY);
+		assert_int_equal(strncmp(v.facts.part, "xc", 2), 0);
+		any_chunking_agrees(&b);
+		cuts_are_refused(&b, 1, b.len, 97);
+	}
+	/* Virtex UltraScale is no Virtex. */
+	struct buf b CLEANUP_BUF = bit_of(&s, DESIGN, "xcvu9p-flga2104-2-e");
+
+	b.data[payload_at + s.first + 300] ^= 1;
+	assert_refused(judge_buf(&b), EBADMSG, "damaged");
+	buf_free(&s.b);
+}
+
 static void the_idcode_is_believed_where_the_header_contradicts_it(void **state)
 {
 	struct stream s = compose(FULL, XC7A50T);
@@ -767,6 +797,7 @@ int main(void)
 		cmocka_unit_test(an_encrypted_image_is_taken_as_far_as_it_can_be_read),
 		cmocka_unit_test(the_header_may_have_any_keys_in_any_order_and_length),
 		cmocka_unit_test(names_of_parts_without_dashes_are_split_before_the_package),
+		cmocka_unit_test(older_families_are_not_refused_for_what_was_never_seen_of_them),
 		cmocka_unit_test(the_idcode_is_believed_where_the_header_contradicts_it),
 		cmocka_unit_test(a_flipped_bit_that_a_crc_covers_is_refused),
 		cmocka_unit_test(a_flipped_bit_in_an_inner_die_is_refused),
