@@ -13,6 +13,9 @@
 
 #include <fabricfs/catalogue.h>
 
+/* Properties may be megabytes an image: then there are fewer in a batch. */
+#define QUEUE_BYTES (1 << 20)
+
 /* An entry that waits for its batch. All texts are in one piece of memory. */
 struct queued {
 	char *memory;
@@ -32,6 +35,7 @@ struct catalogue_update {
 
 	struct queued queue[CATALOGUE_BATCH];
 	unsigned queued;
+	size_t bytes; /* of what is queued */
 
 	/* Rows that were put: a bit each from the first row on. */
 	uint64_t first;
@@ -361,6 +365,7 @@ static void queue_empty(struct catalogue_update *u)
 	for (unsigned i = 0; i < u->queued; i++)
 		free(u->queue[i].memory);
 	u->queued = 0;
+	u->bytes = 0;
 }
 
 static int batch_write(struct catalogue_update *u, struct reason *why)
@@ -408,10 +413,11 @@ int catalogue_update_put(struct catalogue_update *u, const struct catalogue_put 
 	const struct repo_entry *e = put->entry;
 	struct queued *q = &u->queue[u->queued];
 	size_t properties = pairs_length(e->properties);
+	size_t bytes = length(e->id) + length(put->name) + length(e->status) + length(e->digest_algo) +
+		       length(e->digest) + length(e->validator) + length(put->facts) + properties;
 	char *at;
 
-	at = malloc(length(e->id) + length(put->name) + length(e->status) + length(e->digest_algo) +
-		    length(e->digest) + length(e->validator) + length(put->facts) + properties);
+	at = malloc(bytes);
 	if (!at)
 		return reason_set(why, ENOMEM, "no memory for a listing");
 	*q = (struct queued){ .memory = at, .rank = (int)e->rank, .data = (int)e->data,
@@ -429,7 +435,8 @@ int catalogue_update_put(struct catalogue_update *u, const struct catalogue_put 
 	q->properties_len = properties;
 	for (unsigned i = 0; (size_t)(at - q->properties) < properties; i++)
 		keep(&at, e->properties[i]);
-	return ++u->queued < CATALOGUE_BATCH ? 0 : batch_write(u, why);
+	u->bytes += bytes;
+	return ++u->queued < CATALOGUE_BATCH && u->bytes < QUEUE_BYTES ? 0 : batch_write(u, why);
 }
 
 void catalogue_update_counts(const struct catalogue_update *u, struct catalogue_counts *counts)

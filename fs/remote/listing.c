@@ -20,6 +20,9 @@
 /* Fewer than this many may go without being doubted, unless all do. */
 #define DOUBT_FROM 4
 
+/* Nobody chooses from more by their names; a server that has no end would fill the disk. */
+#define IMAGES_MAX 2000000u
+
 #define SECOND_NS INT64_C(1000000000)
 
 /* --- the kind's thread ------------------------------------------------------------------ */
@@ -32,6 +35,8 @@ static int listed(struct repo_list *list, const struct repo_entry *entry, struct
 	struct catalogue_put put = { .entry = entry, .name = name, .facts = facts };
 	int err;
 
+	if (++repo->listed > IMAGES_MAX)
+		return reason_set(&repo->failed, EFBIG, "it lists more than %u images, that is too many", IMAGES_MAX);
 	if (!entry->id || !*entry->id || strlen(entry->id) >= REPO_ID_MAX)
 		return reason_set(why, EBADMSG, "an image without an id, or with one that is too long");
 	entry_name(entry, name);
@@ -74,6 +79,7 @@ void listing_begin(struct repo *repo, bool full)
 	repo->began_ns = clock_now_ns();
 	repo->began_mono_ns = clock_mono_ns();
 	repo->full = full;
+	repo->listed = 0;
 	repo->failed = (struct reason){ 0 };
 	repo->list = (struct repo_list){ .entry = listed, .done = done, .core = repo };
 	if (!full)
@@ -207,7 +213,7 @@ void listing_end(struct repo *repo)
 	unchanged = repo->ended_unchanged;
 	why = repo->ended_why;
 	for (const struct repo_wait *w = repo->waits; w; w = w->next)
-		asked = asked || (w->number <= repo->number && !w->deadline_ns && !w->answer_ns);
+		asked = asked || (w->number <= repo->number && !w->deadline_ns && !w->answer_ns && !w->unasked);
 	pthread_mutex_unlock(&repo->lock);
 
 	/* What could not be written down is no fault of the repository's. */

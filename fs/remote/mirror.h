@@ -91,7 +91,7 @@ void repo_looked(struct repo *repo);
 /*
  * Somebody who waits. done() is called once, on a thread of the mirror's and without
  * a lock, with 0 or a positive errno (EINTR after repo_wait_end(); ECANCELED at the
- * end); it frees what it belongs to. Zeroed by its owner but for done and arg.
+ * end); it frees what it belongs to. Zeroed by its owner but for done, arg and unasked.
  */
 struct repo_wait {
 	struct repo_wait *next;
@@ -99,6 +99,7 @@ struct repo_wait {
 	void *arg;
 	uint64_t number;     /* of the listing that it waits for */
 	int64_t deadline_ns; /* monotonic, 0 = none */
+	bool unasked;	     /* in: fabricfs wants to know, nobody who would hear of a doubt */
 	int64_t answer_ns;   /* it is over, and to be answered then, with err */
 	int err;
 	bool ended;

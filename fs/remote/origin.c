@@ -131,6 +131,7 @@ static void told_replaced(const struct origin *o)
 	if (!wait)
 		return;
 	wait->done = refreshed;
+	wait->unasked = true;
 	repo_refresh(o->core, wait);
 }
 

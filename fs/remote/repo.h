@@ -24,6 +24,7 @@ struct repo {
 	struct catalogue_update *update;
 	uint64_t number;      /* of the listing that is running, or ran last */
 	bool full;	      /* all was asked for */
+	unsigned listed;      /* entries that came */
 	int64_t began_ns, began_mono_ns;
 	struct reason failed; /* of writing down what came */
 	int64_t renamed_mono_ns; /* when a name last went to another image; 0 = never */

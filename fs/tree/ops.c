@@ -421,7 +421,7 @@ static void tree_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 		if (ph)
 			fuse_pollhandle_destroy(ph);
 		/* As a regular file: always ready. */
-		if (err)
+		if (err && node_kind(ino) != NODE_ENTRY)
 			fuse_reply_err(req, -err);
 		else
 			fuse_reply_poll(req, POLLIN | POLLRDNORM | (ops ? POLLOUT | POLLWRNORM : 0));

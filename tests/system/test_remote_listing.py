@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import select
 import signal
 import sqlite3
 import stat
@@ -447,3 +448,21 @@ def test_a_listing_goes_on_behind_a_worker_that_was_killed(nfs):
             if len(names) == 10:
                 assert nfs.fabric.kill("fabricfs-worker") == 1
     assert len(names) == len(set(names)) == 2003
+
+
+def test_a_first_listing_is_begun_again_when_its_worker_was_killed(fpga, tmp_path):
+    top = tmp_path / "images"
+    top.mkdir()
+    for n in range(20000):
+        (top / f"{n}.bin").touch()
+    fabric = fpga(config=config([("nfs", top, ", max-age: 1h")]))
+    assert fabric.kill("fabricfs-worker") == 1
+    repo = Repo(fabric, "nfs")
+    names = repo.images()
+    assert len(names) == len(set(names)) == 20000, "all of it or nothing is shown"
+    assert repo.read("error") == ""
+
+
+def test_an_image_that_is_open_can_be_polled(nfs):
+    with open(nfs.dir / "blink.bin", "rb") as f:
+        assert select.select([f], [], [], 0)[0] == [f]
