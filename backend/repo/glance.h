@@ -45,6 +45,7 @@ struct glance {
 	 * the address there. */
 	char region[GLANCE_REGION_MAX], address[GLANCE_ADDRESS_MAX];
 	bool region_known, region_warned;
+	uint64_t left_out; /* images of the last whole listing whose records could not be read */
 };
 
 struct glance_op {

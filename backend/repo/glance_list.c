@@ -52,6 +52,7 @@ struct listing {
 	uint64_t pages, keep_at;
 	size_t on_page; /* images */
 	uint64_t told, left_out;
+	struct reason left_out_why; /* of the first */
 	int64_t since_ns; /* 0 = all */
 	int64_t newest_ns, date_ns;
 };
@@ -241,7 +242,7 @@ static int record(void *core, const char *text, size_t len, struct reason *why)
 	if (err == -EBADMSG) {
 		/* Somebody's strange image does not hide all others. */
 		if (!l->left_out++)
-			log_warn("repository %s: an image is left out: %s", l->op.g->name, fault.text);
+			l->left_out_why = fault;
 		err = 0;
 	} else if (err == -ENOENT) {
 		err = 0;
@@ -292,14 +293,20 @@ static void list_end(struct glance_op *op, int err, const struct reason *why)
 	struct listing *l = (struct listing *)op;
 	struct repo_list *list = l->list;
 	const bool all = !l->since_ns, unchanged = !all && !l->told;
+	bool told;
 
 	if (!err) {
 		pthread_mutex_lock(&op->g->lock);
 		cursor_write(l);
+		/* The same ones every minute are told once. */
+		told = l->left_out <= op->g->left_out;
+		if (all)
+			op->g->left_out = l->left_out;
 		pthread_mutex_unlock(&op->g->lock);
-		if (l->left_out)
-			log_warn("repository %s: %" PRIu64 " images are left out, their records cannot be "
-				 "read", op->g->name, l->left_out);
+		if (!told)
+			log_warn("repository %s: %" PRIu64 " images are left out, for their records: %s",
+				 op->g->name, l->left_out,
+				 l->left_out_why.text[0] ? l->left_out_why.text : "they are too long");
 	}
 	glance_page_free(&l->page);
 	free(l->path);

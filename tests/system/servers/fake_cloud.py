@@ -34,6 +34,7 @@ class FakeCloud:
         self.refuse = False           # Glance takes no token at all
         self.odd = None               # what is wrong with pages: see list()
         self.hold = None              # an Event that data wait for, half way
+        self.busy = {}                # of a method: so many requests are answered by 503
         self.hold_login = None        # one that logins wait for
         self.cut = 0                  # connections of data to be cut half way
         self.prefix = ""              # path of the image service
@@ -131,8 +132,18 @@ class FakeCloud:
         handler.end_headers()
         handler.wfile.write(body)
 
+    def is_busy(self, handler):
+        with self.lock:
+            busy = self.busy.get(handler.command, 0) > 0
+            self.busy[handler.command] = self.busy.get(handler.command, 0) - busy
+        if busy:
+            self.answer(handler, 503, b"<html>later</html>", [("Retry-After", "0")], "text/html")
+        return busy
+
     def login(self, handler):
         body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+        if self.is_busy(handler):
+            return
         user = body["auth"]["identity"].get("password", {}).get("user", {})
         if self.hold_login:
             self.hold_login.wait(60)
@@ -156,6 +167,8 @@ class FakeCloud:
         with self.lock:
             good = handler.headers.get("X-Auth-Token") in self.tokens and not self.refuse
         path = url.path.removeprefix(self.prefix)
+        if self.is_busy(handler):
+            return
         if not good:
             self.answer(handler, 401, b"<html>no</html>", kind="text/html")
         elif path == "/v2/images":
