@@ -53,9 +53,10 @@ int padding_check(const char *format, uint64_t *at, uint64_t end_at, const uint8
 			return reason_set(
 				why, EFBIG,
 				"%s: %llu bytes after the end of the image at byte %llu, the "
-				"last of them %02x: only padding of 00 or ff may follow",
-				format, (unsigned long long)after, (unsigned long long)end_at,
-				b[i]);
+				"last of them %02x: only padding of 00 or ff may follow; the image "
+				"alone is head -c %llu FILE",
+				format, (unsigned long long)after, (unsigned long long)end_at, b[i],
+				(unsigned long long)end_at);
 		if (after > PADDING_MAX)
 			return reason_set(
 				why, EFBIG,

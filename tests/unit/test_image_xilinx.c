@@ -262,6 +262,7 @@ static void padding_may_follow_and_nothing_else(void **state)
 	assert_sound(&b);
 	put8(&b, 'A');
 	assert_refused(judge_buf(&b), EFBIG, "5001 bytes after the end");
+	assert_refused(judge_buf(&b), EFBIG, "the image alone is head -c ");
 }
 
 static void any_chunking_gives_the_same_answer(void **state)
