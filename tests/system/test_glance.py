@@ -271,6 +271,19 @@ def test_digits_of_a_cloud_are_classified_and_again_when_it_is_gone(fpga, cloud)
         cloud.remove(absent)
 
 
+def test_an_image_for_another_part_is_refused_by_its_head(fpga, cloud):
+    data = (EXAMPLES / "upper-hx8k" / "upper-hx8k.bin").read_bytes()
+    ident = cloud.image("another-part.bin", data)
+    fabric = fpga(config=config(cloud))
+    repo, card = Repo(fabric, "glance"), fabric.card()
+    assert repo.refresh() == 0
+    before = len(cloud.asked())
+    done = run(["cp", str(repo.dir / "another-part.bin"), str(card.image)])
+    assert done.returncode == 1 and "Wrong medium type" in done.stderr
+    assert "iCE40-HX1K" in card.error, card.error
+    assert 0 < sum(n for n, _ in asked_of(cloud, ident, before)) <= 65536 < len(data)
+
+
 def test_what_fits_a_card_is_offered_without_a_byte_of_any_image(fpga, cloud):
     data = (EXAMPLES / "digits" / "digits.bin").read_bytes()
     for name, part in (("fits-1k.bin", "iCE40-HX1K"), ("fits-8k.bin", "iCE40-HX8K"), ("fits-artix.bit", "xc7a35t"),
