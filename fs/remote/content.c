@@ -531,7 +531,7 @@ static int content_wait_for(struct content *c, struct content_wait *w, struct re
 	if (hash)
 		hash_queue(c);
 	if (!r)
-		work_kick();
+		work_look();
 	fetch_start(start);
 	return r;
 }
@@ -558,23 +558,30 @@ void content_interrupt(struct content_wait *w)
 	work_kick();
 }
 
-ssize_t content_read(struct content *c, void *out, size_t n, uint64_t off)
+ssize_t content_readable(struct content *c, size_t n, uint64_t off)
 {
-	struct reason gone;
-	bool known;
-	uint64_t size;
+	uint64_t size = UINT64_MAX;
+	int gone;
 
 	pthread_mutex_lock(&c->lock);
-	gone.err = c->gone.err;
-	known = c->has_size;
-	size = c->size;
+	gone = c->gone.err;
+	if (c->has_size)
+		size = c->size;
 	pthread_mutex_unlock(&c->lock);
-	if (gone.err)
-		return -gone.err;
-	if (known && off >= size)
+	if (gone)
+		return -gone;
+	if (off >= size)
 		return 0;
-	if (known && n > size - off)
-		n = (size_t)(size - off);
+	return (ssize_t)(n > size - off ? (size_t)(size - off) : n);
+}
+
+ssize_t content_read(struct content *c, void *out, size_t n, uint64_t off)
+{
+	ssize_t want = content_readable(c, n, off);
+
+	if (want <= 0)
+		return want;
+	n = (size_t)want;
 
 	size_t got = 0;
 

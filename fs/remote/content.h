@@ -118,6 +118,8 @@ int content_want_whole(struct content *content, struct content_wait *wait, struc
 void content_interrupt(struct content_wait *wait);
 /* What is here of these bytes; of others zeros may come. Bytes or -errno. */
 ssize_t content_read(struct content *content, void *out, size_t n, uint64_t off);
+/* How many of these bytes there are, or -errno as content_read(). */
+ssize_t content_readable(struct content *content, size_t n, uint64_t off);
 /* For replies without a copy; belongs to the content. */
 int content_fd(const struct content *content);
 

@@ -4,10 +4,11 @@
  *
  * A range is asked for once: what a fetch still has to bring is not asked for
  * again. Ahead of a sequential reader the window is at most four times what he
- * has read, so that nobody fetches much that nobody reads; it is asked for in pieces of
- * half of it, of which two or more are on their way at a time: the next request
+ * has read (or 2 MiB), so that nobody fetches much that nobody reads; it is asked for in
+ * pieces of half of it, of which two or more are on their way at a time: the next request
  * does not wait for the end of the last, and a second connection comes in when one is
- * not enough.
+ * not enough. (Measured at 0 and 20 ms through a relay on the same two cores: pieces of a
+ * quarter, on four connections, are slower, and so are windows of 16 and 64 MiB.)
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,9 +23,9 @@
 #include <fabricfs/clock.h>
 #include <fabricfs/log.h>
 
-#define WINDOW_MIN (UINT64_C(256) << 10)
-#define WINDOW_MAX (UINT64_C(16) << 20)
-#define PIECE_MIN (UINT64_C(256) << 10)
+#define WINDOW_MIN (UINT64_C(2) << 20)
+#define WINDOW_MAX (UINT64_C(32) << 20)
+#define PIECE_MIN (UINT64_C(1) << 20)
 #define PIECE_MAX (UINT64_C(8) << 20)
 #define STREAM_SLACK (UINT64_C(512) << 10) /* reads of one reader come in any order within this */
 #define SETTLE_MS 1500

@@ -124,6 +124,8 @@ int work_start(struct reason *why);
 void work_stop(void);
 /* Look after interrupted waits, and what is idle. */
 void work_kick(void);
+/* The same, within a second or so: somebody waits. */
+void work_look(void);
 /* lock of nothing held. Room for so many bytes, by evicting others: 0, -EDQUOT. */
 int usage_reserve(uint64_t bytes, struct reason *why);
 void usage_release(uint64_t bytes);

@@ -25,6 +25,7 @@
 static pthread_mutex_t work_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work_cond;
 static bool kicked, ending; /* work_lock */
+static bool looks; /* work_lock: it will look within a tick anyway */
 static pthread_t thread;
 static bool runs;
 
@@ -34,6 +35,17 @@ void work_kick(void)
 	kicked = true;
 	if (runs)
 		pthread_cond_signal(&work_cond);
+	pthread_mutex_unlock(&work_lock);
+}
+
+void work_look(void)
+{
+	pthread_mutex_lock(&work_lock);
+	if (!looks) {
+		looks = kicked = true;
+		if (runs)
+			pthread_cond_signal(&work_cond);
+	}
 	pthread_mutex_unlock(&work_lock);
 }
 
@@ -237,9 +249,14 @@ static void *work_all(void *arg)
 			else if (pthread_cond_timedwait(&work_cond, &work_lock, &ts))
 				break;
 		kicked = false;
+		/* Who comes from here on may have been missed by the round. */
+		looks = false;
 		last = ending;
 		pthread_mutex_unlock(&work_lock);
 		again = work_round(last);
+		pthread_mutex_lock(&work_lock);
+		looks = looks || again;
+		pthread_mutex_unlock(&work_lock);
 	}
 	return NULL;
 }

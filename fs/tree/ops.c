@@ -21,11 +21,12 @@
 static void tree_init(void *userdata, struct fuse_conn_info *conn)
 {
 	/* No writeback cache (a write has to be seen when it is made), no forwarded locks (the
-	 * kernel's own survive us), no splice, no ACLs, no cached links (they change with what
-	 * cards say of themselves). */
+	 * kernel's own survive us), no splice but of kept images' bytes, no ACLs, no cached links
+	 * (they change with what cards say of themselves). */
 	unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS |
 			FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS |
-			FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_ASYNC_DIO;
+			FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_ASYNC_DIO |
+			FUSE_CAP_SPLICE_WRITE;
 
 	(void)userdata;
 	conn->want = conn->capable & want;

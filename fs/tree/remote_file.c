@@ -126,15 +126,21 @@ struct remote_call {
 	off_t off;
 };
 
+/* Straight from its file, with one copy less. */
 static void read_answer(fuse_req_t req, struct content *content, size_t size, off_t off)
 {
-	char *bytes CLEANUP_FREE = malloc(size ? size : 1);
-	ssize_t n = bytes ? content_read(content, bytes, size, (uint64_t)off) : -ENOMEM;
+	struct fuse_bufvec bytes = FUSE_BUFVEC_INIT(0);
+	ssize_t n = content_readable(content, size, (uint64_t)off);
 
-	if (n < 0)
+	if (n < 0) {
 		fuse_reply_err(req, (int)-n);
-	else
-		fuse_reply_buf(req, bytes, (size_t)n);
+	} else if (!n) {
+		fuse_reply_buf(req, NULL, 0);
+	} else {
+		bytes.buf[0] = (struct fuse_buf){ .size = (size_t)n, .flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK,
+						  .fd = content_fd(content), .pos = off };
+		fuse_reply_data(req, &bytes, 0);
+	}
 }
 
 static void read_over(struct remote_call *call, int err)
@@ -203,6 +209,12 @@ void remote_read(fuse_req_t req, uint64_t entry, size_t size, off_t off, struct 
 		content_put(content);
 		return;
 	}
+	/* Whole ones wait for nothing. */
+	if (content_is_whole(content, NULL, NULL)) {
+		read_answer(req, content, size, off);
+		content_put(content);
+		return;
+	}
 	call = calloc(1, sizeof(*call));
 	if (!call) {
 		fuse_reply_err(req, ENOMEM);
@@ -211,13 +223,8 @@ void remote_read(fuse_req_t req, uint64_t entry, size_t size, off_t off, struct 
 	}
 	*call = (struct remote_call){ .wait.done = read_done, .req = req, .content = content, .size = size,
 				      .off = off };
-	/* Whole ones wait for nothing. */
-	if (content_is_whole(content, NULL, NULL)) {
-		r = 1;
-	} else {
-		fuse_req_interrupt_func(req, read_interrupted, call);
-		r = content_want(content, (uint64_t)off, (uint64_t)off + size, &call->wait, &why);
-	}
+	fuse_req_interrupt_func(req, read_interrupted, call);
+	r = content_want(content, (uint64_t)off, (uint64_t)off + size, &call->wait, &why);
 	if (r < 0)
 		log_debug("read: %s", why.text);
 	/* 0: it is in other hands by now. */

@@ -11,6 +11,7 @@ cannot be measured here is named with the reason. --smoke: the least counts that
 take each path once; its numbers mean nothing and fail nothing.
 """
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -31,6 +32,8 @@ from bitstreams import xilinx_large  # noqa: E402
 from flatten import flattened  # noqa: E402
 from listing import listing  # noqa: E402
 from images import HX8K, LP384, REGS, UPPER, large_hx1k, sha256  # noqa: E402
+from relay import Relay  # noqa: E402
+from webserver import WebServer, free_ports  # noqa: E402
 
 BUILD = Path(os.environ.get("FABRICFS_BUILD", ROOT / "build"))
 OPS = BUILD / "tests" / "bench" / "ops"
@@ -551,9 +554,140 @@ def inspecting(b):
     b.pair_row(f"inspect of {size // 1000} kB", got, 1.2, len(got), "sha256sum")
 
 
+# --- repositories ------------------------------------------------------------------------------
+
+SFTP = "/usr/lib/openssh/sftp-server"
+
+
+def plain_read(path, piece=128 << 10):
+    """ns from open to the end."""
+    begin = time.monotonic_ns()
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    while os.read(fd, piece):
+        pass
+    os.close(fd)
+    return time.monotonic_ns() - begin
+
+
+def pages_drop(*paths):
+    for path in paths:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        os.fdatasync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(fd)
+
+
+def cached(b):
+    """Reading an image that is in the cache."""
+    size = b.n(100_000_000, 1_000_000)
+    images = b.folder / "cached"
+    images.mkdir()
+    (images / "x.bin").write_bytes(os.urandom(size))
+    with b.fabric(config=f"repositories:\n  folder: {{kind: directory, path: {images}}}\n") as fabric:
+        image = fabric.mount / "remote" / "folder" / "x.bin"
+        assert sha256(image) == sha256(images / "x.bin")
+        kept = next((fabric.state_dir / "blobs").iterdir())
+        warm, cold = [], []
+        for path in (image, kept):
+            plain_read(path)
+        for _ in range(b.n(31)):
+            warm.append((plain_read(image), plain_read(kept)))
+        for _ in range(b.n(15)):
+            pages_drop(image, kept)
+            ours = plain_read(image)
+            pages_drop(kept)
+            cold.append((ours, plain_read(kept)))
+    b.pair_row("reading a cached image of 100 MB, pages warm", warm, 2.2, len(warm), "the kept file (ext4)")
+    b.pair_row("reading a cached image of 100 MB, pages cold", cold, 1.6, len(cold), "the kept file (ext4)")
+
+
+@contextlib.contextmanager
+def peer(b, name, relays):
+    """A mount of what the server has by another program; the folder of it."""
+    place, state = b.folder / f"peer-{name}", b.folder / f"peer-{name}-state"
+    place.mkdir(exist_ok=True)
+    state.mkdir(exist_ok=True)
+    url = f"http://127.0.0.1:{relays['http'].port}/html/"
+    argv = {"rclone": ["rclone", "mount", "--config", "/dev/null", "--cache-dir", state, "--vfs-cache-mode", "full",
+                       "--http-url", url, ":http:", place],
+            "httpdirfs": ["httpdirfs", "-f", url, place],
+            "sshfs": ["sshfs", "-f", "-o", f"directport={relays['sftp'].port}", f"127.0.0.1:{relays['root']}", place]}[name]
+    with open(state / "log", "wb") as log, \
+            subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                             start_new_session=True, env=dict(os.environ, HOME=str(state))) as process:
+        try:
+            until(lambda: mounted(place) or process.poll() is not None, f"{name} has mounted")
+            if process.poll() is not None:
+                raise Impossible(f"{name} ended: {(state / 'log').read_text(errors='replace')[-200:]}")
+            yield place
+        finally:
+            subprocess.run(["umount", "-l", str(place)], check=False, capture_output=True)
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            process.kill()
+            shutil.rmtree(state, ignore_errors=True)
+
+
+def remote(b):
+    """First reads of a web server's images, beside curl and other mounts of the same server."""
+    need("nginx", "curl")
+    size, turns = b.n(100_000_000, 500_000), b.n(3)
+    data = os.urandom(size)
+    with WebServer(b.folder / "web") as web, contextlib.ExitStack() as stack:
+        web.put("0.bin", data, age=3600)
+        for i in range(1, 4 * turns + 1):
+            os.link(web.root / "0.bin", web.root / f"{i}.bin")
+        for delay, text in ((0.0, "0"), (0.01, "20 ms")):
+            host, port = web.address.split(":")
+            relays = {"http": stack.enter_context(Relay(host, int(port), delay)), "root": web.root}
+            if shutil.which("sshfs") and shutil.which("socat") and os.path.exists(SFTP):
+                sftp = free_ports(1)[0]
+                server = subprocess.Popen(["socat", f"TCP-LISTEN:{sftp},bind=127.0.0.1,fork,reuseaddr", f"EXEC:{SFTP}"])
+                stack.callback(server.wait)
+                stack.callback(server.kill)
+                relays["sftp"] = stack.enter_context(Relay("127.0.0.1", sftp, delay))
+            remote_rtt(b, relays, data, turns, text)
+
+
+def remote_rtt(b, relays, data, turns, text):
+    http = relays["http"]
+    url = f"http://127.0.0.1:{http.port}/json/"
+    config = f"repositories:\n  web: {{kind: http, url: \"{url}\", max-age: 1h}}\n"
+    with b.fabric(config=config) as fabric:
+        folder = fabric.mount / "remote" / "web"
+        until(lambda: "0.bin" in os.listdir(folder), "it is listed")
+        http.forget()
+        fd = os.open(folder / f"{4 * turns}.bin", os.O_RDONLY)
+        assert os.read(fd, 4096) == data[:4096]
+        os.close(fd)
+        b.row(f"4 KiB from the head of a 100 MB image, RTT {text}, bytes on the wire", http.received / 1024, None, 64, 1, "KiB")
+        got = []
+        for i in range(turns):
+            ours = plain_read(folder / f"{i}.bin")
+            theirs = ops("run", "curl", "-s", "-o", b.folder / "copy", f"{url}{i}.bin", "--", "true")[0][0]
+            (b.folder / "copy").unlink()
+            got.append((ours, theirs))
+        assert sha256(folder / "0.bin") == sha256(data)
+        b.pair_row(f"first read of a 100 MB image, RTT {text}", got, 1.1, turns, "curl -o")
+        for k, name in enumerate(("rclone", "httpdirfs", "sshfs"), 1):
+            row = f"first read of a 100 MB image, RTT {text}, beside {name}"
+            if b.smoke or not shutil.which(name) or (name == "sshfs" and "sftp" not in relays):
+                b.cannot(row, "not in a smoke run" if b.smoke else f"{name} is not installed")
+                continue
+            try:
+                with peer(b, name, relays) as place:
+                    pairs = [(plain_read(folder / f"{k * turns + i}.bin"), plain_read(place / f"{k * turns + i}.bin"))
+                             for i in range(turns)]
+            except (Impossible, OSError) as why:
+                b.cannot(row, why)
+                continue
+            b.pair_row(row, pairs, 1.0, len(pairs), name)
+
+
 PARTS = {"values": values, "copies": copies, "programming": programming, "slots": slots, "classifier": classifier, "full": full,
          "stream": stream, "memory": memory, "many": many, "restart": restart, "inspect": inspecting,
-         "listing": listing}
+         "listing": listing, "cached": cached, "remote": remote}
 
 
 # --- the table ------------------------------------------------------------------------------------

@@ -57,6 +57,7 @@ class Authority:
 
 LOCATIONS = """
     location /html/ {{ alias {root}/; autoindex on; }}
+    location = /html {{ absolute_redirect off; return 301 /html/; }}
     location /rounded/ {{ alias {root}/; autoindex on; autoindex_exact_size off; }}
     location /json/ {{ alias {root}/; autoindex on; autoindex_format json; }}
     location /basic/ {{ alias {root}/; autoindex on; autoindex_format json; auth_basic x; auth_basic_user_file {users}; }}
