@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <fabricfs/cache.h>
@@ -370,9 +371,33 @@ int cache_content_empty(struct store *store, uint64_t id, struct reason *why)
 
 	change_begin(store, K_EMPTY, id);
 	err = row_change(store, K_EMPTY, why);
+	if (err == -ENOSPC || err == -EDQUOT) {
+		/* What is in chunks is dropped anyway, and then there is room to say so. A blob is not:
+		 * a row that still names it would have it fetched anew. */
+		files_drop(store, id);
+		change_begin(store, K_EMPTY, id);
+		err = row_change(store, K_EMPTY, why);
+	}
 	if (!err)
 		files_drop(store, id);
 	return err;
+}
+
+/* Of a small disk a part, of a large one no more than a few uploads need. */
+#define ROOM_PART 20
+#define ROOM_MAX (UINT64_C(256) << 20)
+
+uint64_t cache_room(struct store *store)
+{
+	struct statvfs st;
+	uint64_t keep, free_bytes;
+
+	if (fstatvfs(store->chunks_fd, &st))
+		return UINT64_MAX; /* then writing tells */
+	keep = (uint64_t)st.f_blocks * st.f_frsize / ROOM_PART;
+	keep = keep < ROOM_MAX ? keep : ROOM_MAX;
+	free_bytes = (uint64_t)st.f_bavail * st.f_frsize;
+	return free_bytes > keep ? free_bytes - keep : 0;
 }
 
 /* --- all of them ------------------------------------------------------------------------------ */

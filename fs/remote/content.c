@@ -496,6 +496,19 @@ static bool only_hashing(const struct content *c, const struct content_wait *w)
 	return w->all ? content_complete(c) : range_is_here(c, w->from, w->to);
 }
 
+/* lock held: it will never be here as a whole. */
+static bool is_too_large(const struct content *c, const struct content_wait *w, struct reason *why)
+{
+	uint64_t used, quota;
+
+	contents_usage(&used, &quota);
+	if (!w->all || c->whole || !c->has_size || !quota || c->size <= quota)
+		return false;
+	reason_set(why, EDQUOT, "%s has %" PRIu64 " bytes, and the cache a quota of %" PRIu64 ": raise cache: quota",
+		   c->origin->name, c->size, quota);
+	return true;
+}
+
 static int content_wait_for(struct content *c, struct content_wait *w, struct reason *why)
 {
 	struct fetch *start = NULL;
@@ -510,6 +523,8 @@ static int content_wait_for(struct content *c, struct content_wait *w, struct re
 		r = -c->gone.err;
 	} else if (wait_is_ready(c, w)) {
 		r = 1;
+	} else if (is_too_large(c, w, why)) {
+		r = -EDQUOT;
 	} else if (offline && !only_hashing(c, w)) {
 		*why = offline_why;
 		r = -offline_why.err;

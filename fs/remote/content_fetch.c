@@ -501,6 +501,7 @@ static void unreserve(struct fetch *f)
 {
 	uint64_t came = (f->marked - f->from / CHUNK_SIZE) * CHUNK_SIZE;
 
+	usage_arrived(f->reserved);
 	usage_release(f->reserved > came ? f->reserved - came : 0);
 	f->reserved = 0;
 }

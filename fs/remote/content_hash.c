@@ -90,6 +90,9 @@ static void task_find(struct content *c, struct task *t)
 	if (c->has_size && t->prefix > c->size)
 		t->prefix = c->size;
 	t->needed = !c->gone.err && (c->doubted || (!c->whole && !c->verified));
+	/* It could not be kept then: perhaps it can now. */
+	for (const struct content_wait *w = c->waits; w && !c->whole && !c->gone.err; w = w->next)
+		t->needed |= w->all;
 	/* Once there is enough of it, or all. */
 	t->look = !c->recognised && !c->gone.err && t->prefix && (t->prefix >= HEAD_BYTES / 2 || t->complete);
 	if (t->look)

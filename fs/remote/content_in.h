@@ -126,8 +126,10 @@ void work_stop(void);
 void work_kick(void);
 /* The same, within a second or so: somebody waits. */
 void work_look(void);
-/* lock of nothing held. Room for so many bytes, by evicting others: 0, -EDQUOT. */
+/* lock of nothing held. Room for so many bytes, by evicting others: 0, -EDQUOT, -ENOSPC. */
 int usage_reserve(uint64_t bytes, struct reason *why);
+/* What was reserved is written, or never will be. */
+void usage_arrived(uint64_t bytes);
 void usage_release(uint64_t bytes);
 void usage_set(uint64_t quota, uint64_t used);
 /* The disk is full: drop the least recently used one. False: there is none. */

@@ -407,17 +407,45 @@ bool usage_evict(void)
 	return done;
 }
 
+/* Asked for, and perhaps not written yet. */
+static _Atomic uint64_t on_its_way;
+
+static bool disk_takes(uint64_t bytes)
+{
+	uint64_t room = cache_room(contents_store), coming = atomic_load(&on_its_way);
+
+	return room >= coming && room - coming >= bytes;
+}
+
+static int no_quota(uint64_t bytes, struct reason *why)
+{
+	uint64_t used, quota;
+
+	contents_usage(&used, &quota);
+	return reason_set(why, EDQUOT, "the cache has no room for %" PRIu64 " bytes more: its quota of %" PRIu64
+			  " bytes is taken by what is loaded, pinned or being read; raise cache: quota", bytes, quota);
+}
+
 int usage_reserve(uint64_t bytes, struct reason *why)
 {
-	while (!usage_take(bytes)) {
-		if (usage_evict())
+	for (;;) {
+		if (!usage_take(bytes)) {
+			if (!usage_evict())
+				return no_quota(bytes, why);
 			continue;
-		pthread_mutex_lock(&usage_lock);
-		reason_set(why, EDQUOT, "the cache has no room for %" PRIu64 " bytes more: its quota of %" PRIu64
-			   " bytes is taken by what is loaded, pinned or being read; raise cache: quota",
-			   bytes, usage_max);
-		pthread_mutex_unlock(&usage_lock);
-		return -EDQUOT;
+		}
+		if (disk_takes(bytes))
+			break;
+		usage_release(bytes);
+		if (!usage_evict())
+			return reason_set(why, ENOSPC, "the disk with the state folder has no room for %" PRIu64
+					  " bytes more in the cache", bytes);
 	}
+	atomic_fetch_add(&on_its_way, bytes);
 	return 0;
+}
+
+void usage_arrived(uint64_t bytes)
+{
+	atomic_fetch_sub(&on_its_way, bytes);
 }

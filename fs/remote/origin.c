@@ -109,7 +109,9 @@ static void told_asked(const struct origin *o, int err, const struct reason *why
 	if (err == EHOSTUNREACH)
 		atomic_store(unreached(repo), clock_mono_ns());
 	/* What went wrong on this side says nothing of the repository. */
-	if (err == ENOSPC || err == EDQUOT || err == EROFS || err == ENOMEM)
+	if (err == EDQUOT)
+		log_debug("%s", why->text); /* who waits for it is told, and nobody else misses it */
+	else if (err == ENOSPC || err == EROFS || err == ENOMEM)
 		log_warn("%s", why->text);
 	else
 		repo_told(repo, err, why);

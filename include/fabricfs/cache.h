@@ -75,6 +75,9 @@ int cache_content_facts(struct store *store, uint64_t id, char **json, struct re
 /* Of all contents with these bytes. */
 int cache_facts_keep(struct store *store, const char *sha256, const char *json, struct reason *why);
 
+/* Bytes that the cache may still take of the disk: some of it is left for uploads and the catalogue. */
+uint64_t cache_room(struct store *store);
+
 /* Noted bytes of all contents of images of a repository; is this content one of them? */
 uint64_t cache_bytes_of(struct store *store, uint64_t repo);
 bool cache_is_of(struct store *store, uint64_t id, uint64_t repo);

@@ -480,3 +480,40 @@ def test_a_copy_is_interrupted_at_once(mirror, files):
             cp.wait(20 * SLOW)
     assert copy(fabric.mount / "remote" / "nfs" / "upper.bin", card).returncode == 0
     assert card.sha == sha256(UPPER)
+
+
+def test_a_full_disk_is_told_and_what_is_cached_is_read_on(fpga, files):
+    small, large = noise(1_000_000, 60), noise(20_000_000, 61)
+    (files / "small.bin").write_bytes(small)
+    (files / "large.bin").write_bytes(large)
+    (files / "upper.bin").write_bytes(UPPER.read_bytes())
+    fabric = fpga.make(config=config([("nfs", files, "")]))
+    fabric.state_dir.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", str(fabric.state_dir)], check=True)
+    try:
+        fabric.start()
+        remote = fabric.mount / "remote" / "nfs"
+        assert (remote / "small.bin").read_bytes() == small
+        with open(remote / "small.bin", "rb") as held:
+            with pytest.raises(OSError) as e:
+                (remote / "large.bin").read_bytes()
+            assert e.value.errno == errno.ENOSPC
+            assert os.pread(held.fileno(), len(small), 0) == small
+        # It makes room for what fits.
+        assert copy(remote / "upper.bin", fabric.card()).returncode == 0, fabric.card().error
+        assert fabric.card().sha == sha256(UPPER)
+        fabric.stop()
+    finally:
+        fabric.kill_all()
+        subprocess.run(["umount", "-l", str(fabric.state_dir)], check=False)
+
+
+def test_an_image_larger_than_the_quota_drops_nothing_for_a_copy(mirror, files):
+    (files / "a.bin").write_bytes(noise(60_000, 62))
+    (files / "big.bin").write_bytes(HX8K.read_bytes())
+    fabric = mirror("cache: {quota: 120KiB}\ncards: [{name: big, backend: sim, part: iCE40-HX8K}]\n", sim=None)
+    remote = fabric.mount / "remote" / "nfs"
+    assert sha256((remote / "a.bin").read_bytes()) == sha256(files / "a.bin")
+    assert copy(remote / "big.bin", fabric.card()).returncode == 1
+    assert "quota" in fabric.card().error
+    assert cached(remote / "a.bin") == 60_000
