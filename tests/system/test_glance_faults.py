@@ -150,6 +150,26 @@ def test_strange_records_do_not_hide_the_others(mirror, fake):
     assert repo.fabric.log().count("images are left out") == 1
 
 
+@pytest.mark.parametrize("token", [None, "a-token-of-my-own"])
+def test_a_service_without_keystone_is_asked_at_its_address(fpga, fake, tmp_path, token):
+    """With a token that is used as it is, or with none; nobody can give another one when it is refused."""
+    fake.tokens.add(token)
+    more = ""
+    if token:
+        (tmp_path / "token").write_text(token)
+        (tmp_path / "token").chmod(0o600)
+        more = f", token-file: {tmp_path}/token"
+    repo = Repo(fpga(config=f"repositories:\n  glance: {{kind: glance, endpoint: '{fake.url}/v2/'{more}}}\n"), "glance")
+    assert repo.refresh() == 0, repo.read("error")
+    assert (repo.dir / "first.bit").read_bytes() == DATA
+    fake.expire()
+    fake.log.clear()
+    for _ in range(3):
+        assert repo.refresh() == errno.EACCES
+    assert "the token" in repo.read("error") if token else "without a token" in repo.read("error")
+    assert len(fake.log) == 3 and fake.logins() == 0
+
+
 @pytest.mark.parametrize("mode, told", [(0o600, 0), (0o640, 2), (0o604, 2)])
 def test_files_with_secrets_that_others_may_read_are_told(fpga, fake, tmp_path, mode, told):
     (tmp_path / "clouds.yaml").write_text(f"clouds: {{lab: {{auth: {{auth_url: '{fake.url}', username: al, "
