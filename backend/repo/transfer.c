@@ -290,7 +290,7 @@ static void try_end(struct transfer *t, CURLcode code, bool stalled)
 			  end == TRY_BUSY ? retry_after(header_find(&t->head, "Retry-After"),
 							header_find(&t->head, "Date"),
 							clock_now_ns() / 1000000000) : -1,
-			  peer->offline_timeout_ms, now, arc4random());
+			  peer->offline_timeout_ms, t->began_ns, now, arc4random());
 	if (wait < 0) {
 		give_up(t, end, code);
 		goto ended;

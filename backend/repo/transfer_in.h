@@ -60,10 +60,14 @@ struct retry {
 
 /*
  * After a try that came to nothing: milliseconds until the next one, or -1 = give up.
- * asked_ms: what Retry-After says, -1 = nothing. lot: random. now_ns: monotonic.
+ * asked_ms: what Retry-After says, -1 = nothing. began_ns: when that try began, now_ns: both
+ * monotonic. lot: random.
  */
 int64_t retry_next(struct retry *retry, enum try_end end, int64_t asked_ms, int64_t offline_timeout_ms,
-		   int64_t now_ns, uint32_t lot);
+		   int64_t began_ns, int64_t now_ns, uint32_t lot);
+/* Milliseconds that a try may take to connect which begins now. */
+int64_t retry_connect_ms(const struct retry *retry, int64_t connect_timeout_ms, int64_t offline_timeout_ms,
+			 int64_t now_ns);
 /* Bytes came: what went wrong before is forgotten. */
 void retry_progress(struct retry *retry);
 /* Retry-After: seconds or a date, which is compared with the server's own Date (NULL = none) or
@@ -116,6 +120,7 @@ struct transfer {
 	bool ends_there;	/* and the body is said to end just there */
 	uint64_t drained;	/* bytes of a body that nobody wants */
 	uint64_t skip;		/* bytes before what is wanted */
+	int64_t began_ns;
 	int64_t window_ns;	/* since when `window` bytes have come */
 	uint64_t window;
 	char error[CURL_ERROR_SIZE];

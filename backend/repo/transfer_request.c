@@ -409,7 +409,7 @@ int request_prepare(struct transfer *t)
 	t->status = 0;
 	t->head_done = t->accepted = t->connected = t->whole = t->ends_there = false;
 	t->drained = t->skip = t->window = 0;
-	t->window_ns = clock_mono_ns();
+	t->began_ns = t->window_ns = clock_mono_ns();
 	t->given_before = t->given;
 	t->error[0] = 0;
 	t->easy = curl_easy_init();
@@ -430,7 +430,8 @@ int request_prepare(struct transfer *t)
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
-	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)peer->connect_timeout_ms);
+	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)retry_connect_ms(&t->retry, peer->connect_timeout_ms,
+								       peer->offline_timeout_ms, t->began_ns));
 	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 256L * 1024);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "fabricfs/" FABRICFS_VERSION);
 	curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);

@@ -11,7 +11,8 @@
 
 #include <string.h>
 
-#define NS_PER_MS 1000000
+#define NS_PER_MS	 1000000
+#define CONNECT_LEAST_MS 100
 
 void retry_progress(struct retry *retry)
 {
@@ -30,10 +31,10 @@ static int64_t back_off(int64_t first, int64_t most, unsigned n, uint32_t lot)
 	return ms - ms / 4 + (int64_t)(lot % (uint32_t)(ms / 2 + 1));
 }
 
-static int64_t next_offline(struct retry *retry, int64_t timeout_ms, int64_t now_ns, uint32_t lot)
+static int64_t next_offline(struct retry *retry, int64_t timeout_ms, int64_t began_ns, int64_t now_ns, uint32_t lot)
 {
 	if (retry->offline_ns == 0)
-		retry->offline_ns = now_ns;
+		retry->offline_ns = began_ns;
 	int64_t left = timeout_ms - (now_ns - retry->offline_ns) / NS_PER_MS;
 	int64_t wait = back_off(100, 2000, retry->offline++, lot);
 
@@ -41,7 +42,7 @@ static int64_t next_offline(struct retry *retry, int64_t timeout_ms, int64_t now
 }
 
 int64_t retry_next(struct retry *retry, enum try_end end, int64_t asked_ms, int64_t offline_timeout_ms,
-		   int64_t now_ns, uint32_t lot)
+		   int64_t began_ns, int64_t now_ns, uint32_t lot)
 {
 	int64_t wait = -1;
 
@@ -49,7 +50,7 @@ int64_t retry_next(struct retry *retry, enum try_end end, int64_t asked_ms, int6
 	case TRY_ANSWERED:
 		return -1;
 	case TRY_OFFLINE:
-		return next_offline(retry, offline_timeout_ms, now_ns, lot);
+		return next_offline(retry, offline_timeout_ms, began_ns, now_ns, lot);
 	case TRY_STALLED:
 		if (++retry->stalls >= RETRY_STALLS)
 			return -1;
@@ -69,6 +70,19 @@ int64_t retry_next(struct retry *retry, enum try_end end, int64_t asked_ms, int6
 		wait = asked_ms;
 	retry->waited_ms += asked_ms > 0 ? asked_ms : 0;
 	return retry->waited_ms > RETRY_WAIT_MS ? -1 : wait;
+}
+
+int64_t retry_connect_ms(const struct retry *retry, int64_t connect_timeout_ms, int64_t offline_timeout_ms,
+			 int64_t now_ns)
+{
+	int64_t left = offline_timeout_ms;
+
+	if (retry->offline_ns)
+		left -= (now_ns - retry->offline_ns) / NS_PER_MS;
+	/* However little is left: what begins is to have a chance. */
+	if (left < CONNECT_LEAST_MS)
+		left = CONNECT_LEAST_MS;
+	return left < connect_timeout_ms ? left : connect_timeout_ms;
 }
 
 int64_t retry_after(const char *value, const char *date, int64_t now_s)

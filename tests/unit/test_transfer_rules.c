@@ -23,7 +23,7 @@ static unsigned tries_of(enum try_end end, int64_t asked_ms, uint32_t lot, int64
 	unsigned tries = 1;
 
 	*waited_ms = 0;
-	while ((wait = retry_next(&retry, end, asked_ms, 10000, now, lot)) >= 0) {
+	while ((wait = retry_next(&retry, end, asked_ms, 10000, now, now, lot)) >= 0) {
 		assert_true(tries < 1000);
 		now += wait * MS_NS;
 		*waited_ms += wait;
@@ -61,13 +61,28 @@ static void what_a_server_asks_for_is_waited_but_not_for_ever(void **state)
 	assert_true(tries_of(TRY_BUSY, RETRY_WAIT_MS / 2, 0, &waited) == 3 && waited == RETRY_WAIT_MS);
 }
 
+static void being_offline_counts_from_the_first_try(void **state)
+{
+	struct retry retry = { 0 };
+	int64_t second = INT64_C(1000) * MS_NS;
+
+	(void)state;
+	assert_int_equal(retry_connect_ms(&retry, 5000, 10000, 100 * second), 5000);
+	assert_true(retry_next(&retry, TRY_OFFLINE, -1, 10000, 100 * second, 105 * second, 0) >= 0);
+	assert_int_equal(retry_connect_ms(&retry, 5000, 10000, 106 * second), 4000);
+	assert_int_equal(retry_next(&retry, TRY_OFFLINE, -1, 10000, 106 * second, 110 * second, 0), -1);
+	/* A connection ends that. */
+	assert_true(retry_next(&retry, TRY_BROKEN, -1, 10000, 200 * second, 201 * second, 0) >= 0);
+	assert_int_equal(retry_connect_ms(&retry, 5000, 10000, 202 * second), 5000);
+}
+
 static void progress_begins_anew(void **state)
 {
 	struct retry retry = { 0 };
 
 	(void)state;
 	for (int i = 0; i < 100; i++) {
-		assert_true(retry_next(&retry, TRY_BROKEN, -1, 10000, 1, 0) == 0);
+		assert_true(retry_next(&retry, TRY_BROKEN, -1, 10000, 1, 1, 0) == 0);
 		retry_progress(&retry);
 	}
 }
@@ -231,6 +246,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tries_are_bounded),
 		cmocka_unit_test(what_a_server_asks_for_is_waited_but_not_for_ever),
+		cmocka_unit_test(being_offline_counts_from_the_first_try),
 		cmocka_unit_test(progress_begins_anew),
 		cmocka_unit_test(where_addresses_lead), /* loads libcurl, which knows dates */
 		cmocka_unit_test(both_forms_of_retry_after),
