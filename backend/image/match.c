@@ -350,7 +350,7 @@ static int suits_shell(const struct image_facts *facts, const struct image_targe
 		       bool *compared, struct reason *why)
 {
 	const char *asked[] = { facts->shell, facts->interface };
-	bool tells = facts->shell[0] || facts->interface[0];
+	bool tells = facts->shell[0] || facts->interface[0], shown = false;
 	/* What takes either is a whole card: an image that is not partial replaces what runs. */
 	bool replaces = facts->partial != IMAGE_YES &&
 			t->takes == (IMAGE_TAKES_FULL | IMAGE_TAKES_PARTIAL);
@@ -359,7 +359,7 @@ static int suits_shell(const struct image_facts *facts, const struct image_targe
 	for (size_t i = 0; i < 2; i++) {
 		enum found found = asked[i][0] ? find(shell, asked[i]) : NONE;
 
-		*compared |= found == FOUND;
+		shown |= found == FOUND;
 		if (found == OTHERS)
 			return reason_set(why, EMEDIUMTYPE,
 					  "image is for the static design %s, %s runs %s; build the "
@@ -368,14 +368,16 @@ static int suits_shell(const struct image_facts *facts, const struct image_targe
 		if (!i && found == NONE && suits_board(facts, t, compared, why))
 			return -EMEDIUMTYPE;
 	}
-	if (facts->partial != IMAGE_YES || tells || !shell[0])
+	if (facts->partial == IMAGE_YES && !tells)
+		shown = user_id(facts)[0] && find(shell, user_id(facts)) == FOUND;
+	*compared |= shown;
+	if (facts->partial != IMAGE_YES || shown || t->region || !shell[0])
 		return 0;
-	if (user_id(facts)[0] && find(shell, user_id(facts)) == FOUND) {
-		*compared = true;
-		return 0;
-	}
-	if (t->region)
-		return 0;
+	if (tells)
+		return reason_set(why, EMEDIUMTYPE,
+				  "image is partial and for the static design %s, which cannot be compared "
+				  "with what is known of the one that %s runs, %s; copy the full image",
+				  facts->shell[0] ? facts->shell : facts->interface, name_of(t), shell);
 	return reason_set(why, EMEDIUMTYPE,
 			  "image is partial and does not tell its static design%s%s, %s runs %s; build it "
 			  "again with a Vivado that writes ParentID or with the user id of that design, "
