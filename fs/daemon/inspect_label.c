@@ -20,11 +20,16 @@ static void line(const char *key, const char *value)
 		printf("  %-10s %s\n", key, value);
 }
 
-/* The name of a file may be any bytes. */
+/* The name of a file may be any bytes, U+0080 to U+009F among them, which are control characters
+ * in UTF-8 too (U+009B begins what ESC [ does). */
 static void name_tell(const char *name)
 {
-	for (; *name; name++)
-		putchar((unsigned char)*name < 0x20 || *name == 0x7f ? '?' : *name);
+	for (; *name; name++) {
+		bool c1 = (unsigned char)*name == 0xc2 && (name[1] & 0xe0) == 0x80;
+
+		putchar(c1 || (unsigned char)*name < 0x20 || *name == 0x7f ? '?' : *name);
+		name += c1;
+	}
 }
 
 enum colour { RED = 31, GREEN = 32, YELLOW = 33 };

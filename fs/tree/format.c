@@ -33,7 +33,7 @@ void text_clean(const char *text, struct buf *out)
 
 		if (!n)
 			buf_adds(out, "?");
-		else if (n == 1 && (*s < 0x20 || *s == 0x7f))
+		else if ((n == 1 && (*s < 0x20 || *s == 0x7f)) || (*s == 0xc2 && s[1] < 0xa0))
 			buf_adds(out, " ");
 		else
 			buf_add(out, s, n);

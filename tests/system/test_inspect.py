@@ -92,11 +92,11 @@ def test_several_files_have_the_exit_status_of_the_worst_and_a_label_each(tmp_pa
 
 
 def test_a_name_of_any_bytes_stays_one_line_and_json(tmp_path):
-    path = os.fsencode(tmp_path) + b"/a\n\033[31m\xff.bit"
+    path = os.fsencode(tmp_path) + b"/a\n\033[31m\xc2\x9b31m\xc3\xa9\xff.bit"
     with open(path, "wb") as f:
         f.write(XC7A35T.read_bytes())
     done = subprocess.run([str(BIN), "inspect", path], capture_output=True, check=True, timeout=20)
-    assert b"\033" not in done.stdout and done.stdout.splitlines()[0].startswith(os.fsencode(tmp_path) + b"/a??[31m")
+    assert b"\033" not in done.stdout and done.stdout.splitlines()[0].startswith(os.fsencode(tmp_path) + b"/a??[31m?31m\xc3\xa9")
     done = subprocess.run([str(BIN), "inspect", "--json", path], capture_output=True, check=True, timeout=20)
     assert len(done.stdout.splitlines()) == 1
     SCHEMA.validate(json.loads(done.stdout))

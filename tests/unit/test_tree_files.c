@@ -136,6 +136,10 @@ static void overlong_and_cut_utf8_is_replaced(void **state)
 	(void)state;
 	text_clean("\xc0\xaf|\xed\xa0\x80|\xf4\x90\x80\x80|\xe2\x82", &b);
 	assert_string_equal(b.data, "??|???|????|??");
+	/* Control characters of two bytes: U+009B begins what ESC [ does. */
+	buf_clear(&b);
+	text_clean("\xc2\x9b" "31m\xc2\xa0.", &b);
+	assert_string_equal(b.data, " 31m\xc2\xa0.");
 }
 
 static void loaded_tells_the_image(void **state)
