@@ -189,7 +189,7 @@ static void autodiscovery_read(const char *text, size_t n, struct image_facts *f
 	if (words_skip(&w, len) && number_next(&w, &count))
 		names_read(&w, count, &kernels);
 	if (!buf_ok(&kernels) && kernels.len)
-		text_copy(facts->kernels, sizeof(facts->kernels), kernels.data);
+		text_list_copy(facts->kernels, sizeof(facts->kernels), kernels.data);
 	if (!buf_ok(&memories) && memories.len)
 		snprintf(facts->needs, sizeof(facts->needs), "memory %.140s", memories.data);
 }
@@ -217,7 +217,7 @@ static void kernel_xml_read(const char *text, size_t n, struct image_facts *fact
 		buf_addf(&kernels, "%s%s", kernels.len ? " " : "", name);
 	}
 	if (!buf_ok(&kernels) && kernels.len && !facts->kernels[0])
-		text_copy(facts->kernels, sizeof(facts->kernels), kernels.data);
+		text_list_copy(facts->kernels, sizeof(facts->kernels), kernels.data);
 }
 
 static void description_read(const struct aocx *s, const uint8_t *row, bool xml,

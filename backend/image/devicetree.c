@@ -18,7 +18,7 @@
 #include "text.h"
 
 #define BLOB_MAX  65536 /* bytes; real overlays have some hundreds to some thousands */
-#define HEADER	  40
+#define HEADER	  40 /* that of version 16 has no length of the structure block at its end */
 #define DEPTH_MAX 32
 #define MAGIC	  0xd00dfeedu
 
@@ -75,10 +75,20 @@ static void text_set(char *out, size_t size, const char *text)
 	text_copy(out, size, clean);
 }
 
+/* Before version 17 only the token END tells where the structure ends. */
+static uint32_t structure_bytes(const struct dtb *s)
+{
+	uint32_t at = read_be32(s->blob + 8), size = read_be32(s->blob + 4);
+
+	if (read_be32(s->blob + 20) >= 17)
+		return read_be32(s->blob + 36);
+	return at < size ? (size - at) & ~3u : 0;
+}
+
 static int header_check(struct dtb *s, struct reason *why)
 {
 	uint32_t structure = read_be32(s->blob + 8), strings = read_be32(s->blob + 12);
-	uint32_t strings_len = read_be32(s->blob + 32), structure_len = read_be32(s->blob + 36);
+	uint32_t strings_len = read_be32(s->blob + 32), structure_len = structure_bytes(s);
 	uint32_t size = read_be32(s->blob + 4);
 
 	if (read_be32(s->blob) != MAGIC)
@@ -236,14 +246,16 @@ static int blob_complete(struct dtb *s, struct image_facts *facts, struct reason
 	int err;
 
 	w.at = read_be32(s->blob + 8);
-	w.end = w.at + read_be32(s->blob + 36);
+	w.end = w.at + structure_bytes(s);
 	w.strings = read_be32(s->blob + 12);
 	w.strings_len = read_be32(s->blob + 32);
 	err = walk(&w, facts, why);
 	if (!err && buf_ok(&w.targets))
 		err = reason_set(why, ENOMEM, "out of memory");
-	if (!err && w.targets.len)
-		text_set(facts->targets, sizeof(facts->targets), w.targets.data);
+	if (!err && w.targets.len) {
+		text_from_header(w.targets.data, w.targets.len);
+		text_list_copy(facts->targets, sizeof(facts->targets), w.targets.data);
+	}
 	buf_free(&w.targets);
 	if (err)
 		return err;

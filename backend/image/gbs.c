@@ -62,8 +62,8 @@ static enum image_tri gbs_probe(const uint8_t *head, size_t n, bool last)
 
 static void uuid_add(struct buf *b, const char *text)
 {
-	if (text && strspn(text, "0123456789abcdefABCDEF-") == strlen(text) && strlen(text) <= 36)
-		buf_addf(b, "%s%s", b->len ? " " : "", text);
+	if (strspn(text, "0123456789abcdefABCDEF-") == strlen(text) && strlen(text) <= 36)
+		text_list_add(b, text);
 }
 
 static const char *string_of(const json_t *o, const char *key)
@@ -96,9 +96,7 @@ static void json_read(const char *text, struct image_facts *facts)
 
 		uuid_add(&afus, string_of(cluster, "accelerator-type-uuid"));
 		clean_copy(name, sizeof(name), string_of(cluster, "name"));
-		name[strcspn(name, " ")] = '\0';
-		if (name[0])
-			buf_addf(&names, "%s%s", names.len ? " " : "", name);
+		text_list_add(&names, name);
 	}
 	for (int k = 0; k < 2; k++) {
 		v = json_object_get(image, k ? "clock-frequency-low" : "clock-frequency-high");
@@ -110,9 +108,9 @@ static void json_read(const char *text, struct image_facts *facts)
 	if (json_is_number(v) && json_number_value(v) > 0 && json_number_value(v) < 10000)
 		buf_addf(&needs, "%spower %g W", needs.len ? "; " : "", json_number_value(v));
 	if (!buf_ok(&afus) && !buf_ok(&needs) && !buf_ok(&names)) {
-		text_copy(facts->afus, sizeof(facts->afus), afus.len ? afus.data : "");
-		text_copy(facts->needs, sizeof(facts->needs), needs.len ? needs.data : "");
-		text_copy(facts->kernels, sizeof(facts->kernels), names.len ? names.data : "");
+		text_list_copy(facts->afus, sizeof(facts->afus), afus.len ? afus.data : "");
+		text_list_copy(facts->needs, sizeof(facts->needs), needs.len ? needs.data : "");
+		text_list_copy(facts->kernels, sizeof(facts->kernels), names.len ? names.data : "");
 	}
 	afus.len = 0;
 	uuid_add(&afus, string_of(image, "interface-uuid"));

@@ -8,6 +8,7 @@
 #include <fabricfs/buf.h>
 
 #include "parts.h"
+#include "text.h"
 
 #define VERSION_MASK 0x0fffffffu /* JTAG: the top four bits are the silicon's version */
 
@@ -135,5 +136,5 @@ void facts_idcode(struct image_facts *facts, const char *vendor, uint32_t idcode
 		if (strcasecmp(p->part, facts->part) && p != own)
 			buf_addf(&also, "%s%s", also.len ? " " : "", p->part);
 	if (!buf_ok(&also) && also.len)
-		text_copy(facts->also_parts, sizeof(facts->also_parts), also.data);
+		text_list_copy(facts->also_parts, sizeof(facts->also_parts), also.data);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What recognisers share. */
 #include <ctype.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,6 +28,38 @@ const char *text_base(const char *path)
 		if ((*path == '/' || *path == '\\') && path[1])
 			base = path + 1;
 	return base;
+}
+
+/* Is this word of n bytes in the list? */
+static bool text_list_has(const char *list, const char *word, size_t n)
+{
+	while (*list) {
+		size_t len = strcspn(list, " ");
+
+		if (len == n && !memcmp(list, word, n))
+			return true;
+		list += len;
+		list += strspn(list, " ");
+	}
+	return false;
+}
+
+void text_list_add(struct buf *list, const char *word)
+{
+	size_t n = strcspn(word, " ");
+
+	if (n && !(list->len && text_list_has(list->data, word, n)))
+		buf_addf(list, "%s%.*s", list->len ? " " : "", (int)n, word);
+}
+
+void text_list_copy(char *out, size_t size, const char *list)
+{
+	size_t n = strlen(list);
+
+	while (n && (n >= size || (list[n] && list[n] != ' ')))
+		n--;
+	memmove(out, list, n);
+	out[n] = '\0';
 }
 
 void text_hex_id(const char *text, char *out, size_t size)

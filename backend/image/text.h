@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <fabricfs/buf.h>
 #include <fabricfs/error.h>
 
 /*
@@ -16,6 +17,14 @@ void text_from_header(char *text, size_t n);
 
 /* The last component of a path of either kind: folders of the builder are not shown. */
 const char *text_base(const char *path);
+
+/*
+ * Appends a word to a list by spaces that is text of a header: cut at the first blank, not at all
+ * if it is empty, and not twice.
+ */
+void text_list_add(struct buf *list, const char *word);
+/* A list by spaces, of which the words that do not fit are left out: half of a name is another. */
+void text_list_copy(char *out, size_t size, const char *list);
 
 /* "0XFFFFFFFF", "ffffffff" -> "ffffffff"; nothing is set when it is no such number. */
 void text_hex_id(const char *text, char *out, size_t size);

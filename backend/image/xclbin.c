@@ -70,7 +70,8 @@ static enum image_tri xclbin_probe(const uint8_t *head, size_t n, bool last)
 		return IMAGE_UNKNOWN;
 	if (memcmp(head, "xclbin2", have))
 		return IMAGE_NO;
-	return have == 8 || last ? IMAGE_YES : IMAGE_UNKNOWN;
+	/* One letter of text is no front of it. */
+	return have == 8 || (last && n > 1) ? IMAGE_YES : IMAGE_UNKNOWN;
 }
 
 static int damaged(const struct xclbin *s, struct reason *why, const char *what)
@@ -311,19 +312,17 @@ static void metadata_read(struct xclbin *s, struct image_facts *facts)
 		text_copy(facts->family, sizeof(facts->family), row->family);
 }
 
-static void words_add(struct buf *b, const uint8_t *name, size_t n, char until)
+/* The name of a kernel or memory, in a field of n bytes (64 at most), up to `until`. */
+static void name_add(struct buf *list, const uint8_t *field, size_t n, char until)
 {
-	char text[65];
-	size_t len;
+	char name[65];
 
-	memcpy(text, name, n < 64 ? n : 64);
-	text[n < 64 ? n : 64] = '\0';
-	text_from_header(text, n < 64 ? n : 64);
-	len = strcspn(text, until == ':' ? ": " : " ");
-	text[len] = '\0';
+	memcpy(name, field, n);
+	text_from_header(name, n);
+	if (strchr(name, until))
+		*strchr(name, until) = '\0';
 	/* Several instances of a kernel have one name. */
-	if (len && !(b->data && strstr(b->data, text)))
-		buf_addf(b, "%s%s", b->len ? " " : "", text);
+	text_list_add(list, name);
 }
 
 /* Kernels, clocks and memories (ip_layout, clock_freq_topology, mem_topology of xclbin.h). */
@@ -335,9 +334,9 @@ static void sections_read(struct xclbin *s, struct image_facts *facts)
 
 	for (uint32_t i = 0; i < n && 8 + 80 * (i + 1) <= s->ips.len; i++)
 		if (read_le32(s->ips.bytes + 8 + 80 * i) == 1)
-			words_add(&kernels, s->ips.bytes + 8 + 80 * i + 16, 64, ':');
+			name_add(&kernels, s->ips.bytes + 8 + 80 * i + 16, 64, ':');
 	if (!buf_ok(&kernels) && kernels.len)
-		text_copy(facts->kernels, sizeof(facts->kernels), kernels.data);
+		text_list_copy(facts->kernels, sizeof(facts->kernels), kernels.data);
 	n = s->clocks.len >= 2 ? read_le16(s->clocks.bytes) : 0;
 	for (uint32_t i = 0; i < n && 2 + 136 * (i + 1) <= s->clocks.len; i++)
 		buf_addf(&needs, "%s%u MHz", needs.len ? ", " : "clocks ",
@@ -345,11 +344,11 @@ static void sections_read(struct xclbin *s, struct image_facts *facts)
 	n = s->memory.len >= 8 ? read_le32(s->memory.bytes) : 0;
 	for (uint32_t i = 0; i < n && 8 + 40 * (i + 1) <= s->memory.len; i++)
 		if (s->memory.bytes[8 + 40 * i + 1])
-			words_add(&memories, s->memory.bytes + 8 + 40 * i + 24, 16, ' ');
+			name_add(&memories, s->memory.bytes + 8 + 40 * i + 24, 16, ' ');
 	if (memories.len)
 		buf_addf(&needs, "%smemory %s", needs.len ? "; " : "", memories.data);
 	if (!buf_ok(&needs) && !buf_ok(&memories) && needs.len)
-		text_copy(facts->needs, sizeof(facts->needs), needs.data);
+		text_list_copy(facts->needs, sizeof(facts->needs), needs.data);
 }
 
 static int complete(struct xclbin *s, struct image_facts *facts, struct reason *why)

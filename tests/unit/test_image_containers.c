@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Containers: device-tree overlays and .xclbin, built here byte by byte. */
 #include "image_fixture.h"
+#include "backend/image/text.h"
 
 /* --- device tree ----------------------------------------------------------------- */
 
@@ -147,6 +148,25 @@ static void a_device_tree_that_is_no_overlay_is_for_no_card(void **state)
 	struct buf b CLEANUP_BUF = blob(&t);
 
 	assert_for_no_card(&b, "whole machine");
+}
+
+/* dtc -V 16: the header ends before the length of the structure. */
+static void an_overlay_of_version_16_is_walked_to_its_end(void **state)
+{
+	struct buf b CLEANUP_BUF = overlay("k24.bit.bin", 12, NULL, false);
+	uint32_t at = read_be32((const uint8_t *)b.data + 8);
+
+	(void)state;
+	b.data[23] = 16;
+	memcpy(b.data + 36, "\xde\xad\xbe\xef", 4);
+	assert_string_equal(assert_sound(&b).facts.firmware, "k24.bit.bin");
+	any_chunking_agrees(&b);
+	cuts_are_refused(&b, 4, b.len, 1);
+	/* Without its last token, nothing that follows may be taken for more of it. */
+	for (; at + 4 <= b.len; at += 4)
+		if (read_be32((const uint8_t *)b.data + at) == 9)
+			memcpy(b.data + at, "\0\0\0\x07", 4);
+	assert_refused(judge_buf(&b), EBADMSG, "token of a device tree");
 }
 
 static void a_tree_that_does_not_hold_together_is_refused(void **state)
@@ -335,6 +355,40 @@ static struct buf with_bit(void)
 			       { 6, memories() } };
 
 	return xclbin("xilinx_u250_gen3x16_xdma_4_1", s, 5);
+}
+
+/* Each by its own name, also if that is part of another's; half of a name is none. */
+static void kernels_are_told_by_whole_names(void **state)
+{
+	static const char *const few[] = { "vadd:vadd_1", "add:add_1", "vadd:vadd_2", "v:v_1" };
+	struct buf all = BUF_INIT, many = BUF_INIT;
+	struct verdict v;
+
+	(void)state;
+	put_le64(&all, 4);
+	for (int i = 0; i < 4; i++) {
+		put_le32(&all, 1);
+		put_fill(&all, 0, 12);
+		padded(&all, few[i], 64);
+	}
+	put_le64(&many, 20);
+	for (int i = 0; i < 20; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "a_rather_long_name_%02d", i);
+		put_le32(&many, 1);
+		put_fill(&many, 0, 12);
+		padded(&many, name, 64);
+	}
+
+	struct section a[] = { { 8, all } }, b[] = { { 8, many } };
+	struct buf x CLEANUP_BUF = xclbin("xilinx_u250_xdma", a, 1);
+	struct buf y CLEANUP_BUF = xclbin("xilinx_u250_xdma", b, 1);
+
+	assert_string_equal(assert_sound(&x).facts.kernels, "vadd add v");
+	v = assert_sound(&y);
+	assert_int_equal((strlen(v.facts.kernels) + 1) % strlen("a_rather_long_name_00 "), 0);
+	assert_true(strlen(v.facts.kernels) > 200);
 }
 
 static void an_xclbin_tells_platform_kernels_clocks_and_memories(void **state)
@@ -541,6 +595,8 @@ int main(void)
 		cmocka_unit_test(a_device_tree_that_is_no_overlay_is_for_no_card),
 		cmocka_unit_test(a_tree_that_does_not_hold_together_is_refused),
 		cmocka_unit_test(an_xclbin_tells_platform_kernels_clocks_and_memories),
+		cmocka_unit_test(kernels_are_told_by_whole_names),
+		cmocka_unit_test(an_overlay_of_version_16_is_walked_to_its_end),
 		cmocka_unit_test(a_damaged_bitstream_in_an_xclbin_is_refused),
 		cmocka_unit_test(a_bitstream_without_a_header_in_an_xclbin_is_checked_too),
 		cmocka_unit_test(an_xclbin_tells_tool_and_part_and_no_path_of_its_builder),
