@@ -21,6 +21,7 @@
 #include "text.h"
 
 #define LOOK_MAX    (1u << 20)
+#define RANK_UNSURE 4 /* from here on a name may be that of something else */
 #define HEADER	    30
 #define NAME_KEPT   200 /* bytes kept of a name */
 #define LENGTH_LATER 8	/* of the flags: the length stands behind the file */
@@ -37,10 +38,13 @@ struct archive {
 	uint32_t window;
 	bool length_later;
 	bool hardware, checkpoint; /* Vivado's: by a file that only these have */
+	bool walked;		   /* to its directory: no file follows */
+	bool cut;		   /* not all of a name was kept */
 	int rank;		   /* of best; the lower the surer */
 	char best[NAME_KEPT + 1];
 };
 
+/* A file's header; that of the directory has 1, 2 in place of 3, 4. */
 static const uint8_t MAGIC[4] = { 'P', 'K', 3, 4 };
 
 static enum image_tri archive_probe(const uint8_t *head, size_t n, bool last)
@@ -82,17 +86,32 @@ static int refuse(const struct archive *s, struct reason *why)
 			   : s->checkpoint ? "a design checkpoint of Vivado (.dcp)"
 					   : "a zip archive (an .xsa, the hardware archive of Vivado, "
 					     "is one)";
+	bool all = s->walked && !s->cut;
+	/* A hardware archive has other .bin than that of its .bit, which may come yet. */
+	bool found = s->best[0] && (all || !s->hardware || s->rank < RANK_UNSURE);
 	/* A name that a shell would read otherwise is left to the reader. */
-	bool plain = s->best[0] && !strpbrk(s->best, "'?*[]\\");
+	bool plain = found && !strpbrk(s->best, "'?*[]\\");
 
-	if (!s->best[0] && s->checkpoint)
+	if (!found && all && s->hardware)
+		return reason_set(why, ENOEXEC,
+				  "not an image: %s, which has no bitstream in it; write it again with "
+				  "write_hw_platform -include_bit, or copy the .bit itself",
+				  what);
+	if (!found && all && !s->checkpoint)
+		return reason_set(why, ENOEXEC,
+				  "not an image: a zip archive, and by their names no file in it is an "
+				  "image; unzip -l FILE lists them");
+	if (!found && s->checkpoint)
 		return reason_set(why, ENOEXEC,
 				  "not an image: %s, which has no bitstream in it; copy the .bit that "
 				  "write_bitstream makes of it",
 				  what);
 	return reason_set(why, ENOEXEC,
-			  "not an image: %s; copy the %s in it: unzip -p FILE '%s' > image", what,
-			  s->best[0] ? "image" : ".bit", plain ? s->best : "*.bit");
+			  "not an image: %s; copy the %s in it: unzip -p FILE '%s%s' > image", what,
+			  found ? "image" : ".bit", plain ? "" : "*",
+			  plain	  ? s->best
+			  : found ? strrchr(s->best, '.')
+				  : ".bit");
 }
 
 /* The name of a file is there. */
@@ -106,6 +125,7 @@ static void file_seen(struct archive *s)
 	s->hardware |= !strcasecmp(base, "xsa.xml") || !strcasecmp(base, "xsa.json") ||
 		       !strcasecmp(base, "sysdef.xml") || ends_in(base, ".hwh");
 	s->checkpoint |= !strcasecmp(base, "dcp.xml");
+	s->cut |= s->name_len == NAME_KEPT;
 	rank = rank_of(s->name);
 	/* A name that was cut leads nowhere. */
 	if (rank && s->name_len < NAME_KEPT && (!s->rank || rank < s->rank)) {
@@ -139,8 +159,10 @@ static void name_complete(struct archive *s)
 /* A byte of a header. 1: no file follows any more. */
 static int header_byte(struct archive *s, uint8_t c)
 {
-	if (s->got < sizeof(MAGIC) && c != MAGIC[s->got])
+	if (s->got < sizeof(MAGIC) && c != MAGIC[s->got]) {
+		s->walked = s->got == 2 && c == 1;
 		return 1;
+	}
 	s->header[s->got++] = c;
 	if (s->got == HEADER) {
 		header_seen(s);
@@ -168,7 +190,8 @@ static int byte(struct archive *s, uint8_t c)
 	case SEARCH:
 		s->window = s->window << 8 | c;
 		/* The directory begins: no file follows. */
-		if (s->window == 0x504b0102)
+		s->walked = s->window == 0x504b0102;
+		if (s->walked)
 			return 1;
 		if (s->window != 0x504b0304)
 			return 0;

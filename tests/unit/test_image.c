@@ -656,6 +656,7 @@ static void things_handed_over_by_mistake_are_named_with_the_next_step(void **st
 		assert_refused(v, ENOEXEC, rows[i].word);
 	}
 	assert_refused(judge("abc", 3, 3), ENOEXEC, "as text does");
+	assert_refused(judge("x", 1, 1), ENOEXEC, "as text does");
 }
 
 /* A file of a zip archive, with its header; `later` leaves its length to what follows it. */
@@ -691,8 +692,12 @@ static void an_archive_says_which_file_in_it_to_copy(void **state)
 		  "a hardware archive of Vivado (.xsa); copy the image in it: unzip -p FILE 'hw/b d.bit' > image" },
 		{ { "boot.bin", "fpga.bit.bin", "readme", "" }, true, "unzip -p FILE 'fpga.bit.bin' > image" },
 		{ { "it's.bit", "", "", "" }, false, "unzip -p FILE '*.bit' > image" },
-		{ { "readme.txt", "", "", "" }, true, "a zip archive (an .xsa, the hardware archive of Vivado, is one); "
-		  "copy the .bit in it: unzip -p FILE '*.bit' > image" },
+		{ { "it's.fs", "", "", "" }, false, "unzip -p FILE '*.fs' > image" },
+		{ { "readme.txt", "", "", "" }, true, "a zip archive, and by their names no file in it is an image; unzip -l" },
+		{ { "sysdef.xml", "ps7_init.c", "a.hwh", "" }, false, "a hardware archive of Vivado (.xsa), which has no "
+		  "bitstream in it; write it again with write_hw_platform -include_bit" },
+		{ { "xsa.xml", "a.hwh", "", "" }, true, "a hardware archive of Vivado (.xsa), which has no bitstream" },
+		{ { "xsa.xml", "boot.bin", "", "" }, false, "(.xsa); copy the image in it: unzip -p FILE 'boot.bin'" },
 		{ { "dcp.xml", "top.edf", "", "" }, false, "a design checkpoint of Vivado (.dcp), which has no "
 		  "bitstream" },
 	};
@@ -733,6 +738,18 @@ static void a_large_archive_is_not_taken_in_for_nothing(void **state)
 		assert_refused(v, ENOEXEC, "hardware archive of Vivado (.xsa); copy the .bit in it: unzip");
 		assert_int_equal(judge(b.data, (1u << 20) - 1, chunk).feed, IMAGE_MORE);
 	}
+}
+
+/* The .bit of a hardware archive may come behind what is looked at, and other files have such names. */
+static void no_other_file_of_a_hardware_archive_is_told_for_its_bit(void **state)
+{
+	struct buf b CLEANUP_BUF = BUF_INIT;
+
+	(void)state;
+	zip_file(&b, "sysdef.xml", 0, false);
+	zip_file(&b, "picture.bin", (1u << 20) + 5000, false);
+	zip_file(&b, "late.bit", 10, false);
+	assert_refused(judge(b.data, b.len, b.len), ENOEXEC, "(.xsa); copy the .bit in it: unzip -p FILE '*.bit' > image");
 }
 
 static void a_refusal_sticks_and_a_reset_forgets_it(void **state)
@@ -839,6 +856,7 @@ int main(void)
 		cmocka_unit_test(things_handed_over_by_mistake_are_named_with_the_next_step),
 		cmocka_unit_test(an_archive_says_which_file_in_it_to_copy),
 		cmocka_unit_test(a_large_archive_is_not_taken_in_for_nothing),
+		cmocka_unit_test(no_other_file_of_a_hardware_archive_is_told_for_its_bit),
 		cmocka_unit_test(a_refusal_sticks_and_a_reset_forgets_it),
 		cmocka_unit_test(nothing_is_not_an_image),
 		cmocka_unit_test(four_kilobytes_of_comment_without_a_preamble_are_no_image),
