@@ -321,6 +321,9 @@ def raw(data):
 
 
 def pdi(data):
+    if data[16:20] != bytes.fromhex("665599aa"):
+        images = 16 if data[:4] == b"\xdd\0\0\0" else 0  # a partial one, that begins with its table
+        return [(images, images + 128)], [], []
     images = le32(data, 0xC4)
     parts, n = 4 * le32(data, images + 0x10), le32(data, images + 0x0C)
     lengths = [(0xC4, 0xC8), (images + 0x0C, images + 0x10), (images + 0x10, images + 0x14)]

@@ -367,6 +367,8 @@ def elf(sections, type_=0):
     return head + body + rows
 
 
+BUILD_JSON = (b'{"build_metadata":{"dsa":{"board":{"name":"som","part":"XCK26-SFVC784-2LV-C"}},"xclbin":{"generated_by":'
+              b'{"name":"v++","version":"2022.1","options":"--config /home/builder/x.cfg"}}}}')
 AOCX = [(".acl.board", b"a10gx"), (".acl.version", b"18.1.0.222"), (".acl.fpga.bin", noise(300))]
 GBS_JSON = json.dumps({
     "version": 1, "platform-name": "DCP",
@@ -467,15 +469,22 @@ def all_files():
         ("xilinx-bin", "boot.bin", boot(full(0x04A44093, 2, 16))),
         ("pdi", "full.pdi", pdi()),
         ("pdi", "partial.pdi", pdi(b"PPDI", 0xABCD)),
+        ("pdi", "partial-table.pdi", pdi(b"PPDI", 0xABCD)[0x1000:]),
+        ("pdi", "partial-widths.pdi", pdi()[:16] + pdi(b"PPDI", 0xABCD)[0x1000:]),
         ("xclbin", "kernels.xclbin", xclbin("xilinx_u250_gen3x16_xdma_4_1", [
             (0, bit(full(XC7A35T, 1), part)), (6, mem_topology("DDR[0]", "DDR[1]")),
             (8, ip_layout("vadd:vadd_1", "vadd:vadd_2", "mmult:mmult_1")), (11, clocks((300, "DATA_CLK"), (500, "KERNEL_CLK")))])),
         ("xclbin", "kria.xclbin", xclbin("xilinx_kv260_base", [(6, mem_topology("HPC0")), (8, ip_layout("dpu:dpu_1"))])),
+        ("xclbin", "platform.xclbin", xclbin("xilinx_kv260_base", [
+            (14, BUILD_JSON), (2, b'<project><device fpgaDevice="zynquplus:xck26:sfvc784:-2LV:c"/></project>'),
+            (0, full(0x04A49093, 1, 16).bytes()), (8, ip_layout("dpu:dpu_1"))])),
         ("xclbin", "aws.awsxclbin", xclbin("", [(0, b"agfi-0123456789abcdef0")], uuid=bytes(range(1, 17)))),
         ("rbf", "cyclone4.rbf", RBF),
         ("rbf", "cyclone5.rbf", b"\xff" * 128 + b"\x6a\x6a\x6a\x6a\x36\xf4\xff\xff" + noise(600)),
         ("sof", "max10.sof", sof()),
         ("aocx", "a10.aocx", elf(AOCX)),
+        ("aocx", "kernels.aocx", elf([*AOCX[:2], (".acl.autodiscovery", b"23 16 " + b"0" * 40 + b" a10gx 0 1 10 DDR 2 1 2 0 "
+                                                  b"2048 0 - 0 0 1 2 6 foo 64 128 0 192 256 3 bar 1 2"), AOCX[2]])),
         ("gbs", "nlb.gbs", gbs()),
         ("gbs", "legacy.gbs", bytes.fromhex("80861f1d") + bytes(range(16)) + RBF),
         ("gbs", "signed.gbs", bytes.fromhex("19fdeab6") + struct.pack("<I", 100) + noise(1016) + gbs()),
