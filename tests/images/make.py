@@ -4,7 +4,7 @@
 
 usage: make.py FOLDER [SAMPLES]
 
-Each is FOLDER/FORMAT/NAME; what is taken for none, or is for no card, is in FOLDER/refused.
+Each is FOLDER/FORMAT/NAME; what is taken for none, or is for no card, is in FOLDER/refused or FOLDER/archive.
 FOLDER/INDEX has a line for each, and for each vendor's sample in the folder SAMPLES, if it is
 there: path, format, errno ("0": sound, "no card": sound as it is), the bytes that a checksum covers, those that are
 shown as facts, and the length fields, each as ranges FROM-TO by commas, or "-" (covered.py).
@@ -322,7 +322,8 @@ def gowin(idcode, device, crc=True, newline="\n", rows=8, width=26):
     def line(data):
         return "".join(f"{byte:08b}" for byte in data) + newline
     padded = idcode & 0xFFFFFFF in (0x100481B, 0x100581B)
-    idcode_line, rows_line = b"\x06\0\0\0" + struct.pack(">I", idcode), b"\x3b" + (b"\x80" if crc else b"\0") + struct.pack(">H", rows)
+    idcode_line = b"\x06\0\0\0" + struct.pack(">I", idcode)
+    rows_line = b"\x3b" + (b"\x80" if crc else b"\0") + struct.pack(">H", rows)
     front = idcode_line + b"\x10" + bytes(7) + b"\x0b\0\0\0" + rows_line
     body, nibbles = "", ""
     for k in range(rows):
@@ -339,13 +340,15 @@ def gowin(idcode, device, crc=True, newline="\n", rows=8, width=26):
         "UserCode: 0xCAFE0001", "Created Time: Sat Nov 21 12:34:56 2026"]) if device else ""
     head += line(b"\xff" * 20) + line(b"\xff\xff") + line(b"\xa5\xc3") + line(idcode_line)
     head += line(b"\x10" + bytes(7)) + line(b"\x0b\0\0\0") + line(b"\xd2\0\xff\xff\0\0\0\0") + line(rows_line)
-    return (head + body + line(b"\x0a\0\0\0\0\0" + struct.pack(">H", checksum)) + line(b"\x08\0\0\0") + line(b"\xff\xff")).encode()
+    body += line(b"\x0a\0\0\0\0\0" + struct.pack(">H", checksum)) + line(b"\x08\0\0\0") + line(b"\xff\xff")
+    return (head + body).encode()
 
 
 # --- Altera --------------------------------------------------------------------------------
 
 def sof(device=b"10M08SAU169C8G"):
-    rows = [(1, b"Quartus Prime Compiler Version 18.1.0 Lite Edition"), (2, device), (3, b"/home/builder/top"), (17, noise(500))]
+    rows = [(1, b"Quartus Prime Compiler Version 18.1.0 Lite Edition"), (2, device), (3, b"/home/builder/top"),
+            (17, noise(500))]
     out = b"SOF\0" + struct.pack("<II", 0, len(rows) + 1)
     for kind, data in rows:
         out += struct.pack("<HI", kind, len(data)) + data
@@ -420,12 +423,15 @@ def dtbo(overlay=True):
         prop("fpga_full", b"/fragment@0:target:0\0")
         out += end
     out += end + struct.pack(">I", 9)
-    head = struct.pack(">10I", 0xD00DFEED, 56 + len(out) + len(strings), 56, 56 + len(out), 40, 17, 16, 0, len(strings), len(out))
+    head = struct.pack(">10I", 0xD00DFEED, 56 + len(out) + len(strings), 56, 56 + len(out), 40, 17, 16, 0, len(strings),
+                       len(out))
     return head + bytes(16) + out + strings
 
 
-STP = (b'NOTE "CREATOR" "FlashPro 11.9";\r\nNOTE "DEVICE" "A3P250";\r\nNOTE "PACKAGE" "208 PQFP";\r\nNOTE "DATE" "2026/11/21";\r\n'
-       b'NOTE "DESIGN" "top";\r\nACTION PROGRAM = DO_PROGRAM;\r\nDATA PARAMETERS;\r\nBOOLEAN A[64] = $0123456789ABCDEF;\r\nENDDATA;\r\nCRC 1A2B;\r\n')
+STP = "\r\n".join([
+    'NOTE "CREATOR" "FlashPro 11.9";', 'NOTE "DEVICE" "A3P250";', 'NOTE "PACKAGE" "208 PQFP";', 'NOTE "DATE" "2026/11/21";',
+    'NOTE "DESIGN" "top";', "ACTION PROGRAM = DO_PROGRAM;", "DATA PARAMETERS;", "BOOLEAN A[64] = $0123456789ABCDEF;",
+    "ENDDATA;", "CRC 1A2B;", ""]).encode()
 
 
 def archive(kind):
@@ -438,7 +444,8 @@ def archive(kind):
             tar.addfile(info, io.BytesIO(data))
     else:
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as xsa:
-            for name, inner in [("sysdef.xml", b"<Project/>"), ("xsa.json", b"{}"), ("top.bit", data), ("top.hwh", b"<EDKSYSTEM/>")]:
+            for name, inner in [("sysdef.xml", b"<Project/>"), ("xsa.json", b"{}"), ("top.bit", data),
+                                ("top.hwh", b"<EDKSYSTEM/>")]:
                 xsa.writestr(zipfile.ZipInfo(name, (2026, 11, 21, 0, 0, 0)), inner)
     return out.getvalue()
 
@@ -456,7 +463,8 @@ def all_files():
         ("xilinx-bit", "compressed.bit", bit(compressed(XC7A35T), part, "top;COMPRESS=TRUE;Version=2022.1")),
         ("xilinx-bit", "per-frame.bit", bit(per_frame(XC7A35T), part)),
         ("xilinx-bit", "debug.bit", bit(debug(XC7A35T), part)),
-        ("xilinx-bit", "partial.bit", bit(partial(XC7A35T), part, "rp;UserID=0XFFFFFFFF;PARTIAL=TRUE;Version=2022.1;UniqueID=1111aaaa;ParentID=2222bbbb")),
+        ("xilinx-bit", "partial.bit", bit(
+            partial(XC7A35T), part, "rp;UserID=0XFFFFFFFF;PARTIAL=TRUE;Version=2022.1;UniqueID=1111aaaa;ParentID=2222bbbb")),
         ("xilinx-bit", "ultrascale.bit", bit(full(XCKU040, padding=16), "xcku040-ffva1156-2-e")),
         ("xilinx-bit", "stacked.bit", bit(stacked(XCVU37P), "xcvu37p-fsvh2892-2L-e")),
         ("xilinx-bit", "without-crc.bit", bit(without_crc(XC7A35T), part)),
@@ -473,7 +481,8 @@ def all_files():
         ("pdi", "partial-widths.pdi", pdi()[:16] + pdi(b"PPDI", 0xABCD)[0x1000:]),
         ("xclbin", "kernels.xclbin", xclbin("xilinx_u250_gen3x16_xdma_4_1", [
             (0, bit(full(XC7A35T, 1), part)), (6, mem_topology("DDR[0]", "DDR[1]")),
-            (8, ip_layout("vadd:vadd_1", "vadd:vadd_2", "mmult:mmult_1")), (11, clocks((300, "DATA_CLK"), (500, "KERNEL_CLK")))])),
+            (8, ip_layout("vadd:vadd_1", "vadd:vadd_2", "mmult:mmult_1")),
+            (11, clocks((300, "DATA_CLK"), (500, "KERNEL_CLK")))])),
         ("xclbin", "kria.xclbin", xclbin("xilinx_kv260_base", [(6, mem_topology("HPC0")), (8, ip_layout("dpu:dpu_1"))])),
         ("xclbin", "platform.xclbin", xclbin("xilinx_kv260_base", [
             (14, BUILD_JSON), (2, b'<project><device fpgaDevice="zynquplus:xck26:sfvc784:-2LV:c"/></project>'),
@@ -493,7 +502,8 @@ def all_files():
         ("ecp5", "compressed.bit", Ecp5().add(bytes.fromhex("02000000508105c8066018c0")).add(b"\x46\0\0\0")
          .frames(0x91, [codes(80, k) for k in range(5)], 0xB8).end()),
         ("ecp5", "ram.bit", Ecp5(b"Version: Diamond 3.12\0Design name: top.ncd\0Part: LFE5U-25F-6CABGA256\0Date: Sat Nov 21\0")
-         .add(b"\x46\0\0\0").frames(0x91, ecp5_rows).add(bytes.fromhex("f600000000000000 b2d00003")).add(noise(27)).check().end()),
+         .add(b"\x46\0\0\0").frames(0x91, ecp5_rows).add(bytes.fromhex("f600000000000000 b2d00003"))
+         .add(noise(27)).check().end()),
         ("ecp5", "encrypted.bit", b"\xff\x00Part: LFE5U-45F-8CABGA381\0\xff\xff\xff\xbf\xb3" + noise(300)),
         ("nexus", "lifcl.bit", nexus(b"Part: LIFCL-40-9BG400C", 0x010F1043)),
         ("machxo", "xo2.bit", nexus(b"Part: LCMXO2-7000HC-4TG144C", 0x012BD043)),
@@ -505,7 +515,8 @@ def all_files():
         ("microchip-stp", "a3p250.stp", STP),
         ("microchip-dat", "a3p250.dat", b"Designer Version 11.9.0.4\0\0\0" + noise(300)),
         ("dtbo", "overlay.dtbo", dtbo()),
-        ("aws-afi", "afi.json", b'{\n    "FpgaImageId": "afi-0123456789abcdef0",\n    "FpgaImageGlobalId": "agfi-0fedcba9876543210"\n}\n'),
+        ("aws-afi", "afi.json", b'{\n    "FpgaImageId": "afi-0123456789abcdef0",\n'
+                                b'    "FpgaImageGlobalId": "agfi-0fedcba9876543210"\n}\n'),
         ("aws-afi", "agfi.txt", b"agfi-0fedcba9876543210\n"),
     ]
     for format_, name, data in files:
@@ -514,7 +525,8 @@ def all_files():
         ("ice40", "no card", "warm-boot.bin", warm_boot(lp384)),
         ("xilinx-bin", "no card", "fsbl.bin", boot_with_programs()),
         ("xclbin", "no card", "npu.xclbin", xclbin("", [(32, noise(64))])),
-        ("aocx", "no card", "emulator.aocx", elf([(".acl.board", b"EmulatorDevice"), (".acl.emulator_object.linux", b"\x7fELF")])),
+        ("aocx", "no card", "emulator.aocx", elf([(".acl.board", b"EmulatorDevice"),
+                                                  (".acl.emulator_object.linux", b"\x7fELF")])),
         ("dtbo", "no card", "machine.dtb", dtbo(False)),
         ("-", "ENOEXEC", "program", b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HH", 2, 0x3E) + bytes(300)),
         ("-", "-", "top.bit.gz", gzip.compress(lp384, mtime=0)),
@@ -542,8 +554,10 @@ def all_files():
 def warm_boot(image):
     """A flash image of two configurations, as icemulti makes it."""
     second = len(image) + 160 + -len(image) % 32
-    vectors = b"".join((bytes.fromhex("7eaa997e 920000 4403") + place.to_bytes(3, "big") + bytes.fromhex("820000 0108")).ljust(32, b"\0")
-                       for place in (160, 160, second, 160, 160))
+    vectors = b""
+    for place in (160, 160, second, 160, 160):
+        vectors += bytes.fromhex("7eaa997e 920000 4403") + place.to_bytes(3, "big")
+        vectors += bytes.fromhex("820000 0108").ljust(20, b"\0")
     return (vectors + image).ljust(second, b"\xff") + image
 
 
@@ -558,7 +572,7 @@ def main(folder, samples=None):
     folder = Path(folder).resolve()
     rows = []
     for format_, errno, name, data in all_files():
-        path = folder / (format_ if errno == "0" else "refused") / name
+        path = folder / (format_ if errno == "0" else "archive" if name.endswith(".xsa") else "refused") / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         rows.append((path, format_, errno, data))
