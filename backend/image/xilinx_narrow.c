@@ -84,7 +84,8 @@ static int command(struct xilinx_stream *s, struct xilinx_level *l, uint32_t wor
 		l->crc = 0;
 		l->unchecked = l->unchecked_data = false;
 	} else if (word == CMD_DESYNC) {
-		if (l->unchecked_data && l->crc_used)
+		/* Where CRCs are switched off, RCRC or a constant stands in the place of each. */
+		if (l->unchecked_data)
 			return damaged(s, why,
 				       "the configuration ends without a CRC of its last frames");
 		l->phase = BEHIND;

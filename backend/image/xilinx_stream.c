@@ -111,13 +111,22 @@ static int crc_check(struct xilinx_stream *s, struct xilinx_level *l, uint32_t w
 	return 0;
 }
 
-static void idcode_found(struct xilinx_stream *s, uint32_t word)
+static int idcode_found(struct xilinx_stream *s, uint32_t word, struct reason *why)
 {
-	/* Those of the inner dies differ, and a partial image writes it several times. */
-	if (s->has_idcode || s->depth)
-		return;
+	char what[80];
+
+	/* Those of the inner dies differ. A partial image writes it several times, all alike; no CRC
+	 * covers what is written before the first RCRC. */
+	if (s->depth)
+		return 0;
+	if (s->has_idcode && s->idcode != word) {
+		snprintf(what, sizeof(what), "the idcode there is %08x, and before it was %08x", word,
+			 s->idcode);
+		return damaged(s, why, what);
+	}
 	s->has_idcode = true;
 	s->idcode = word;
+	return 0;
 }
 
 static int command(struct xilinx_stream *s, struct xilinx_level *l, uint32_t word,
@@ -155,14 +164,11 @@ static int written(struct xilinx_stream *s, struct xilinx_level *l, uint32_t wor
 		return command(s, l, word, why);
 	l->unchecked = true;
 	if (s->map == XILINX_SPARTAN3) {
-		if (l->reg == R3_IDCODE)
-			idcode_found(s, word);
-		return 0;
+		return l->reg == R3_IDCODE ? idcode_found(s, word, why) : 0;
 	}
 	switch (l->reg) {
 	case R_IDCODE:
-		idcode_found(s, word);
-		break;
+		return idcode_found(s, word, why);
 	case R_COR1:
 	case R_WBSTAR:
 	case R_TIMER:

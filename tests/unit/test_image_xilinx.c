@@ -760,7 +760,9 @@ static void counts_in_samples_of_vendor_tools_are_judged_right(void **state)
  * CRC, a section or a die away unseen. */
 static void no_flipped_bit_behind_the_header_of_a_file_takes_its_checks_away(void **state)
 {
-	static const enum kind kinds[] = { FULL, COMPRESSED, PER_FRAME, DEBUG, PARTIAL, DIES, SPARTAN3 };
+	static const enum kind kinds[] = { FULL,    COMPRESSED, PER_FRAME, DEBUG,
+					   PARTIAL, DIES,	    SPARTAN3,  SPARTAN6,
+					   SPARTAN3A };
 
 	(void)state;
 	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
