@@ -466,15 +466,16 @@ static int files_tidy(struct store *store, struct reason *why)
 		return reason_set(why, errno, "cannot list %s/chunks: %s", store->dir, strerror(errno));
 	}
 	while ((e = readdir(d))) {
-		struct cache_content content;
+		struct cache_content content = { 0 };
 		struct stat st;
 		char *end;
 		uint64_t id = strtoull(e->d_name, &end, 10);
+		int err = *e->d_name == '.' ? -EINVAL : cache_content_get(store, id, &content, NULL);
 
-		if (*e->d_name == '.')
+		/* What cannot be looked up now may be somebody's. */
+		if (err && err != -ENOENT)
 			continue;
-		if (cache_content_get(store, id, &content, NULL) == -ENOENT || content.gone ||
-		    (*end && strcmp(end, ".map")))
+		if (err || content.gone || (*end && strcmp(end, ".map")))
 			unlinkat(store->chunks_fd, e->d_name, 0);
 		else if (content.whole && !*end)
 			/* A worker died before it could: its last step is taken now. */

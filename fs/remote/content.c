@@ -350,7 +350,7 @@ void contents_unnoted(void (*fn)(uint64_t id, int64_t bytes, void *arg), void *a
 			pthread_mutex_unlock(&c->lock);
 			if (!more)
 				continue;
-			if (n == room) {
+			if (!list || n == room) {
 				struct unnoted *larger = realloc(list, (room = 2 * room + 16) * sizeof(*list));
 
 				if (!larger)
