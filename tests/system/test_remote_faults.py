@@ -90,6 +90,8 @@ FAULTS = {
     "a page": (dict(page=True), errno.EBADMSG, 6),
     "unasked gzip": (dict(gzip=True), errno.EBADMSG, 6),
     "more promised than sent": (dict(length=10), True, 20),
+    "less promised than sent": (dict(length=-10), errno.EREMOTEIO, 30),
+    "less promised than sent, once": (dict(length=-1000, times=1), True, 20),
     "redirected in circles": (dict(redirect=""), errno.EREMOTEIO, 40),
 }
 
@@ -164,6 +166,15 @@ def test_a_redirect_to_another_host_is_read_without_credentials(mount, proxy, we
         assert is_whole(read(repo.big)) is True
         assert other.count(GET) > 0
         assert not [r for r in other.requests if "authorization" in r.headers]
+
+
+def test_reading_over_tls_with_http_2(mount, web):
+    before = len(web.log())
+    repo = mount(web.url("json", tls=True), more=f", cacert: {web.authority.cacert}")
+    assert is_whole(read(repo.big)) is True
+    asked = [line.split() for line in web.log()[before:] if "/json/big.bin" in line]
+    assert asked and {line[4] for line in asked} == {"HTTP/2.0"}
+    assert sum(int(line[3]) for line in asked) == SIZE, "every byte once"
 
 
 def test_a_small_read_costs_a_small_chunk(mount, proxy):
