@@ -444,7 +444,7 @@ static void file_count(struct store *store, uint64_t id, const struct stat *st)
 		log_debug("cache: %s", why.text);
 }
 
-static void whole_finish(struct store *store, const struct cache_content *content)
+void cache_content_finish(struct store *store, const struct cache_content *content)
 {
 	char name[40];
 
@@ -479,7 +479,7 @@ static int files_tidy(struct store *store, struct reason *why)
 			unlinkat(store->chunks_fd, e->d_name, 0);
 		else if (content.whole && !*end)
 			/* A worker died before it could: its last step is taken now. */
-			whole_finish(store, &content);
+			cache_content_finish(store, &content);
 		else if (!*end && !fstatat(store->chunks_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
 			file_count(store, id, &st);
 	}
@@ -487,17 +487,13 @@ static int files_tidy(struct store *store, struct reason *why)
 	return 0;
 }
 
-int cache_contents_tidy(struct store *store, bool fresh, struct reason *why)
+int cache_contents_tidy(struct store *store, struct reason *why)
 {
-	int err = 0;
-
 	/* Pinned ones of a repository that is not configured now are still pinned. */
-	if (fresh)
-		err = tidy_sql(store, "DELETE FROM content WHERE NOT pinned AND"
-			       " id NOT IN (SELECT content FROM entry)", why);
-	if (!err)
-		err = files_tidy(store, why);
-	return err;
+	int err = tidy_sql(store, "DELETE FROM content WHERE gone <> 0 OR (NOT pinned AND"
+			   " id NOT IN (SELECT content FROM entry))", why);
+
+	return err ? err : files_tidy(store, why);
 }
 
 /* --- to the disk --------------------------------------------------------------------------------- */

@@ -123,6 +123,10 @@ static int content_bytes_open(struct content *c, const struct cache_content *row
 
 	if (row->whole) {
 		err = store_blob_open(contents_store, row->sha256, &c->fd, &size, NULL);
+		if (err == -ENOENT) {
+			cache_content_finish(contents_store, row);
+			err = store_blob_open(contents_store, row->sha256, &c->fd, &size, NULL);
+		}
 		if (!err && size == row->size) {
 			c->whole = true;
 			c->doubted = row->doubted;
@@ -170,6 +174,8 @@ static int content_load(const struct cache_content *row, const char *key, const 
 		content_free(c);
 		return err;
 	}
+	/* What a worker that died had fetched, and could not note. */
+	usage_found(content_bytes(c), row->cached);
 	c->chain = *bucket_of(c->id);
 	*bucket_of(c->id) = c;
 	*out = c;
@@ -656,7 +662,8 @@ int contents_start(struct store *store, uint64_t quota, bool fresh, struct reaso
 	int err = 0;
 
 	contents_store = store;
-	if (cache_contents_tidy(store, fresh, why))
+	/* Whoever takes over has no time for it: there are clients who wait. */
+	if (fresh && cache_contents_tidy(store, why))
 		/* A full or read-only disk: what is here can still be read. */
 		log_warn("cache: %s", why->text);
 	err = cache_contents_each(store, usage_add, &used, why);

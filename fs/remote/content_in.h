@@ -131,6 +131,8 @@ int usage_reserve(uint64_t bytes, struct reason *why);
 /* What was reserved is written, or never will be. */
 void usage_arrived(uint64_t bytes);
 void usage_release(uint64_t bytes);
+/* So many bytes are here, where so many were noted. */
+void usage_found(uint64_t bytes, uint64_t noted);
 void usage_set(uint64_t quota, uint64_t used);
 /* The disk is full: drop the least recently used one. False: there is none. */
 bool usage_evict(void);

@@ -326,6 +326,17 @@ void usage_release(uint64_t bytes)
 	pthread_mutex_unlock(&usage_lock);
 }
 
+void usage_found(uint64_t bytes, uint64_t noted)
+{
+	if (bytes < noted) {
+		usage_release(noted - bytes);
+		return;
+	}
+	pthread_mutex_lock(&usage_lock);
+	usage_now += bytes - noted;
+	pthread_mutex_unlock(&usage_lock);
+}
+
 void contents_usage(uint64_t *used, uint64_t *quota)
 {
 	pthread_mutex_lock(&usage_lock);

@@ -63,6 +63,9 @@ int cache_content_pin(struct store *store, uint64_t id, bool pinned, struct reas
  * there already. The row is committed before it returns; the disk has it a moment later. */
 int cache_content_whole(struct store *store, uint64_t id, uint64_t size, const char *sha256,
 			struct reason *why);
+/* The row says so, and the blob is not there: a worker may have died in between. Its last step is taken,
+ * if it can be. */
+void cache_content_finish(struct store *store, const struct cache_content *content);
 /* It was hashed again, and is what it should be. */
 int cache_content_trust(struct store *store, uint64_t id, struct reason *why);
 /* Its bytes are dropped, and its key is free for another: err is what its opens get. */
@@ -89,11 +92,10 @@ int cache_contents_each(struct store *store,
 			int (*fn)(const struct cache_content *content, bool loaded, void *arg), void *arg,
 			struct reason *why);
 /*
- * When nothing is open: rows that nothing refers to are dropped, and so are files without a
- * row; of the others it is noted how much is here. fresh: no open is left of before, rows that
- * are gone are dropped too.
+ * When nothing is open, before anything else: rows that nothing refers to and rows that are
+ * gone are dropped, and so are files without a row; of the others it is noted how much is here.
  */
-int cache_contents_tidy(struct store *store, bool fresh, struct reason *why);
+int cache_contents_tidy(struct store *store, struct reason *why);
 
 /* --- chunks ---------------------------------------------------------------------------- */
 

@@ -306,7 +306,7 @@ static void tidying_finishes_what_a_worker_had_begun(void **state)
 	db_edit(p, "INSERT INTO entry (repo, remote_id, name, shown, rank, data, status, flags, size, mtime_ns,"
 		   " digest_algo, digest, validator, content) VALUES (1, 'x', 'x', 1, 0, 0, '', 0, 0, 0, '', '', '', 1),"
 		   " (1, 'y', 'y', 1, 0, 0, '', 0, 0, 0, '', '', '', 2)");
-	assert_int_equal(cache_contents_tidy(store, true, &why), 0);
+	assert_int_equal(cache_contents_tidy(store, &why), 0);
 	assert_int_equal(store_blob_open(store, sha256, &fd, NULL, &why), 0);
 	close(fd);
 	assert_false(in_chunks(p, 4711));
