@@ -254,7 +254,8 @@ static void peer_next(struct transfer_peer *peer)
 
 static void give_up(struct transfer *t, enum try_end end, CURLcode code)
 {
-	const char *text = t->error[0] ? t->error :
+	const char *text = t->contradicts ? "its length is not that of its range" :
+			   t->error[0] ? t->error :
 			   code == CURLE_OK ? "it ended before what was asked for did" : curl_easy_strerror(code);
 
 	switch (end) {

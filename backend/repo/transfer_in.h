@@ -118,6 +118,7 @@ struct transfer {
 	bool connected;		/* a connection was there to send the request on */
 	bool whole;		/* all that was wanted came, whatever comes behind it */
 	bool ends_there;	/* and the body is said to end just there */
+	bool contradicts;	/* its length is not that of its range: nothing of it is taken */
 	uint64_t drained;	/* bytes of a body that nobody wants */
 	uint64_t skip;		/* bytes before what is wanted */
 	int64_t began_ns;

@@ -159,6 +159,10 @@ static void range_check(struct transfer *t)
 	if (range.first > offset || range.last < offset)
 		return request_fail(t, EBADMSG, "bytes from %" PRIu64 " to %" PRIu64 " came, and those from %"
 				    PRIu64 " were asked for", range.first, range.last, offset);
+	/* Bytes beyond the length would be taken for the next answer on this connection. */
+	t->contradicts = has_length && length < range.last + 1 - range.first;
+	if (t->contradicts)
+		return;
 	t->skip = offset - range.first;
 	t->ends_there = range.last + 1 == end && (!has_length || length == range.last + 1 - range.first);
 	if (range.has_total)
@@ -218,6 +222,8 @@ static void answer_judge(struct transfer *t)
 		validator_check(t);
 		if (!t->err)
 			range_check(t);
+		if (t->contradicts)
+			return;
 	} else if (range_asked(t) && t->begun) {
 		return request_fail(t, EBADMSG, "status %d came instead of the rest", t->status);
 	}
@@ -248,7 +254,7 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *arg)
 	if (len == 0) {
 		if (t->status >= 200)
 			answer_judge(t);
-		return t->err ? 0 : size * n;
+		return t->err || t->contradicts ? 0 : size * n;
 	}
 	if (t->head.len + len > HEADERS_MAX || memchr(bytes, 0, len)) {
 		request_fail(t, EBADMSG, "its headers are no headers");
@@ -407,7 +413,7 @@ int request_prepare(struct transfer *t)
 	own = t->redirects == 0 || url_same_origin(t->url, t->now_url);
 	buf_clear(&t->head);
 	t->status = 0;
-	t->head_done = t->accepted = t->connected = t->whole = t->ends_there = false;
+	t->head_done = t->accepted = t->connected = t->whole = t->ends_there = t->contradicts = false;
 	t->drained = t->skip = t->window = 0;
 	t->began_ns = t->window_ns = clock_mono_ns();
 	t->given_before = t->given;
@@ -513,15 +519,27 @@ static const char *code_text(const struct transfer *t, CURLcode code)
 	return t->error[0] ? t->error : curl_easy_strerror(code);
 }
 
+/* It was sent on a connection that another request had used: what came may be that one's. */
+static bool connection_was_used(const struct transfer *t)
+{
+	long made = 1;
+
+	curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &made);
+	return made == 0;
+}
+
 static enum try_end failure_judge(struct transfer *t, CURLcode code)
 {
 	switch (code) {
 	case CURLE_OUT_OF_MEMORY:
 		request_fail(t, ENOMEM, "no memory");
 		return TRY_ANSWERED;
-	case CURLE_URL_MALFORMAT:
 	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_WEIRD_SERVER_REPLY:
+		if (connection_was_used(t))
+			return TRY_BROKEN;
+		__attribute__((fallthrough));
+	case CURLE_URL_MALFORMAT:
 		request_fail(t, EBADMSG, "%s", code_text(t, code));
 		return TRY_ANSWERED;
 	default:
@@ -542,6 +560,8 @@ enum try_end request_judge(struct transfer *t, CURLcode code, bool stalled)
 		return TRY_ANSWERED;
 	if (stalled && !(t->accepted && t->whole))
 		return TRY_STALLED;
+	if (t->contradicts)
+		return TRY_BROKEN;
 	if (t->head_done && t->accepted)
 		return t->whole || (code == CURLE_OK && body_whole(t)) ? TRY_ANSWERED :
 		       code == CURLE_OK ? TRY_BROKEN : failure_judge(t, code);

@@ -307,6 +307,49 @@ static void a_range_is_over_when_it_has_come(void **state)
 	got_is(1000, 1000);
 }
 
+/* Once 100 bytes more than it says: they stay on the connection. */
+static bool leaves_bytes_behind(const struct server_request *request)
+{
+	if (request->number > 1)
+		return serves(request);
+	server_say(request, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+	server_send(request, image, 1100);
+	return true;
+}
+
+static void what_another_answer_left_behind_is_not_taken_for_one(void **state)
+{
+	struct transfer_peer *peer = peer_make(NULL, NULL, NULL);
+
+	(void)state;
+	server_start(&server, leaves_bytes_behind, NULL);
+	for (int i = 0; i < 2; i++) {
+		struct transfer_request request = asker_request(&asker, peer, server.url);
+
+		asker_ask(&asker, &request);
+		got_is(0, i ? SIZE : 1000);
+	}
+	server_stop(&server);
+	transfer_peer_put(peer);
+}
+
+static bool is_shorter_than_its_range(const struct server_request *request)
+{
+	if (request->number > 1)
+		return serves(request);
+	server_say(request, "HTTP/1.1 206 Partial\r\nContent-Range: bytes 1000-1999/%d\r\nContent-Length: 990\r\n\r\n", SIZE);
+	server_send(request, image + 1000, 1000);
+	return true;
+}
+
+static void a_length_that_is_not_its_ranges_is_not_believed(void **state)
+{
+	(void)state;
+	ask(is_shorter_than_its_range, 1000, 1000, NULL);
+	assert_int_equal(atomic_load(&server.requests), 2);
+	got_is(1000, 1000);
+}
+
 static void ranges_in_a_row_share_a_connection(void **state)
 {
 	struct transfer_peer *peer = peer_make(NULL, NULL, NULL);
@@ -804,6 +847,8 @@ int main(void)
 		cmocka_unit_test(a_length_that_promises_too_much_ends_with_the_image),
 		cmocka_unit_test(a_range_is_over_when_it_has_come),
 		cmocka_unit_test(ranges_in_a_row_share_a_connection),
+		cmocka_unit_test(what_another_answer_left_behind_is_not_taken_for_one),
+		cmocka_unit_test(a_length_that_is_not_its_ranges_is_not_believed),
 		cmocka_unit_test(a_stall_is_given_up),
 		cmocka_unit_test(a_stall_goes_on_over_another_connection),
 		cmocka_unit_test(a_shifted_range_is_refused),
