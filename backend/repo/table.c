@@ -34,10 +34,12 @@ int repo_kinds_start(struct reason *why)
 	return err;
 }
 
-void repo_kinds_stop(void)
+bool repo_kinds_stop(void)
 {
-	directory_stop();
+	bool ended = directory_stop();
+
 	transfer_thread_stop();
+	return ended;
 }
 
 const struct repo_value *repo_config_get(const struct repo_config *config, const char *key)

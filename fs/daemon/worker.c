@@ -304,12 +304,14 @@ static void worker_serve(struct worker *w)
 
 static void worker_end(struct worker *w)
 {
+	bool ended;
+
 	/* Whatever hangs: everything that matters is committed as it happens. */
 	alarm(LINK_STOP_S + 5);
 	loop_stop();
 	/* Whoever waits for a repository is answered, as long as there is a connection for it. */
 	contents_stop();
-	mirror_stop();
+	ended = mirror_stop();
 	/* Before the cards: its notifier looks at them. */
 	if (w->tree)
 		tree_stop();
@@ -325,6 +327,9 @@ static void worker_end(struct worker *w)
 	if (w->se)
 		fuse_session_destroy(w->se);
 	store_close(w->store);
+	/* A thread that hangs in a repository's folder has nothing to come back to. */
+	if (!ended)
+		_exit(0);
 	config_free(w->config);
 }
 

@@ -249,8 +249,8 @@ static void repo_changed(void *arg)
 /* Begins what is due; when it is to be looked at again goes into *next. */
 static void repo_work(struct repo *repo, int64_t *next)
 {
-	int64_t now = clock_mono_ns();
 	struct repo_wait *over;
+	int64_t now;
 	bool ended, begin = false, full = false;
 
 	told_note(repo);
@@ -489,7 +489,7 @@ static void listings_stop(void)
 		log_warn("%u listings do not end; they are left behind", left);
 }
 
-void mirror_stop(void)
+bool mirror_stop(void)
 {
 	bool ended = true;
 
@@ -516,8 +516,9 @@ void mirror_stop(void)
 		repo_kind(repo)->close(repo->handle);
 		repo->handle = NULL;
 	}
-	if (kinds_started)
-		repo_kinds_stop();
+	if (kinds_started && !repo_kinds_stop())
+		ended = false;
 	kinds_started = false;
 	/* The repositories themselves stay: the notifier, and what was left behind, may still look at them. */
+	return ended;
 }

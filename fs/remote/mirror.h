@@ -31,9 +31,10 @@ int mirror_open(const struct config *config, struct reason *why);
 /* Rows of the catalogue, threads; then listings that are due begin. Main thread, after
  * mirror_listen(). */
 int mirror_start(struct store *store, struct reason *why);
-/* Everybody who waits is answered, every request ended, at most 2 s; also without a start. Main
- * thread; no request of the mount comes any more. */
-void mirror_stop(void);
+/* Everybody who waits is answered, every request ended, at most 2 s; also without a start. False:
+ * not every thread came back, as repo_kinds_stop() says. Main thread; no request of the mount comes
+ * any more. */
+bool mirror_stop(void);
 
 /*
  * What changed: of a repository (bits), or its entry of that row (then `what` is 0:

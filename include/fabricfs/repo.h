@@ -233,8 +233,9 @@ extern const struct repo_kind *const repo_kinds[];
 const struct repo_kind *repo_kind_find(const char *name);
 
 /* The threads of the kinds: after the worker has dropped its rights, before the first request;
- * and at the end, when no request is left. Main thread. */
+ * and at the end, when no request is left. False: a thread is left behind in a call that does
+ * not end, so what it may still look at has to stay, and only _exit() ends the process. Main thread. */
 int repo_kinds_start(struct reason *why);
-void repo_kinds_stop(void);
+bool repo_kinds_stop(void);
 
 #endif

@@ -8,6 +8,7 @@
 extern const struct repo_kind directory_kind;
 /* The thread that looks after those that read folders. */
 int directory_start(struct reason *why);
-void directory_stop(void);
+/* False: a thread hangs in a folder, and was left behind. */
+bool directory_stop(void);
 
 #endif

@@ -24,6 +24,7 @@ static pthread_cond_t watch_wake;
 static pthread_t watcher;
 static bool watching, watch_kicked, watch_quit;
 static struct folder *folders;
+static bool left_behind; /* main thread */
 
 static void watch_kick(void)
 {
@@ -337,10 +338,10 @@ int directory_start(struct reason *why)
 	return 0;
 }
 
-void directory_stop(void)
+bool directory_stop(void)
 {
 	if (!watching)
-		return;
+		return !left_behind;
 	watch_stop();
 	pthread_mutex_lock(&watch_lock);
 	watch_quit = true;
@@ -351,6 +352,7 @@ void directory_stop(void)
 	watching = false;
 	pthread_mutex_unlock(&watch_lock);
 	pthread_cond_destroy(&watch_wake);
+	return !left_behind;
 }
 
 /* --- the kind --------------------------------------------------------------------------------------- */
@@ -419,9 +421,12 @@ static void directory_close(void *repo)
 		pthread_cond_signal(&folder->hands[i].wake);
 	pthread_mutex_unlock(&folder->lock);
 	/* One that hangs is left behind, with what it needs. */
-	for (int i = 0; i < HANDS; i++)
-		if (folder->hands[i].started && pthread_timedjoin_np(folder->hands[i].thread, NULL, &ts))
+	for (int i = 0; i < HANDS; i++) {
+		if (folder->hands[i].started && pthread_timedjoin_np(folder->hands[i].thread, NULL, &ts)) {
 			pthread_detach(folder->hands[i].thread);
+			left_behind = true;
+		}
+	}
 	folder_put(folder);
 }
 

@@ -157,7 +157,7 @@ static int piece_tell(struct walk *walk, const struct found *found, const char *
 
 static int folder_walk(struct walk *walk, DIR *d, const char *prefix, unsigned depth)
 {
-	struct found *piece = malloc(PIECE * sizeof(*piece));
+	struct found *piece = calloc(PIECE, sizeof(*piece));
 	struct sums *sums;
 	int n, err = 0;
 
@@ -199,9 +199,9 @@ int folder_list(struct folder *folder, struct job *job, struct reason *why)
 		err = errno;
 	if (!call_end(job))
 		err = -ECANCELED;
-	else if (err)
+	else if (!d)
 		err = root_fail(folder, err, why);
-	if (!err)
+	else
 		err = folder_walk(&walk, d, "", folder->depth);
 	if (d)
 		closedir(d);

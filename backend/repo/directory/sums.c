@@ -70,7 +70,7 @@ static bool line_parse(char *line, struct sum *sum)
 
 static char *text_read(int fd, size_t size)
 {
-	char *text = malloc(size + 1);
+	char *text = calloc(1, size + 1);
 	size_t n = 0;
 
 	while (text && n < size) {
