@@ -32,7 +32,7 @@ struct origin_ops {
 	bool (*offline)(const struct origin *origin, struct reason *why);
 	/* A request ended: err 0 or positive, as repo.h has it. */
 	void (*asked)(const struct origin *origin, int err, const struct reason *why);
-	/* What is there now is something else than what the listing says (ESTALE). */
+	/* What is there now is something else than what the listing says (ESTALE), or nothing (ENOENT). */
 	void (*replaced)(const struct origin *origin);
 	/* All of it came, and is not what the repository says (EBADMSG). sha256: what came instead. */
 	void (*refused)(const struct origin *origin, const struct reason *why, const char *sha256, uint64_t size);

@@ -543,12 +543,11 @@ static void fetch_done(struct repo_fetch *rf, int err, const struct reason *said
 		hash_queue(c);
 	if (f->origin->ops && f->origin->ops->asked && err != ECANCELED)
 		f->origin->ops->asked(f->origin, err, &why);
-	if (!cancelled && err == ESTALE) {
-		/* Before the reader hears of it: he may open it again at once. */
-		if (f->origin->ops && f->origin->ops->replaced)
-			f->origin->ops->replaced(f->origin);
+	/* Before the reader hears of it: he may open it again at once. */
+	if (!cancelled && (err == ESTALE || err == ENOENT) && f->origin->ops && f->origin->ops->replaced)
+		f->origin->ops->replaced(f->origin);
+	if (!cancelled && err == ESTALE)
 		content_drop(c, &why);
-	}
 	waits_done(ready, 0, NULL);
 	/* An image that is gone there: who has it open finds out. */
 	waits_done(failed, err == ENOENT ? ESTALE : err, &why);

@@ -160,6 +160,18 @@ def test_a_replaced_image_is_stale_for_who_has_it_open_and_new_for_who_opens_it(
     assert x.read_bytes() == new
 
 
+def test_an_image_that_is_gone_there_is_stale_and_listed_no_more(mirror, files):
+    for name in ("a.bin", "b.bin", "c.bin"):
+        (files / name).write_bytes(noise(100_000, 70))
+    fabric = mirror()
+    remote = fabric.mount / "remote" / "nfs"
+    with open(remote / "a.bin", "rb") as f:
+        (files / "a.bin").unlink()
+        assert read_errno(f.fileno()) == errno.ESTALE
+        until(lambda: "a.bin" not in os.listdir(remote), "the listing knows")
+        assert read_errno(f.fileno()) == errno.ESTALE
+
+
 def test_who_has_a_whole_image_open_reads_it_to_the_end(mirror, files):
     old, new = noise(1_000_000, 7), noise(1_000_000, 8)
     (files / "x.bin").write_bytes(old)
