@@ -98,6 +98,7 @@ def test_listing_reads_nothing_of_the_images(nfs):
 
 
 def test_status_and_metrics_tell_of_repositories(nfs):
+    assert len(nfs.images()) == 2, "who looks first waits for the first listing; status waits for nothing"
     assert nfs.fabric.status()["repositories"] == [
         {"name": "nfs", "kind": "directory", "state": "online", "images": 2, "cached_bytes": 0}]
     metrics = nfs.fabric.metrics()
