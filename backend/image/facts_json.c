@@ -213,21 +213,23 @@ char *image_facts_json(const struct image_facts *facts, const char *file, const 
 {
 	json_t *o = json_object();
 	bool misfit = fits && fits[0];
+	/* What the card or a policy has against it says nothing of the image. */
+	bool sound = !err || (misfit && (err == EMEDIUMTYPE || err == EPERM || err == ENOKEY));
 	char *out = NULL;
 	int bad = 0;
 
 	if (!o)
 		return NULL;
 	/* An image that is sound and does not fit tells why as programming it would. */
-	if (!err && misfit)
+	if (sound && misfit) {
 		reason = fits;
+		err = err ? err : EMEDIUMTYPE;
+	}
 	bad |= json_object_set_new(o, "file", json_text(file));
-	bad |= json_object_set_new(o, "sound", json_boolean(!err));
-	bad |= json_object_set_new(o, "errno",
-				   err	    ? json_string(errno_name(err)) :
-				   misfit ? json_string(errno_name(EMEDIUMTYPE)) :
-						   json_null());
-	bad |= json_object_set_new(o, "reason", err || misfit ? json_text(reason) : json_null());
+	bad |= json_object_set_new(o, "sound",
+				   sound && misfit && !(sha256 && *sha256) ? json_null() : json_boolean(sound));
+	bad |= json_object_set_new(o, "errno", err ? json_string(errno_name(err)) : json_null());
+	bad |= json_object_set_new(o, "reason", err ? json_text(reason) : json_null());
 	for (size_t i = 0; i < MEMBERS; i++)
 		bad |= json_object_set_new(o, members[i].key, json_member(facts, &members[i]));
 	bad |= json_object_set_new(o, "size",

@@ -77,7 +77,7 @@ static void check_show(struct slot *slot, const struct image_facts *facts, const
 	const char *fits = slot_compared(slot, facts) ? "" : NULL;
 	/* A good image for another card is sound; `fits` says why it does not suit. */
 	char *check = why->err == EMEDIUMTYPE || why->err == EPERM || why->err == ENOKEY
-		? image_facts_json(facts, NULL, sha256, size, 0, NULL, why->text)
+		? image_facts_json(facts, NULL, sha256, size, why->err, NULL, why->text)
 		: image_facts_json(facts, NULL, sha256, size, why->err, why->err ? why->text : NULL,
 				   why->err ? NULL : fits);
 

@@ -225,7 +225,9 @@ bool image_fact_text(const struct image_facts *facts, const char *name, struct b
  * One object in the spelling of `inspect --json` (DESIGN 5), without newline;
  * the caller frees. `err` 0 = sound, else the errno and reason are told;
  * file, sha256 and size as given (NULL/0 = null). fits: "" = it does, the sentence of
- * image_suits = it does not, NULL = was not asked. NULL for lack of memory.
+ * image_suits = it does not, NULL = was not asked. An image that does not fit, or that a
+ * policy refuses (err EPERM or ENOKEY, the sentence in fits), is sound all the same where
+ * its end was seen, which sha256 shows; else nothing is known of that. NULL for lack of memory.
  */
 char *image_facts_json(const struct image_facts *facts, const char *file, const char *sha256,
 		       uint64_t size, int err, const char *reason, const char *fits);

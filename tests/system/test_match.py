@@ -12,6 +12,7 @@ from bitstreams import gbs, overlay, xclbin, xilinx_bit
 from harness import BIN, LIMIT, run, until
 from images import BLINK, ROOT, UPPER, sha256
 from test_formats import formats as all_formats
+from test_inspect import SCHEMA
 
 SAMPLES = ROOT.parent / "shared" / "samples"
 K26 = ("xck26-sfvc784-2LV-c", 0x04A49093)
@@ -55,7 +56,9 @@ def verdict(card, data, tmp_path):
     assert card.write(data, "check") in (0, errno.EMEDIUMTYPE)
     checked = json.loads(card.read("check"))
     status, told = inspect(data, tmp_path, "--for", card.name, "--mount", str(fabric.mount))
-    assert checked["sound"] is True and told["sound"] is True
+    # What was refused by its header is not known to be sound.
+    assert checked["sound"] is (True if checked["sha256"] else None) and told["sound"] is True
+    SCHEMA.validate(checked)
     assert all(checked[key] == told[key] for key in ("errno", "reason", "fits"))
     assert status == (1 if told["fits"] is False else 0)
     assert card.count("programmed") == before
@@ -342,7 +345,9 @@ def test_a_policy_goes_beside_what_suits(operated):
     assert card.write(PART) == errno.EMEDIUMTYPE
     card.write(BASE, "check")
     told = json.loads(card.read("check"))
-    assert told["sound"] is True and "policy" in told["reason"]
+    assert told["sound"] is (True if told["sha256"] else None)
+    assert told["errno"] == "EPERM" and "policy" in told["reason"]
+    SCHEMA.validate(told)
 
 
 # --- the same facts everywhere -------------------------------------------------------------------------------

@@ -237,11 +237,31 @@ static void a_refusal_and_a_misfit_carry_errno_and_sentence(void **state)
 	assert_true(json_is_null(json_object_get(o, "fits")));
 	json_decref(o);
 
-	o = object(image_facts_json(&f, "x", NULL, 5, 0, NULL, "image is for a, card has b"));
+	o = object(image_facts_json(&f, "x", "00", 5, 0, NULL, "image is for a, card has b"));
 	assert_true(json_is_true(json_object_get(o, "sound")));
 	assert_true(json_is_false(json_object_get(o, "fits")));
 	assert_string_equal(json_string_value(json_object_get(o, "errno")), "EMEDIUMTYPE");
 	assert_string_equal(json_string_value(json_object_get(o, "reason")), "image is for a, card has b");
+	json_decref(o);
+
+	/* Refused by its header: of the rest nothing is known. */
+	o = object(image_facts_json(&f, NULL, NULL, 0, EMEDIUMTYPE, NULL, "image is for a, card has b"));
+	assert_true(json_is_null(json_object_get(o, "sound")));
+	assert_true(json_is_false(json_object_get(o, "fits")));
+	json_decref(o);
+
+	/* A policy is not the image's fault either, and keeps its own errno. */
+	o = object(image_facts_json(&f, NULL, "00", 5, EPERM, NULL, "the policy formats"));
+	assert_true(json_is_true(json_object_get(o, "sound")));
+	assert_string_equal(json_string_value(json_object_get(o, "errno")), "EPERM");
+	assert_string_equal(json_string_value(json_object_get(o, "reason")), "the policy formats");
+	json_decref(o);
+
+	/* One that is damaged and does not fit is told for its damage. */
+	o = object(image_facts_json(&f, "x", "00", 5, EBADMSG, "cut", "image is for a, card has b"));
+	assert_true(json_is_false(json_object_get(o, "sound")));
+	assert_string_equal(json_string_value(json_object_get(o, "errno")), "EBADMSG");
+	assert_string_equal(json_string_value(json_object_get(o, "reason")), "cut");
 	json_decref(o);
 
 	o = object(image_facts_json(&f, "x", NULL, 5, 0, NULL, ""));
