@@ -389,6 +389,19 @@ def test_a_folder_that_hung_is_listed_when_it_answers_again(fpga, hung):
     until(lambda: repo.read("state") == "online\n", "it is online again")
 
 
+def test_reading_from_a_folder_that_hangs_fails_in_time_and_what_is_here_is_read(fpga, hung):
+    fabric = fpga(config=config([("nfs", hung.path, ", max-age: 1h")], "cache: {offline-timeout: 1s}\n"))
+    repo = Repo(fabric, "nfs")
+    assert {"backend", "part"} <= set(repo.images())
+    here = (repo.dir / "part").read_text()
+    assert here == (hung.path / "part").read_text() != ""
+    hung.stop()
+    with pytest.raises(OSError) as e:
+        (repo.dir / "backend").read_bytes()
+    assert e.value.errno == errno.EHOSTUNREACH
+    assert (repo.dir / "part").read_text() == here
+
+
 def test_a_refresh_that_waits_can_be_interrupted(fpga, hung):
     hung.stop()
     fabric = fpga(config=config([("nfs", hung.path, "")], "cache: {offline-timeout: 1h}\n"))
