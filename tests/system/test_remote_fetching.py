@@ -6,12 +6,11 @@ import os
 import random
 import signal
 import subprocess
-import time
 
 import pytest
 
 from fault_proxy import FaultProxy
-from harness import LIMIT, SLOW, mounted, run, until
+from harness import LIMIT, mounted, run, until
 from images import HX8K, UPPER, sha256
 from webserver import WebServer
 
@@ -141,12 +140,9 @@ def test_unmounting_does_not_wait_for_a_server(mirror, proxy):
     proxy.fault(match="bin", hang=True)
     waiting(fabric, proxy, ["cat", str(fabric.remote / "x.bin")])
     waiting(fabric, proxy, ["cp", str(fabric.remote / "upper.bin"), str(fabric.card().image)], 2)
-    began = time.monotonic()
     run(["umount", "-l", str(fabric.mount)])
     os.kill(fabric.process.pid, signal.SIGTERM)
-    assert fabric.process.wait(LIMIT) == 0
-    # Not a rate: the time-out of the server is a minute.
-    assert time.monotonic() - began < 30 * SLOW
+    assert fabric.process.wait(LIMIT) == 0  # long before the server's minute is over
     assert not mounted(fabric.mount)
     fabric.process = None
 
