@@ -57,13 +57,13 @@ static enum order order_of(const uint8_t *head, size_t seen, size_t n)
 				return ORDER_NONE;
 			continue;
 		case SYNC:
+			if (!i)
+				return ORDER_NONE;
 			if (i + 8 > n)
 				return ORDER_OPEN;
 			/* Spartan-6 goes on with 16-bit packets: a write to its command register.
 			 */
-			return i && read_be16(head + i + 4) == 0x30a1 ? ORDER_NARROW
-			       : i				      ? ORDER_BUS
-								      : ORDER_NONE;
+			return read_be16(head + i + 4) == 0x30a1 ? ORDER_NARROW : ORDER_BUS;
 		case SYNC_SWAPPED:
 			return i ? ORDER_SWAPPED : ORDER_NONE;
 		}

@@ -781,6 +781,31 @@ static void no_flipped_bit_behind_the_header_of_a_file_takes_its_checks_away(voi
 	}
 }
 
+static void two_idcodes_that_differ_are_refused(void **state)
+{
+	struct buf b CLEANUP_BUF = bit(FULL);
+	char *timer = memmem(b.data, b.len, "\x30\x02\x20\x01", 4);
+
+	(void)state;
+	assert_non_null(timer);
+	/* In front of the first RCRC, where nothing is covered. */
+	memcpy(timer, "\x30\x01\x80\x01", 4);
+	assert_refused(judge_buf(&b), EBADMSG, "and before it was 00000000");
+}
+
+static void a_stream_whose_padding_is_cut_off_is_none_in_any_pieces(void **state)
+{
+	struct buf b CLEANUP_BUF = BUF_INIT;
+
+	(void)state;
+	put32(&b, 0xaa995566);
+	while (b.len < 16) {
+		any_chunking_agrees(&b);
+		assert_refused(judge_buf(&b), ENOEXEC, "is its front cut off");
+		put8(&b, 0xff);
+	}
+}
+
 static void zeros_in_place_of_the_rest_of_a_file_are_refused(void **state)
 {
 	struct buf b CLEANUP_BUF = bit(PARTIAL);
@@ -823,6 +848,8 @@ int main(void)
 		cmocka_unit_test(xilinx_samples_of_vendor_tools_are_judged_right),
 		cmocka_unit_test(counts_in_samples_of_vendor_tools_are_judged_right),
 		cmocka_unit_test(no_flipped_bit_behind_the_header_of_a_file_takes_its_checks_away),
+		cmocka_unit_test(two_idcodes_that_differ_are_refused),
+		cmocka_unit_test(a_stream_whose_padding_is_cut_off_is_none_in_any_pieces),
 		cmocka_unit_test(zeros_in_place_of_the_rest_of_a_file_are_refused),
 	};
 
