@@ -377,6 +377,7 @@ static int fetch_begin(struct repo_fetch *rf, const struct repo_content *content
 	pthread_mutex_lock(&c->lock);
 	c->progress_ns = clock_mono_ns();
 	err = begin_locked(c, content, &sized, &told, why);
+	f->misfit = err == -ESTALE;
 	if (!err && c->has_size && f->to > c->size)
 		f->to = c->size > f->pos ? c->size : f->pos;
 	text_copy(validator, sizeof(validator), c->validator);
@@ -493,7 +494,8 @@ static void fetch_unlink(struct content *c, struct fetch *f)
 static bool other_origin(const struct content *c, const struct fetch *f, int err)
 {
 	return c->origin != f->origin && c->origin->entry != f->origin->entry &&
-	       (err == EHOSTUNREACH || err == EREMOTEIO || err == ETIMEDOUT || err == EACCES || err == ENOENT);
+	       (err == EHOSTUNREACH || err == EREMOTEIO || err == ETIMEDOUT || err == EACCES || err == ENOENT ||
+		err == ESTALE);
 }
 
 /* What came counts as cached, what did not as free. */
@@ -512,7 +514,7 @@ static void fetch_done(struct repo_fetch *rf, int err, const struct reason *said
 	struct content *c = f->content;
 	struct content_wait *ready = NULL, *failed = NULL;
 	struct reason why = said ? *said : (struct reason){ 0 };
-	bool cancelled, sized = false, complete;
+	bool cancelled, sized = false, complete, drop;
 
 	if (err && !why.err)
 		reason_set(&why, err, "the repository gave no reason (%s)", errno_name(err));
@@ -524,11 +526,13 @@ static void fetch_done(struct repo_fetch *rf, int err, const struct reason *said
 	if (!err)
 		err = -end_locked(c, f, &sized, &why);
 	cancelled = f->cancelled;
+	/* Bytes that a digest is known of are what they were, whatever this repository has by now. */
+	drop = err == ESTALE && (!*c->algo || f->misfit);
 	if (!err || cancelled || c->gone.err)
 		ready = waits_ready(c);
-	else if (other_origin(c, f, err))
+	else if (!drop && other_origin(c, f, err))
 		fetch_cover(c, f->pos, f->to, &start);
-	else if (err != ESTALE)
+	else if (!drop)
 		failed = waits_failed(c, f->pos, f->to);
 	if (!err)
 		fetch_wanted(c, &start);
@@ -546,7 +550,7 @@ static void fetch_done(struct repo_fetch *rf, int err, const struct reason *said
 	/* Before the reader hears of it: he may open it again at once. */
 	if (!cancelled && (err == ESTALE || err == ENOENT) && f->origin->ops && f->origin->ops->replaced)
 		f->origin->ops->replaced(f->origin);
-	if (!cancelled && err == ESTALE)
+	if (!cancelled && drop)
 		content_drop(c, &why);
 	waits_done(ready, 0, NULL);
 	/* An image that is gone there: who has it open finds out. */

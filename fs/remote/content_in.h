@@ -30,6 +30,7 @@ struct fetch {
 	bool started;		/* the kind has taken it */
 	bool cancelled;		/* nobody waits for what it brings */
 	bool over;		/* done() came */
+	bool misfit;		/* what comes is not of this content */
 	char validator[REPO_ID_MAX];
 };
 

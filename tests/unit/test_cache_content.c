@@ -621,6 +621,63 @@ static void identical_images_of_two_repositories_are_fetched_once(void **state)
 	origin_put(other);
 }
 
+/* The first of them answers, the other has something else by now. */
+static void what_one_repository_replaced_is_still_read_from_the_other(void **state)
+{
+	char digest[DIGEST_HEX];
+	struct origin *o, *other;
+	struct content *c, *also;
+
+	(void)state;
+	server_has(MIB, 6, "v1");
+	digest_of("sha256", server.bytes, server.size, digest);
+	o = origin_listed(server.size, "v1", "sha256", digest);
+	other = origin_listed(server.size, "v0", "sha256", digest);
+	other->entry = 2;
+	c = open_it(o);
+	assert_int_equal(read_range(c, 0, 4096), 0);
+	also = open_it(other);
+	assert_int_equal(read_range(also, MIB / 2, MIB / 2 + 4096), ESTALE);
+	assert_true(told.replaced > 0);
+	close_it(also);
+	assert_int_equal(read_range(c, 0, 4096), 0);
+	also = open_it(o);
+	assert_int_equal(read_all(c, 300000), 0);
+	assert_int_equal(given(), server.size);
+	close_it(also);
+	close_it(c);
+	origin_put(o);
+	origin_put(other);
+}
+
+/* As a full disk does, for a while. */
+static void what_could_not_be_kept_is_kept_when_it_is_wanted_again(void **state)
+{
+	struct place *p = *state;
+	char sha256[DIGEST_HEX], in_the_way[200], within[220];
+	struct origin *o;
+	struct content *c;
+
+	server_has(MIB, 5, "v1");
+	digest_of("sha256", server.bytes, server.size, sha256);
+	snprintf(in_the_way, sizeof(in_the_way), "%s/blobs/%s", p->dir, sha256);
+	snprintf(within, sizeof(within), "%s/x", in_the_way);
+	assert_int_equal(mkdir(in_the_way, 0700), 0);
+	assert_int_equal(mkdir(within, 0700), 0);
+	o = origin_listed(server.size, "v1", NULL, NULL);
+	c = open_it(o);
+	assert_int_not_equal(whole(c), 0);
+	assert_int_equal(read_all(c, 300000), 0);
+	assert_int_not_equal(whole(c), 0);
+	assert_int_equal(rmdir(within), 0);
+	assert_int_equal(rmdir(in_the_way), 0);
+	assert_int_equal(whole(c), 0);
+	assert_true(content_is_whole(c, NULL, NULL));
+	assert_int_equal(given(), server.size);
+	close_it(c);
+	origin_put(o);
+}
+
 static void the_read_that_completes_a_wrong_image_fails_and_so_does_every_later_one(void **state)
 {
 	char digest[DIGEST_HEX];
@@ -1040,6 +1097,8 @@ int main(void)
 		CLAIM(a_closed_file_asks_for_nothing_more),
 		CLAIM(a_whole_image_is_hashed_matched_and_kept_as_a_blob),
 		CLAIM(identical_images_of_two_repositories_are_fetched_once),
+		CLAIM(what_one_repository_replaced_is_still_read_from_the_other),
+		CLAIM(what_could_not_be_kept_is_kept_when_it_is_wanted_again),
 		CLAIM(the_read_that_completes_a_wrong_image_fails_and_so_does_every_later_one),
 		CLAIM(an_image_that_is_replaced_is_stale_for_old_opens_and_new_for_new_ones),
 		CLAIM(another_size_than_before_is_another_image),
