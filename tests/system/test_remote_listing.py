@@ -377,6 +377,16 @@ def test_a_folder_that_hangs_delays_nobody(fpga, tmp_path, hung):
     assert time.monotonic() - began < 20 * SLOW
 
 
+def test_unmounting_does_not_wait_for_each_folder_that_hangs(fpga, hung):
+    hung.stop()
+    fabric = fpga(config=config([(f"nfs{i}", hung.path, "") for i in range(30)], "cache: {offline-timeout: 1h}\n"))
+    assert len(os.listdir(fabric.mount / "remote")) == 30
+    began = time.monotonic()
+    fabric.stop()
+    # Each was waited for for a second.
+    assert time.monotonic() - began < 20 * SLOW
+
+
 def test_a_folder_that_hung_is_listed_when_it_answers_again(fpga, hung):
     fabric = fpga(config=config([("nfs", hung.path, ", max-age: 1s")], "cache: {offline-timeout: 1s}\n"))
     repo = Repo(fabric, "nfs")

@@ -25,6 +25,7 @@ static pthread_t watcher;
 static bool watching, watch_kicked, watch_quit;
 static struct folder *folders;
 static bool left_behind; /* main thread */
+static int64_t close_until_ns; /* real time; 0 = none was closed since one was opened */
 
 static void watch_kick(void)
 {
@@ -59,12 +60,12 @@ static void job_free(struct job *job)
 	free(job);
 }
 
-static void job_tell(struct job *job, int err, const struct reason *why)
+static void request_tell(struct repo_list *list, struct repo_fetch *fetch, int err, const struct reason *why)
 {
-	if (job->list)
-		job->list->done(job->list, err, !err, false, why);
+	if (list)
+		list->done(list, err, !err, false, why);
 	else
-		job->fetch->done(job->fetch, err, why);
+		fetch->done(fetch, err, why);
 }
 
 void call_begin(struct job *job)
@@ -107,7 +108,7 @@ static void job_over(struct job *job, int err, const struct reason *why)
 	}
 	pthread_mutex_unlock(&folder->lock);
 	if (tell)
-		job_tell(job, err, why);
+		request_tell(job->list, job->fetch, err, why);
 	job_free(job);
 }
 
@@ -190,11 +191,12 @@ int folder_thread(pthread_t *thread, void *(*main)(void *), void *arg, const cha
 
 /* --- the watcher ---------------------------------------------------------------------------------- */
 
-/* A job that the watcher answers; its thread, if it has one, will free it. */
+/* A request that the watcher answers. Its job, if it has a thread, may be freed by that at any time. */
 struct lost {
 	struct lost *next;
-	struct job *job;
-	bool owned; /* it was only waiting: it is freed here */
+	struct repo_list *list;
+	struct repo_fetch *fetch;
+	struct job *owned; /* it was only waiting: it is freed here; NULL */
 	int err;
 };
 
@@ -205,7 +207,8 @@ static void lost_add(struct lost **list, struct job *job, bool owned, int err)
 	/* Without memory it is looked at again at the next round. */
 	if (!lost)
 		return;
-	*lost = (struct lost){ .next = *list, .job = job, .owned = owned, .err = err };
+	*lost = (struct lost){ .next = *list, .list = job->list, .fetch = job->fetch, .owned = owned ? job : NULL,
+			       .err = err };
 	*list = lost;
 }
 
@@ -252,12 +255,9 @@ static void lost_tell(struct folder *folder, struct lost *list)
 		else
 			reason_set(&why, EHOSTUNREACH, "%s does not answer: nothing came for %lld ms; is its server there?",
 				   folder->path, (long long)folder->config->offline_timeout_ms);
-		job_tell(lost->job, lost->err, &why);
-		if (lost->owned) {
-			job_free(lost->job);
-			free(lost);
-			continue;
-		}
+		request_tell(lost->list, lost->fetch, lost->err, &why);
+		if (lost->owned)
+			job_free(lost->owned);
 		free(lost);
 	}
 }
@@ -396,6 +396,7 @@ static int directory_open(const struct repo_config *config, void **repo, struct 
 	pthread_mutex_lock(&watch_lock);
 	folder->next = folders;
 	folders = folder;
+	close_until_ns = 0;
 	pthread_mutex_unlock(&watch_lock);
 	*repo = folder;
 	return 0;
@@ -404,10 +405,13 @@ static int directory_open(const struct repo_config *config, void **repo, struct 
 static void directory_close(void *repo)
 {
 	struct folder *folder = repo, **at;
-	int64_t until = clock_now_ns() + STOP_WAIT_NS;
-	struct timespec ts = { .tv_sec = until / 1000000000, .tv_nsec = until % 1000000000 };
+	struct timespec ts;
 
 	pthread_mutex_lock(&watch_lock);
+	/* For all of them together: an unmount does not wait for each that hangs. */
+	if (!close_until_ns)
+		close_until_ns = clock_now_ns() + STOP_WAIT_NS;
+	ts = (struct timespec){ .tv_sec = close_until_ns / 1000000000, .tv_nsec = close_until_ns % 1000000000 };
 	for (at = &folders; *at && *at != folder; at = &(*at)->next)
 		;
 	if (*at)
