@@ -267,12 +267,24 @@ int origin_of_entry(uint64_t entry, struct origin **out, struct reason *why)
 int origin_content(struct origin *o, struct content **out, struct reason *why)
 {
 	struct reason note = { 0 };
+	uint64_t size;
 	int err = content_open(o, 0, out, why);
 
-	if (!err && content_id(*out) != o->noted &&
+	if (err)
+		return err;
+	/* All of it is here by way of another entry: what this one lists is the size that the kernel reads to. */
+	if (content_is_whole(*out, NULL, &size) && (!o->has_size || o->size != size)) {
+		if (o->has_size && *o->digest_algo) {
+			content_put(*out);
+			return reason_set(why, EBADMSG, "%s: %" PRIu64 " bytes are listed, and those that have its %s "
+					  "are %" PRIu64, o->name, o->size, o->digest_algo, size);
+		}
+		told_size(o, size);
+	}
+	if (content_id(*out) != o->noted &&
 	    catalogue_entry_content_set(mirror_store(), o->entry, content_id(*out), &note))
 		log_debug("%s: %s", o->name, note.text);
-	return err;
+	return 0;
 }
 
 /* --- what the cache has ---------------------------------------------------------------------------- */

@@ -199,6 +199,37 @@ def test_a_size_that_cannot_be_learnt_is_as_listed_and_asked_for_once(mount, rou
     assert rounded.count("HEAD") == 1
 
 
+def test_a_cached_image_is_read_to_its_end_whatever_size_is_listed(mount, own_web):
+    data = bytes(range(256)) * 485  # 124,160 bytes, shown as "121K", which is less
+    for name in ("one.bin", "two.bin"):
+        own_web.put(name, data)
+    own_web.put("SHA256SUMS", "".join(f"{sha256(data)}  {name}\n" for name in ("one.bin", "two.bin")).encode())
+    with FaultProxy(own_web.address) as proxy:
+        repo = mount(web=f'url: "{proxy.url}/rounded/"')
+        until(lambda: "two.bin" in repo.names(), "it is listed")
+        assert (repo.dir / "one.bin").read_bytes() == data
+        proxy.fault(match="HEAD|two.bin", status=403)
+        for _ in range(2):
+            assert run(["sha256sum", str(repo.dir / "two.bin")]).stdout.split()[0] == sha256(data)
+        assert repo.stat("two.bin").st_size == len(data)
+
+
+def test_a_size_that_is_not_that_of_the_digest_is_no_image(mount, own_web):
+    data = bytes(range(256)) * 485
+    own_web.put("one.bin", data)
+    own_web.put("two.bin", data[:-1000])
+    own_web.put("SHA256SUMS", "".join(f"{sha256(data)}  {name}\n" for name in ("one.bin", "two.bin")).encode())
+    repo = mount(web=f'url: "{own_web.url("json")}"')
+    until(lambda: "two.bin" in repo.names(), "it is listed")
+    for first in ("two.bin", "one.bin", "two.bin"):
+        if first == "one.bin":
+            assert (repo.dir / first).read_bytes() == data
+            continue
+        with pytest.raises(OSError) as e:
+            (repo.dir / first).read_bytes()
+        assert e.value.errno == errno.EBADMSG
+
+
 def test_who_waits_for_a_size_can_be_interrupted_and_unmounting_does_not_wait(mount, rounded):
     rounded.fault(match="HEAD", hang=True)
     repo = mount(web=f'url: "{rounded.url}/rounded/"')
