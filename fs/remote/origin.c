@@ -213,9 +213,19 @@ static const struct origin_ops told = {
 
 /* --- origins ------------------------------------------------------------------------------------------ */
 
+/* A name for sentences and records, which are UTF-8 whatever its owner called it. */
+static void name_clean(const char *name, char *out, size_t size)
+{
+	struct buf clean CLEANUP_BUF = BUF_INIT;
+
+	text_clean(name, &clean);
+	text_copy(out, size, clean.data);
+}
+
 static void origin_fill(struct origin *o, struct repo *repo, const struct catalogue_entry *e)
 {
 	uint64_t times = *e->digest_algo ? 0 : stale_times(e);
+	char name[CATALOGUE_NAME_MAX];
 
 	o->ops = &told;
 	o->core = repo;
@@ -224,7 +234,8 @@ static void origin_fill(struct origin *o, struct repo *repo, const struct catalo
 	o->entry = e->id;
 	o->patience_ms = repo_config(repo)->offline_timeout_ms * 2 + PATIENCE_MS;
 	text_copy(o->id, sizeof(o->id), e->remote_id);
-	snprintf(o->name, sizeof(o->name), "%.30s/%s", repo_name(repo), e->name);
+	name_clean(e->name, name, sizeof(name));
+	snprintf(o->name, sizeof(o->name), "%.30s/%s", repo_name(repo), name);
 	if (times) {
 		/* Whatever it is now. */
 		snprintf(o->key, sizeof(o->key), "%" PRIu64 "\n%s\n?%" PRIu64 " %s", e->repo, e->remote_id, times,
@@ -375,11 +386,14 @@ bool source_of_digest(const char *sha256, char *out, size_t size)
 {
 	struct catalogue_entry e;
 	struct repo *repo;
+	char name[CATALOGUE_NAME_MAX];
 
 	if (!mirror_count() || catalogue_entry_with_digest(mirror_store(), "sha256", sha256, &e, NULL))
 		return false;
 	repo = mirror_find(e.repo);
-	if (repo)
-		snprintf(out, size, "%s:%s@%s", repo_name(repo), e.name, e.remote_id);
-	return repo;
+	if (!repo)
+		return false;
+	name_clean(e.name, name, sizeof(name));
+	snprintf(out, size, "%s:%s@%s", repo_name(repo), name, e.remote_id);
+	return true;
 }

@@ -36,10 +36,10 @@ static void event(struct repo *repo, int err, const char *reason)
 /* What JSON and a file of one line can hold. */
 static void sentence_copy(char out[REASON_MAX], const char *text)
 {
-	text_copy(out, REASON_MAX, text);
-	for (char *c = out; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = ' ';
+	struct buf clean CLEANUP_BUF = BUF_INIT;
+
+	text_clean(text, &clean);
+	text_copy(out, REASON_MAX, clean.data);
 }
 
 void state_reach(struct repo *repo, int err, const struct reason *why)

@@ -131,8 +131,6 @@ void format_status_json(const struct place *p, struct buf *out);
 void format_metrics(const struct place *p, struct buf *out);
 bool metrics_moving(void); /* something in metrics changes without being told */
 void format_readme(const struct place *p, struct buf *out);
-/* Text as one line: control bytes become spaces, what is no UTF-8 becomes '?'. */
-void text_clean(const char *text, struct buf *out);
 void sensor_format(const struct card_sensor *sensor, struct buf *out);
 /* image_takes bits as `takes` says them. */
 const char *takes_words(unsigned takes);

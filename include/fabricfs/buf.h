@@ -40,6 +40,9 @@ char *buf_steal(struct buf *b, size_t *len);
  * characters are kept); returns false when it was cut. src may be NULL (""). */
 bool text_copy(char *dst, size_t size, const char *src);
 
+/* Text as one line: control bytes become spaces, what is no UTF-8 becomes '?'. */
+void text_clean(const char *text, struct buf *out);
+
 /* Owners of one scope: char *p CLEANUP_FREE = ...; int fd CLEANUP_FD = -1; */
 void cleanup_free(void *p);
 void cleanup_fd(int *fd);

@@ -219,6 +219,29 @@ def test_a_wrong_digest_is_told_by_the_read_that_completes_it(mirror, files):
     assert x.read_bytes() == data
 
 
+def test_names_that_are_no_utf8_are_told_all_the_same(mirror, files):
+    top = os.fsencode(files)
+    for name in (b"good\xff.bin", b"wrong\xff.bin"):
+        with open(os.path.join(top, name), "wb") as f:
+            f.write(UPPER.read_bytes())
+    (files / "SHA256SUMS").write_bytes(sha256(b"another").encode() + b"  wrong\xff.bin\n")
+    fabric = mirror()
+    remote = os.fsencode(fabric.mount / "remote" / "nfs")
+    with pytest.raises(OSError) as e:
+        with open(os.path.join(remote, b"wrong\xff.bin"), "rb") as f:
+            f.read()
+    assert e.value.errno == errno.EBADMSG
+    assert [r["source"] for r in events(fabric, "image-refused")] == ["nfs:wrong?.bin@wrong%FF.bin"]
+    card = fabric.card()
+    assert run([b"cp", os.path.join(remote, b"good\xff.bin"), os.fsencode(card.image)]).returncode == 0
+    fabric.kill_all()
+    fabric.start()
+    until(lambda: card.state == "configured", "it is configured again")
+    assert card.value("loaded/source") == "nfs:good?.bin@good%FF.bin"
+    assert card.value("loaded/part") == "iCE40-HX1K"
+    assert card.last("programmed")["source"] == "nfs:good?.bin@good%FF.bin"
+
+
 def test_a_wrong_digest_keeps_an_image_from_the_card(mirror, files):
     (files / "upper.bin").write_bytes(UPPER.read_bytes())
     (files / "SHA256SUMS").write_text(f"{sha256(b'another')}  upper.bin\n")
