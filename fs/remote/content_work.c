@@ -412,8 +412,11 @@ bool usage_evict(void)
 		log_warn("cache: %s", why.text);
 	for (unsigned i = 0; i < v.len && !done; i++)
 		done = victim_drop(v.ids[i], v.bytes[i]);
-	if (done)
+	if (done) {
 		cards_blobs_trim(contents_store);
+		/* Else the disk is as full as before, and the next one is dropped for nothing. */
+		store_room_make(contents_store);
+	}
 	pthread_mutex_unlock(&evict_lock);
 	return done;
 }

@@ -543,6 +543,27 @@ def test_a_full_disk_is_told_and_what_is_cached_is_read_on(fpga, files):
         subprocess.run(["umount", "-l", str(fabric.state_dir)], check=False)
 
 
+def test_a_full_disk_drops_only_as_much_as_is_needed(fpga, files):
+    images = [noise(1_000_000, 80 + i) for i in range(10)]
+    for i, image in enumerate(images):
+        (files / f"{i}.bin").write_bytes(image)
+    fabric = fpga.make(config=config([("nfs", files, "")]))
+    fabric.state_dir.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", str(fabric.state_dir)], check=True)
+    try:
+        fabric.start()
+        remote = fabric.mount / "remote" / "nfs"
+        for i, image in enumerate(images):
+            assert (remote / f"{i}.bin").read_bytes() == image
+        here = [cached(remote / f"{i}.bin") == len(images[i]) for i in range(10)]
+        assert here[-3:] == [True] * 3
+        assert not here[0]
+        fabric.stop()
+    finally:
+        fabric.kill_all()
+        subprocess.run(["umount", "-l", str(fabric.state_dir)], check=False)
+
+
 def test_an_image_larger_than_the_quota_drops_nothing_for_a_copy(mirror, files):
     (files / "a.bin").write_bytes(noise(60_000, 62))
     (files / "big.bin").write_bytes(HX8K.read_bytes())
