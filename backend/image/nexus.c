@@ -48,7 +48,7 @@ static void front_facts(const struct nexus *s, const char *family, struct image_
 				     : "the CRC of this family's images is not recomputed");
 }
 
-static int feed(struct nexus *s, const char *family, const uint8_t *b, size_t n,
+static int feed(struct nexus *s, const char *format, const char *family, const uint8_t *b, size_t n,
 		struct image_facts *facts, struct reason *why)
 {
 	int rc;
@@ -57,7 +57,7 @@ static int feed(struct nexus *s, const char *family, const uint8_t *b, size_t n,
 		if (!s->front_done) {
 			rc = lattice_front_byte(&s->front, *b, why);
 			if (rc < 0)
-				return rc;
+				return reason_wrap(why, "%s", format);
 			s->front_done = rc;
 			if (rc)
 				front_facts(s, family, facts);
@@ -75,26 +75,35 @@ static int feed(struct nexus *s, const char *family, const uint8_t *b, size_t n,
 static int nexus_feed(void *state, const uint8_t *b, size_t n, struct image_facts *facts,
 		      struct reason *why)
 {
-	return feed(state, "Nexus", b, n, facts, why);
+	return feed(state, "nexus", "Nexus", b, n, facts, why);
 }
 
 static int machxo_feed(void *state, const uint8_t *b, size_t n, struct image_facts *facts,
 		       struct reason *why)
 {
-	return feed(state, "MachXO", b, n, facts, why);
+	return feed(state, "machxo", "MachXO", b, n, facts, why);
 }
 
-static int nexus_end(void *state, uint64_t fed, struct image_facts *facts, struct reason *why)
+static int end(const struct nexus *s, const char *format, uint64_t fed, struct reason *why)
 {
-	const struct nexus *s = state;
-
-	(void)facts;
 	if (s->front_done && s->behind)
 		return 0;
 	return reason_set(
 		why, EBADMSG,
-		"truncated: %llu bytes, nothing follows the preamble; copy the file again",
-		(unsigned long long)fed);
+		"%s: truncated: %llu bytes, nothing follows the preamble; copy the file again",
+		format, (unsigned long long)fed);
+}
+
+static int nexus_end(void *state, uint64_t fed, struct image_facts *facts, struct reason *why)
+{
+	(void)facts;
+	return end(state, "nexus", fed, why);
+}
+
+static int machxo_end(void *state, uint64_t fed, struct image_facts *facts, struct reason *why)
+{
+	(void)facts;
+	return end(state, "machxo", fed, why);
 }
 
 const struct image_format image_nexus = {
@@ -112,5 +121,5 @@ const struct image_format image_machxo = {
 	.state_bytes = sizeof(struct nexus),
 	.probe = machxo_probe,
 	.feed = machxo_feed,
-	.end = nexus_end,
+	.end = machxo_end,
 };

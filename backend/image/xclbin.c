@@ -251,7 +251,9 @@ static const char *quoted(const char *text, const char *key, char *out, size_t s
 	if (!at)
 		return NULL;
 	at += strlen(key);
-	at += strspn(at, " \":=");
+	at += strspn(at, " \t\r\n:=");
+	if (*at++ != '"')
+		return NULL;
 	n = strcspn(at, "\"");
 	snprintf(out, size, "%.*s", (int)(n < size ? n : size - 1), at);
 	text_from_header(out, strlen(out));

@@ -467,9 +467,11 @@ static void an_xclbin_tells_tool_and_part_and_no_path_of_its_builder(void **stat
 		       older[] = { { 2, text(xml) }, { 8, kernels() } },
 		       hostile[] = { { 14, text("\"xclbin\" \"name\":\"\x1b[31m\" \"version\":\"1\" "
 						"\"board\" \"part\":\"xc\xff\n-\"") },
-				     { 2, text("fpgaDevice") } };
+				     { 2, text("fpgaDevice") } },
+		       empty[] = { { 14, text("{\"xclbin\": {\"name\": \"\", \"version\": \"1\"},\n"
+					      "\"board\": {\"part\":\"\", \"x\":\"y\"}}") } };
 	struct buf b CLEANUP_BUF = xclbin("xilinx_k26", s, 3), c CLEANUP_BUF = xclbin("", older, 2),
-		   d CLEANUP_BUF = xclbin("", hostile, 2);
+		   d CLEANUP_BUF = xclbin("", hostile, 2), e CLEANUP_BUF = xclbin("", empty, 1);
 	struct verdict v = assert_sound(&b);
 	char *json = image_facts_json(&v.facts, NULL, NULL, 0, 0, NULL, NULL);
 
@@ -485,6 +487,10 @@ static void an_xclbin_tells_tool_and_part_and_no_path_of_its_builder(void **stat
 	assert_string_equal(v.facts.part, "xcvu9p");
 	assert_string_equal(v.facts.package, "flgb2104");
 	assert_string_equal(v.facts.speed, "2-i");
+	/* What is empty is not told by what stands behind it. */
+	v = assert_sound(&e);
+	assert_string_equal(v.facts.tool, "XRT 2.13.477");
+	assert_string_equal(v.facts.part, "");
 	v = assert_sound(&d);
 	assert_null(strchr(v.facts.tool, 0x1b));
 	assert_null(strchr(v.facts.part, '\n'));

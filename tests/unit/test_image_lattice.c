@@ -229,6 +229,15 @@ static void nexus_and_machxo_are_recognised_and_not_judged(void **state)
 				 -EMEDIUMTYPE);
 		assert_true(v.facts.unsized);
 		keep_image(rows[i % 2].format, &s.b);
+		if (i < 2) {
+			const char *preamble = memmem(s.b.data, s.b.len, "\xff\xff\xbd\xb3", 4);
+			struct verdict cut;
+
+			assert_non_null(preamble);
+			cut = judge(s.b.data, (size_t)(preamble - s.b.data) + 4, 1);
+			assert_refused(cut, EBADMSG, "nothing follows the preamble");
+			assert_ptr_equal(strstr(cut.why.text, rows[i].format), cut.why.text);
+		}
 		flips_are_survived(&s.b, 0, s.b.len, 1);
 		any_chunking_agrees(&s.b);
 		buf_free(&s.b);
