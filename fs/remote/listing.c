@@ -32,9 +32,15 @@ static int listed(struct repo_list *list, const struct repo_entry *entry, struct
 	struct repo *repo = list->core;
 	char *facts CLEANUP_FREE = facts_of_properties(entry->properties);
 	char name[CATALOGUE_NAME_MAX];
-	struct catalogue_put put = { .entry = entry, .name = name, .facts = facts };
+	struct repo_entry bounded = *entry;
+	struct catalogue_put put = { .entry = &bounded, .name = name, .facts = facts };
 	int err;
 
+	/* No file is that large: the kernel would not even look at it (EIO). */
+	if (bounded.has_size && bounded.size > INT64_MAX) {
+		bounded.has_size = false;
+		bounded.size = 0;
+	}
 	if (++repo->listed > IMAGES_MAX)
 		return reason_set(&repo->failed, EFBIG, "it lists more than %u images, that is too many", IMAGES_MAX);
 	if (!entry->id || !*entry->id || strlen(entry->id) >= REPO_ID_MAX)

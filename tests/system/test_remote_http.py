@@ -143,6 +143,14 @@ def test_a_manifest_takes_the_place_of_index_pages(mount, own_web):
     until(lambda: repo.images() == ["v1%2Fone.bin"], "the other manifest")
 
 
+def test_a_size_that_no_file_can_have_is_unknown(mount, own_web):
+    own_web.put("list.json", b'[{"name": "blink.bin", "size": 18446744073709551615}]')
+    repo = mount(web=f'url: "{own_web.url("plain")}", manifest: list.json')
+    until(lambda: repo.images() == ["blink.bin"], "it is listed")
+    assert (repo.dir / "blink.bin").read_bytes() == open(BLINK, "rb").read()
+    assert repo.stat("blink.bin").st_size == os.path.getsize(BLINK)
+
+
 ROUNDED = 123_457
 
 
