@@ -133,4 +133,17 @@ void tree_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char 
 		   int flags);
 void tree_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 
+/* --- names.c: requests that make and remove names ------------------------------------------ */
+
+void tree_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+		 struct fuse_file_info *fi);
+void tree_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void tree_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+		 const char *newname, unsigned flags);
+void tree_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void tree_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void tree_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void tree_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name);
+void tree_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname);
+
 #endif
