@@ -21,11 +21,21 @@ static void curl_text_free(char **text)
 }
 #define CLEANUP_CURL_TEXT __attribute__((cleanup(curl_text_free)))
 
+/* Behind "http://" (libcurl takes any number of slashes), or the "//" of an address without a scheme. A
+ * "://" further behind is another's, in a query perhaps. */
+static const char *authority_find(const char *url)
+{
+	const char *colon = url + strcspn(url, ":/?#");
+
+	if (*colon == ':')
+		return colon + 1 + strspn(colon + 1, "/");
+	return strncmp(url, "//", 2) == 0 ? url + 2 : url;
+}
+
 void url_show(const char *url, char *out, size_t size)
 {
 	/* By hand: what has to be shown need not be an address that libcurl takes. */
-	const char *scheme = strstr(url, "://");
-	const char *host = scheme ? scheme + 3 : url;
+	const char *host = authority_find(url);
 	size_t authority = strcspn(host, "/?#");
 	const char *at = memrchr(host, '@', authority);
 	size_t end = strcspn(host, "?#");

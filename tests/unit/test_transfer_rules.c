@@ -139,6 +139,13 @@ static void what_is_shown_of_an_address(void **state)
 	shown_is("https://host", "https://host");
 	shown_is("host/a?b", "host/a");
 	shown_is("http://host/\n\x1b", "http://host/??");
+	/* As redirects have them: without a scheme, and with other addresses in their query. */
+	shown_is("/login?token=secret&next=https://host/", "/login");
+	shown_is("login#secret://x", "login");
+	shown_is("//user:pass@host/a", "//host/a");
+	shown_is("https:/user:pass@host/a", "https:/host/a");
+	shown_is("https:///user:pass@host/a", "https:///host/a");
+	shown_is("/a@b/c:d@e", "/a@b/c:d@e");
 }
 
 static void where_addresses_lead(void **state)
