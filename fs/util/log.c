@@ -21,28 +21,45 @@ void log_init(const char *ident, bool to_syslog, bool debug)
 		openlog(ident, LOG_PID, LOG_DAEMON);
 }
 
+/* Sentences quote what servers, images and users say: none of it is to steer a terminal, or to look like a
+ * line of its own. U+0080 to U+009F (C2 80 to C2 9F) are control characters too. */
+static void line_clean(char *text)
+{
+	for (unsigned char *c = (unsigned char *)text; *c; c++) {
+		if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
+			*c++ = ' ';
+		else if (*c >= 0x20 && *c != 0x7f)
+			continue;
+		*c = ' ';
+	}
+}
+
 void log_msg(enum log_level level, const char *fmt, ...)
 {
 	va_list ap;
 
 	if (level == LOG_LEVEL_DEBUG && !log_debugging)
 		return;
-	va_start(ap, fmt);
-	if (log_syslog) {
-		vsyslog((int)level, fmt, ap);
-	} else {
-		struct buf b = BUF_INIT;
 
-		/* A person at a terminal wants the sentence, journald wants the number. */
-		if (!isatty(STDERR_FILENO))
-			buf_addf(&b, "<%d>", (int)level);
+	struct buf b CLEANUP_BUF = BUF_INIT;
+
+	/* A person at a terminal wants the sentence, journald wants the number. */
+	if (!log_syslog && !isatty(STDERR_FILENO))
+		buf_addf(&b, "<%d>", (int)level);
+	if (!log_syslog)
 		buf_addf(&b, "%s: ", log_ident);
-		buf_vaddf(&b, fmt, ap);
-		buf_adds(&b, "\n");
-		if (!buf_ok(&b) && write(STDERR_FILENO, b.data, b.len) < 0) {
-			/* Nowhere is left to say it. */
-		}
-		buf_free(&b);
-	}
+	va_start(ap, fmt);
+	buf_vaddf(&b, fmt, ap);
 	va_end(ap);
+	if (buf_ok(&b))
+		return;
+	line_clean(b.data);
+	if (log_syslog) {
+		syslog((int)level, "%s", b.data);
+		return;
+	}
+	buf_adds(&b, "\n");
+	if (!buf_ok(&b) && write(STDERR_FILENO, b.data, b.len) < 0) {
+		/* Nowhere is left to say it. */
+	}
 }
