@@ -17,6 +17,8 @@
 #define CONNECTIONS	  4	      /* at once, when the configuration says nothing */
 #define REDIRECTS_MAX	  8
 #define DRAIN_MAX	  (64 * 1024) /* bytes of an error's page that are read to keep a connection */
+#define READ_MAX	  (256 * 1024) /* bytes that libcurl reads at a time */
+#define READ_PARSED_MAX	  4096	      /* where each is looked at: it reads up to 100 times before others have their turn */
 #define OFFLINE_MS	  10000	      /* when the configuration says nothing */
 #define CONNECT_MS	  5000
 

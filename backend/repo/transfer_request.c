@@ -438,7 +438,8 @@ int request_prepare(struct transfer *t)
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)retry_connect_ms(&t->retry, peer->connect_timeout_ms,
 								       peer->offline_timeout_ms, t->began_ns));
-	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 256L * 1024);
+	/* Bytes of images are put away as fast as they come; listings are written down image by image. */
+	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, t->request.body_max ? (long)READ_PARSED_MAX : (long)READ_MAX);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "fabricfs/" FABRICFS_VERSION);
 	curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, t->fresh ? 1L : 0L);
@@ -532,7 +533,11 @@ static enum try_end failure_judge(struct transfer *t, CURLcode code)
 {
 	switch (code) {
 	case CURLE_OUT_OF_MEMORY:
-		request_fail(t, ENOMEM, "no memory");
+		/* libcurl says so too of a header of more than 100 KiB. */
+		if (t->connected && !t->head_done)
+			request_fail(t, EBADMSG, "one of its headers is too long (or there is no memory for it)");
+		else
+			request_fail(t, ENOMEM, "no memory");
 		return TRY_ANSWERED;
 	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_WEIRD_SERVER_REPLY:

@@ -782,6 +782,83 @@ static void cancelling_ends_it(void **state)
 	transfer_peer_put(peer);
 }
 
+/* Comes for as long as somebody takes it. */
+static bool has_no_end(const struct server_request *request)
+{
+	static const char some[64 * 1024] = "";
+	ssize_t sent;
+
+	server_say(request, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+	do
+		sent = send(request->fd, some, sizeof(some), MSG_NOSIGNAL);
+	while (sent > 0);
+	return false;
+}
+
+static atomic_size_t slowly_taken;
+
+static int take_slowly(struct transfer *t, void *core, const void *bytes, size_t n, struct reason *why)
+{
+	(void)t;
+	(void)core;
+	(void)bytes;
+	(void)why;
+	atomic_fetch_add(&slowly_taken, n);
+	usleep(300); /* what writing down a page's images costs */
+	return 0;
+}
+
+static void a_listing_that_is_slow_to_take_holds_up_nobody(void **state)
+{
+	struct transfer_peer *slow = peer_make(NULL, NULL, NULL), *quick = peer_make(NULL, NULL, NULL);
+	struct transfer_request request;
+	struct server endless;
+	struct asker lister;
+	struct transfer *t;
+	struct reason why = { 0 };
+	size_t before;
+
+	(void)state;
+	server_start(&endless, has_no_end, NULL);
+	server_start(&server, serves, NULL);
+	atomic_store(&slowly_taken, 0);
+	request = asker_request(&lister, slow, endless.url);
+	request.data = take_slowly;
+	request.body_max = UINT64_C(1) << 40;
+	assert_int_equal(transfer_start(&request, &t, &why), 0);
+	while (atomic_load(&slowly_taken) < 65536)
+		usleep(1000);
+	before = atomic_load(&slowly_taken);
+	request = asker_request(&asker, quick, server.url);
+	asker_ask(&asker, &request);
+	before = atomic_load(&slowly_taken) - before;
+	transfer_cancel(t);
+	asker_wait(&lister);
+	assert_int_equal(lister.err, ECANCELED);
+	asker_free(&lister);
+	got_is(0, SIZE);
+	server_stop(&server);
+	server_stop(&endless);
+	transfer_peer_put(slow);
+	transfer_peer_put(quick);
+	print_message("%zu bytes meanwhile\n", before);
+	/* Of libcurl's 25 MiB at a time for each of the other's steps. */
+	assert_true(before < 16 << 20);
+}
+
+static bool says_too_long_a_header(const struct server_request *request)
+{
+	server_say(request, "HTTP/1.1 200 OK\r\nX-Long: %0200000d\r\n\r\n", 1);
+	return false;
+}
+
+static void too_long_a_header_is_the_servers_fault(void **state)
+{
+	(void)state;
+	ask(says_too_long_a_header, 0, 0, NULL);
+	failed_with(EBADMSG, 1);
+}
+
 static void stopping_ends_what_runs(void **state)
 {
 	struct transfer_peer *peer = peer_make(NULL, NULL, NULL);
@@ -871,6 +948,8 @@ int main(void)
 		cmocka_unit_test(a_port_that_nobody_has_is_unreachable),
 		cmocka_unit_test(a_name_that_is_none_is_unreachable),
 		cmocka_unit_test(cancelling_ends_it),
+		cmocka_unit_test(a_listing_that_is_slow_to_take_holds_up_nobody),
+		cmocka_unit_test(too_long_a_header_is_the_servers_fault),
 		cmocka_unit_test(stopping_ends_what_runs),
 		cmocka_unit_test(later_calls_come_in_their_order),
 	};
