@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "backend/repo/glance_page.h"
+#include "backend/repo/json_push.h"
 #include "backend/repo/keystone.h"
 
 bool glance_id_good(const char *id)
@@ -180,6 +181,8 @@ int glance_record_read(struct glance_record *r, const char *text, size_t len, co
 	const json_t *value;
 
 	memset(r, 0, sizeof(*r));
+	if (!json_tree_fits(text, len))
+		return reason_set(why, EBADMSG, "a record of an image is not read: it has too many values");
 	r->root = json_loadb(text, len, JSON_ALLOW_NUL, &fault);
 	if (!json_is_object(r->root))
 		return reason_set(why, EBADMSG, "a record of an image is not read: %s", fault.text);

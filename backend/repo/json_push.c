@@ -304,6 +304,16 @@ int json_push_end(struct json_push *json, struct reason *why)
 	return json->state == ENDED ? 0 : wrong(why, "it breaks off");
 }
 
+bool json_tree_fits(const char *text, size_t len)
+{
+	size_t values = 0;
+
+	/* Those within strings count as well: no text that is meant comes near to the limit. */
+	for (size_t i = 0; i < len; i++)
+		values += text[i] == ',' || text[i] == '[' || text[i] == '{';
+	return values <= JSON_TREE_MAX;
+}
+
 void json_push_free(struct json_push *json)
 {
 	buf_free(&json->text);

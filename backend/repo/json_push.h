@@ -17,6 +17,7 @@
 
 #define JSON_DEPTH_MAX 32
 #define JSON_TEXT_MAX  (128 * 1024) /* bytes of one string */
+#define JSON_TREE_MAX  100000	     /* values of a text that is read as a whole */
 
 enum json_event {
 	JSON_EVENT_OBJECT,
@@ -50,5 +51,9 @@ int json_push_feed(struct json_push *json, const char *bytes, size_t n, struct r
 /* Was that all? -EBADMSG when it broke off. */
 int json_push_end(struct json_push *json, struct reason *why);
 void json_push_free(struct json_push *json);
+
+/* Before a tree is made of a text that somebody else wrote: has it few enough values? A {} of three bytes
+ * takes 200 and more as a tree. */
+bool json_tree_fits(const char *text, size_t len);
 
 #endif

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "backend/repo/cloud.h"
+#include "backend/repo/json_push.h"
 #include "backend/repo/keystone.h"
 
 #define ENDPOINTS_MAX 64
@@ -389,13 +390,17 @@ int keystone_answer(const struct cloud *cloud, const char *text, size_t len,
 	struct keystone_session *s = session_new();
 	struct catalogue catalogue = { .cloud = cloud, .session = s };
 	const bool asked = cloud->auth != CLOUD_NONE && cloud->auth != CLOUD_FIXED_TOKEN;
-	json_t *root = asked ? json_loadb(text, len, 0, NULL) : NULL;
+	const bool fits = json_tree_fits(text, len);
+	json_t *root = asked && fits ? json_loadb(text, len, 0, NULL) : NULL;
 	const json_t *token = json_object_get(root, "token");
 	int err = 0;
 
 	*session = NULL;
 	if (!s)
 		err = reason_set(why, ENOMEM, "no memory for a token");
+	else if (asked && !fits)
+		err = reason_set(why, EBADMSG, "%s: the answer to the login has more values than any catalogue of "
+				 "services", cloud->auth_url);
 	else if (asked && !json_is_object(token))
 		err = reason_set(why, EBADMSG, "%s: the answer to the login is not Keystone's", cloud->auth_url);
 	if (!err && asked)

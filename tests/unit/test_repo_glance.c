@@ -124,6 +124,23 @@ static const char *property(const char *name)
 #define MD5    "d41d8cd98f00b204e9800998ecf8427e"
 #define SHA256 "E3B0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
+static void a_record_that_would_fill_memory_is_refused(void **state)
+{
+	static const char before[] = "{\"id\":\"i-1\",\"status\":\"active\",\"x\":[";
+	const size_t n = 200000, at = sizeof(before) - 1;
+	char *text = malloc(at + 3 * n + 8);
+
+	(void)state;
+	assert_non_null(text);
+	memcpy(text, before, at);
+	for (size_t i = 0; i < n; i++)
+		memcpy(text + at + 3 * i, "{},", 3);
+	memcpy(text + at + 3 * n - 1, "]}", 3);
+	assert_int_equal(read_record(text), -EBADMSG);
+	assert_non_null(strstr(why.text, "too many values"));
+	free(text);
+}
+
 static void a_record_becomes_an_entry(void **state)
 {
 	(void)state;
@@ -261,6 +278,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_page_is_refused),
 		cmocka_unit_test(a_page_cannot_take_all_memory),
 		cmocka_unit_test(a_record_becomes_an_entry),
+		cmocka_unit_test(a_record_that_would_fill_memory_is_refused),
 		cmocka_unit_test(status_says_whether_there_are_data),
 		cmocka_unit_test(ranks_put_ones_own_first),
 		cmocka_unit_test(a_digest_is_taken_only_if_it_can_be_one),

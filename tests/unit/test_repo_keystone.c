@@ -132,6 +132,27 @@ static void a_session_has_project_lifetime_and_addresses(void **state)
 	assert_string_equal(session->endpoints[1].url, "https://g1");
 }
 
+static void an_answer_that_would_fill_memory_is_refused(void **state)
+{
+	static const char before[] = "{\"token\":{" PROJECT "\"expires_at\":null,\"x\":[";
+	const size_t n = 200000, at = sizeof(before) - 1;
+	char *text = malloc(at + 3 * n + 8);
+
+	(void)state;
+	cloud.endpoint = (char *)"https://own";
+	assert_non_null(text);
+	memcpy(text, before, at);
+	for (size_t i = 0; i < n; i++)
+		memcpy(text + at + 3 * i, "{},", 3);
+	memcpy(text + at + 3 * n - 1, "]}}", 4);
+	assert_int_equal(answer(text), -EBADMSG);
+	assert_non_null(strstr(why.text, "more values than"));
+	/* So many are no reason. */
+	memcpy(text + at + 3 * 1000 - 1, "]}}", 4);
+	assert_int_equal(answer(text), 0);
+	free(text);
+}
+
 static void a_region_is_kept_to_and_others_are_named(void **state)
 {
 	const char *text = TOKEN(PROJECT, IMAGE(AT("public", "R2", "https://g2") "," AT("public", "R1", "https://g1")));
@@ -241,6 +262,7 @@ int main(void)
 		TEST(a_token_is_given_for_another),
 		TEST(a_session_has_project_lifetime_and_addresses),
 		TEST(a_region_is_kept_to_and_others_are_named),
+		TEST(an_answer_that_would_fill_memory_is_refused),
 		TEST(an_address_of_ones_own_needs_no_catalogue),
 		TEST(a_token_for_no_project_or_another_one_is_refused),
 		TEST(what_is_not_keystones_is_refused),
