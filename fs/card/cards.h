@@ -113,8 +113,8 @@ enum change {
 void cards_listen(void (*changed)(int dev, int slot, unsigned what));
 
 /* Blobs may have lost their last name elsewhere: take them away as soon as no run is about to name
- * one. Any thread; a few unlinks. */
-void cards_blobs_trim(struct store *store);
+ * one; true: that was now. Any thread; a few unlinks. */
+bool cards_blobs_trim(struct store *store);
 
 /* The store, for rendering events and history. */
 struct store *cards_store(void);

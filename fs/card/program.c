@@ -52,9 +52,11 @@ void blobs_hold(void)
 	pthread_mutex_unlock(&blobs_lock);
 }
 
-void blobs_release(struct store *store)
+/* True: no blob is left that no row names. */
+static bool blobs_let_go(struct store *store)
 {
 	struct reason why = { 0 };
+	bool trimmed;
 
 	pthread_mutex_lock(&blobs_lock);
 	/* Trimming under the lock makes a run that begins meanwhile wait for a few
@@ -66,7 +68,14 @@ void blobs_release(struct store *store)
 			log_warn("old images stay on the disk: %s", why.text);
 		}
 	}
+	trimmed = !blobs_dirty;
 	pthread_mutex_unlock(&blobs_lock);
+	return trimmed;
+}
+
+void blobs_release(struct store *store)
+{
+	blobs_let_go(store);
 }
 
 static void blobs_changed(void)
@@ -76,11 +85,11 @@ static void blobs_changed(void)
 	pthread_mutex_unlock(&blobs_lock);
 }
 
-void cards_blobs_trim(struct store *store)
+bool cards_blobs_trim(struct store *store)
 {
 	blobs_hold();
 	blobs_changed();
-	blobs_release(store);
+	return blobs_let_go(store);
 }
 
 /* --- one run at a time ------------------------------------------------------------- */

@@ -395,17 +395,19 @@ static int fetch_begin(struct repo_fetch *rf, const struct repo_content *content
 static int bytes_put(struct fetch *f, const char *bytes, size_t n, struct reason *why)
 {
 	uint64_t at = f->pos;
+	bool freed;
 
 	while (n) {
 		ssize_t w = pwrite(f->content->fd, bytes, n, (off_t)at);
+		int err = w < 0 ? errno : 0;
 
-		if (w < 0 && errno == EINTR)
+		if (err == EINTR)
 			continue;
-		if (w < 0 && (errno == ENOSPC || errno == EDQUOT) && usage_evict())
+		if ((err == ENOSPC || err == EDQUOT) && usage_evict(&freed) && freed)
 			continue;
-		if (w < 0)
-			return reason_set(why, errno, "no room for %s in the cache in the state folder: %s",
-					  f->origin->name, strerror(errno));
+		if (err)
+			return reason_set(why, err, "no room for %s in the cache in the state folder: %s",
+					  f->origin->name, strerror(err));
 		bytes += w;
 		at += (uint64_t)w;
 		n -= (size_t)w;

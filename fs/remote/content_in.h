@@ -135,7 +135,8 @@ void usage_release(uint64_t bytes);
 /* So many bytes are here, where so many were noted. */
 void usage_found(uint64_t bytes, uint64_t noted);
 void usage_set(uint64_t quota, uint64_t used);
-/* The disk is full: drop the least recently used one. False: there is none. */
-bool usage_evict(void);
+/* Drop the least recently used one. False: there is none. *freed (may be NULL): its bytes are off the
+ * disk, which a card that is being programmed delays. */
+bool usage_evict(bool *freed);
 
 #endif

@@ -360,6 +360,7 @@ static bool usage_take(uint64_t bytes)
 /* Those that may go, the least recently used first. */
 struct victims {
 	uint64_t ids[256], bytes[256];
+	bool whole[256]; /* a blob, which may be held */
 	unsigned len;
 };
 
@@ -371,6 +372,7 @@ static int victim_find(const struct cache_content *content, bool loaded, void *a
 		return 0;
 	v->ids[v->len] = content->id;
 	v->bytes[v->len] = content->cached;
+	v->whole[v->len] = content->whole;
 	v->len++;
 	return v->len == sizeof(v->ids) / sizeof(v->ids[0]);
 }
@@ -396,11 +398,11 @@ static bool victim_drop(uint64_t id, uint64_t bytes)
 	return dropped;
 }
 
-bool usage_evict(void)
+bool usage_evict(bool *freed)
 {
 	struct victims v = { 0 };
 	struct reason why = { 0 };
-	bool done = false, soon;
+	bool done = false, off = false, soon;
 	struct content *c;
 
 	pthread_mutex_lock(&evict_lock);
@@ -410,14 +412,18 @@ bool usage_evict(void)
 			content_retire(c, false);
 	if (cache_contents_each(contents_store, victim_find, &v, &why) < 0)
 		log_warn("cache: %s", why.text);
-	for (unsigned i = 0; i < v.len && !done; i++)
+	for (unsigned i = 0; i < v.len && !done; i++) {
 		done = victim_drop(v.ids[i], v.bytes[i]);
+		off = !v.whole[i];
+	}
 	if (done) {
-		cards_blobs_trim(contents_store);
+		off |= cards_blobs_trim(contents_store);
 		/* Else the disk is as full as before, and the next one is dropped for nothing. */
 		store_room_make(contents_store);
 	}
 	pthread_mutex_unlock(&evict_lock);
+	if (freed)
+		*freed = off;
 	return done;
 }
 
@@ -442,16 +448,19 @@ static int no_quota(uint64_t bytes, struct reason *why)
 
 int usage_reserve(uint64_t bytes, struct reason *why)
 {
+	bool freed;
+
 	for (;;) {
 		if (!usage_take(bytes)) {
-			if (!usage_evict())
+			if (!usage_evict(NULL))
 				return no_quota(bytes, why);
 			continue;
 		}
 		if (disk_takes(bytes))
 			break;
 		usage_release(bytes);
-		if (!usage_evict())
+		/* What does not make room now is dropped for nothing. */
+		if (!usage_evict(&freed) || !freed)
 			return reason_set(why, ENOSPC, "the disk with the state folder has no room for %" PRIu64
 					  " bytes more in the cache", bytes);
 	}

@@ -564,6 +564,29 @@ def test_a_full_disk_drops_only_as_much_as_is_needed(fpga, files):
         subprocess.run(["umount", "-l", str(fabric.state_dir)], check=False)
 
 
+def test_a_full_disk_drops_nothing_in_vain_while_a_card_is_programmed(fpga, files):
+    for i in range(10):
+        (files / f"{i}.bin").write_bytes(noise(1_000_000, 80 + i))
+    fabric = fpga.make(sim=None, config=config([("nfs", files, "")], "cards: [{name: slow, backend: sim, "
+                                               "part: iCE40-HX1K, config_clock_hz: 10000}]\n"))
+    fabric.state_dir.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", str(fabric.state_dir)], check=True)
+    try:
+        fabric.start()
+        remote = fabric.mount / "remote" / "nfs"
+        for i in range(6):
+            assert (remote / f"{i}.bin").read_bytes() == noise(1_000_000, 80 + i)
+        subprocess.Popen(["cp", str(BLINK), str(fabric.card().image)], stderr=subprocess.DEVNULL)
+        until(lambda: fabric.card().state == "programming", "it is being programmed")
+        for i in range(6, 8):
+            run(["cat", str(remote / f"{i}.bin")])
+        assert sum(cached(remote / f"{i}.bin") == 1_000_000 for i in range(6)) >= 1
+        assert fabric.card().state == "programming"
+    finally:
+        fabric.kill_all()
+        subprocess.run(["umount", "-l", str(fabric.state_dir)], check=False)
+
+
 def test_an_image_larger_than_the_quota_drops_nothing_for_a_copy(mirror, files):
     (files / "a.bin").write_bytes(noise(60_000, 62))
     (files / "big.bin").write_bytes(HX8K.read_bytes())
