@@ -57,6 +57,14 @@ static const char *const list_sql[L_COUNT] = {
 			  " WHERE digest = ?2 AND digest <> '' AND digest_algo = ?1 UNION ALL SELECT id FROM entry"
 			  " WHERE ?1 = 'sha256' AND content <> 0 AND content IN (SELECT id FROM content"
 			  " WHERE sha256 = ?2 AND sha256 <> '')))",
+	/* Also of contents that were hashed for another repository, under a digest that collides with no other. */
+	[L_DIGEST_IS_OF] = "SELECT 1 FROM entry WHERE +repo = ?1 AND data = 0 AND digest = ?3 AND digest <> ''"
+			   " AND digest_algo = ?2 UNION ALL SELECT 1 FROM entry WHERE ?2 = 'sha256' AND +repo = ?1"
+			   " AND data = 0 AND content <> 0 AND content IN (SELECT id FROM content WHERE sha256 = ?3"
+			   " AND sha256 <> '') UNION ALL SELECT 1 FROM content AS c JOIN entry AS e"
+			   " ON e.digest = substr(c.key, instr(c.key, ':') + 1) AND e.digest <> ''"
+			   " WHERE ?2 = 'sha256' AND c.sha256 = ?3 AND c.sha256 <> '' AND length(e.digest) >= 64"
+			   " AND c.key = e.digest_algo || ':' || e.digest AND +e.repo = ?1 AND e.data = 0 LIMIT 1",
 	[L_PROPERTIES] = "SELECT properties FROM about WHERE entry = ?1",
 	[L_FACTS] = "SELECT coalesce(seen, stated) FROM about WHERE entry = ?1",
 	[L_LIST] = "SELECT " LISTED_COLUMNS " FROM entry WHERE repo = ?1 AND shown = 1 AND id > ?2 ORDER BY id",
@@ -374,6 +382,22 @@ int catalogue_entry_with_digest(struct store *store, const char *algo, const cha
 	sqlite3_bind_text(s, 1, algo, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, 2, digest, -1, SQLITE_STATIC);
 	return entry_step(store, s, out, why);
+}
+
+bool catalogue_digest_is_of(struct store *store, uint64_t repo, const char *algo, const char *digest)
+{
+	sqlite3_stmt *s = store->l[L_DIGEST_IS_OF];
+	bool is;
+
+	pthread_mutex_lock(&store->list_lock);
+	sqlite3_bind_int64(s, 1, (int64_t)repo);
+	sqlite3_bind_text(s, 2, algo, -1, SQLITE_STATIC);
+	sqlite3_bind_text(s, 3, digest, -1, SQLITE_STATIC);
+	is = sqlite3_step(s) == SQLITE_ROW;
+	sqlite3_reset(s);
+	sqlite3_clear_bindings(s);
+	pthread_mutex_unlock(&store->list_lock);
+	return is;
 }
 
 /* --- what is about it ------------------------------------------------------------------- */

@@ -48,7 +48,7 @@ enum reader_stmt {
 
 /* catalogue.c: of the catalogue's reader, and of the writer. */
 enum list_stmt {
-	L_REPO_IMAGES, L_GET, L_NAMED, L_WITH_ID, L_WITH_DIGEST, L_PROPERTIES, L_FACTS, L_LIST, L_LIST_NAMES, L_KNOWN,
+	L_REPO_IMAGES, L_GET, L_NAMED, L_WITH_ID, L_WITH_DIGEST, L_DIGEST_IS_OF, L_PROPERTIES, L_FACTS, L_LIST, L_LIST_NAMES, L_KNOWN,
 	L_COUNT
 };
 enum catalogue_stmt {

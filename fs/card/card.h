@@ -242,6 +242,12 @@ void slot_run_end(struct slot *slot);
 void slot_cancel_clear(struct slot *slot);
 /* Is the image for this slot, as far as facts and policy say? Any thread. */
 int slot_suits(struct slot *slot, const struct image_facts *facts, struct reason *why);
+/* The policy `repositories` (source_policy.c): 0, -EPERM. source: as of loaded/source, "" = it is not known;
+ * digest: of the bytes, "" = none is known. Any thread; reads the catalogue. */
+int slot_takes_source(const struct slot *slot, const char *source, const char *algo, const char *digest,
+		      struct reason *why);
+/* Does it let images of this repository pass? Any thread. */
+bool card_takes_repository(const struct card *card, const char *name);
 /* Do they tell anything in common, beside the format? That nothing speaks against an image is
  * little without it. Any thread. */
 bool slot_compared(struct slot *slot, const struct image_facts *facts);

@@ -132,6 +132,8 @@ static int dry_run(struct upload *u, const struct image_facts *facts, const char
 	int fd CLEANUP_FD = -1;
 	char path[4096];
 
+	if (!err)
+		err = slot_takes_source(slot, u->saved->upload.source, "sha256", sha256, why);
 	if (err || !slot->actor->handle || !card->backend->accept)
 		return err;
 	err = content_open(u, sha256, &fd, why);

@@ -202,6 +202,9 @@ static int policy_check(struct slot *slot, const struct attempt *a, struct reaso
 		return reason_set(why, EPERM, "nothing in a %s image shows where it ends, so that a cut copy "
 				  "could not be told; %s takes it under the policy accept-unsized: true",
 				  a->facts.format, slot->name);
+	err = slot_takes_source(slot, a->source, "sha256", a->sha256, why);
+	if (err)
+		return err;
 	if (policy->digests && !listed(policy->digests, a->sha256))
 		return reason_set(why, EPERM, "the policy of %s does not list the digest %s",
 				  slot->name, a->sha256);

@@ -26,6 +26,7 @@ void upload_content_gone(struct upload *u, uint32_t set_bits)
 	upload_next_set(u, UPLOAD_NO_NEXT);
 	u->facts_known = false;
 	u->saved->upload.sha256[0] = '\0';
+	u->saved->upload.source[0] = '\0';
 	atomic_store(&u->saved->upload.run, 0);
 	if (u->held)
 		blobs_release(u->slot->card->store);
@@ -116,6 +117,8 @@ static int content_own(struct upload *u, struct reason *why)
 	err = store_spool_open(u->slot->card->store, u->fh, &u->fd, why);
 	if (!err)
 		err = content_seed(u, u->saved->upload.sha256, why);
+	/* Whatever it becomes, it is no repository's any more. */
+	u->saved->upload.source[0] = '\0';
 	upload_bits_change(u, UPLOAD_SPARSE, UPLOAD_REFERENCE);
 	return err;
 }

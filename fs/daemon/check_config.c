@@ -65,7 +65,10 @@ int check_config_main(int argc, char **argv)
 		fprintf(stderr, "fabricfs: %s\n", why.text);
 	} else {
 		accesses_check(file, config);
-		printf("%s: %zu card%s\n", file, config->cards_len, config->cards_len == 1 ? "" : "s");
+		printf("%s: %zu card%s", file, config->cards_len, config->cards_len == 1 ? "" : "s");
+		if (config->repos_len)
+			printf(", %zu repositor%s", config->repos_len, config->repos_len == 1 ? "y" : "ies");
+		putchar('\n');
 	}
 	config_free(config);
 	return err ? 1 : 0;

@@ -224,6 +224,26 @@ static int add_simulated(struct config *config, size_t n, struct reason *why)
 	return 0;
 }
 
+/* They may stand behind the cards in the file. */
+static int policy_repositories_check(const struct config *config, const struct config_card *card,
+				     struct reason *why)
+{
+	struct buf list CLEANUP_BUF = BUF_INIT;
+
+	for (size_t i = 0; i < config->repos_len; i++)
+		buf_addf(&list, "%s%s", i ? ", " : "known are: ", config->repos[i].repo.name);
+	for (char *const *name = card->policy.repositories; name && *name; name++) {
+		size_t i = 0;
+
+		while (i < config->repos_len && strcmp(config->repos[i].repo.name, *name))
+			i++;
+		if (i == config->repos_len)
+			return reason_set(why, EINVAL, "policy repositories: there is no repository '%s', %s",
+					  conf_show(*name), list.data ? list.data : "none is configured");
+	}
+	return 0;
+}
+
 int config_finish(struct config *config, int sim, struct reason *why)
 {
 	size_t n = sim > 0 ? (size_t)sim : sim < 0 && !config->cards_len;
@@ -237,6 +257,8 @@ int config_finish(struct config *config, int sim, struct reason *why)
 			return reason_set(why, EINVAL, "card '%s': there is no backend '%s'",
 					  card->card.name, card->backend);
 		err = backend->check ? backend->check(&card->card, why) : 0;
+		if (!err)
+			err = policy_repositories_check(config, card, why);
 		if (err && card->line)
 			err = reason_wrap(why, "%s:%u: card '%s'", config->file, card->line,
 					  card->card.name);

@@ -91,7 +91,7 @@ void config_free(struct config *config);
 
 /*
  * `fabricfs check-config [FILE]`; argv[0] is the word before the options.
- * Prints "FILE: N cards" and returns 0, or 1 and the reason on stderr, 2 usage.
+ * Prints "FILE: N cards", ", N repositories" if there are any, and returns 0, or 1 and the reason on stderr, 2 usage.
  */
 int check_config_main(int argc, char **argv);
 

@@ -104,6 +104,9 @@ static int policy_key(const struct conf *c, const struct conf_node *n, struct co
 		return policy_formats(c, n, p);
 	if (!strcmp(key, "digests"))
 		return policy_digests(c, n, p);
+	/* That there are such is looked at when all of the file is known. */
+	if (!strcmp(key, "repositories"))
+		return words_text(c, n, &p->repositories);
 	if (!strcmp(key, "require-signature"))
 		return conf_bool(c, n, &p->require_signature);
 	if (!strcmp(key, "accept-unsized"))

@@ -397,3 +397,10 @@ bool source_of_digest(const char *sha256, char *out, size_t size)
 	snprintf(out, size, "%s:%s@%s", repo_name(repo), name, e.remote_id);
 	return true;
 }
+
+bool source_is_of(const char *algo, const char *digest, const char *name)
+{
+	struct repo *repo = mirror_count() ? mirror_named(name) : NULL;
+
+	return repo && catalogue_digest_is_of(mirror_store(), repo_id(repo), algo, digest);
+}

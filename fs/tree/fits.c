@@ -2,7 +2,8 @@
 /*
  * dev0/fits/<repository>/: links to the images that are known to suit the card: by their
  * properties, or because their first bytes were seen. Nothing is fetched to find out, and
- * an image of which nothing says what it is for is not offered.
+ * an image of which nothing says what it is for is not offered; nor is one of a repository
+ * that the card's policy does not let pass.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -67,8 +68,9 @@ int fits_each(const struct place *dir, int (*fn)(const char *name, uint64_t ino,
 	struct page *page = malloc(sizeof(*page));
 	uint64_t after = 0;
 	int r = page ? 0 : -ENOMEM;
+	bool taken = card_takes_repository(dir->card, repo_name(dir->fits));
 
-	while (!r) {
+	while (!r && taken) {
 		page->len = 0;
 		r = catalogue_list_known(mirror_store(), repo_id(dir->fits), after, page_add, page, NULL);
 		r = r > 0 ? 0 : r;
@@ -89,7 +91,8 @@ int fits_lookup(const struct place *dir, const char *name, uint64_t *ino)
 {
 	struct catalogue_entry e;
 	char *json CLEANUP_FREE = NULL;
-	int err = catalogue_entry_named(mirror_store(), repo_id(dir->fits), name, &e, NULL);
+	int err = card_takes_repository(dir->card, repo_name(dir->fits)) ?
+			  catalogue_entry_named(mirror_store(), repo_id(dir->fits), name, &e, NULL) : -ENOENT;
 
 	if (!err && (!e.known || e.data != REPO_DATA))
 		err = -ENOENT;

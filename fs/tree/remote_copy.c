@@ -217,6 +217,32 @@ static void copy_fetch(struct copy *copy)
 		head_done(&copy->wait, r < 0 ? -r : 0, &why);
 }
 
+/* Before anything is fetched: of a repository that the card's policy does not let pass? */
+static bool source_refused(struct copy *copy, struct reason *why)
+{
+	const struct origin *o = copy->origin;
+	char source[320], sha256[SHA256_HEX];
+	bool whole = content_is_whole(copy->content, sha256, NULL);
+
+	/* A check tells everything about it. */
+	if (copy->u->check)
+		return false;
+	source_of_origin(o, source, sizeof(source));
+	return slot_takes_source(copy->u->slot, source, whole ? "sha256" : o->digest_algo, whole ? sha256 : o->digest, why);
+}
+
+static void copy_refuse_source(struct copy *copy, const struct reason *why)
+{
+	struct image_facts none = { 0 };
+	struct reason busy = { 0 };
+	int err = upload_expect(copy->u, &busy);
+
+	if (err)
+		copy_end(copy, -err, 0);
+	else
+		copy_refused(copy, &none, why);
+}
+
 /* --- the request ------------------------------------------------------------------------------------ */
 
 /* What this open of image has already, because the same request came before. */
@@ -230,10 +256,14 @@ static bool copied_before(struct upload *u, struct content *content, uint64_t *s
 
 static void copy_begin(fuse_req_t req, struct copy *copy, uint64_t ino_out)
 {
+	struct reason why = { 0 };
+
 	copy->request = *request_current();
 	copy->call = call_park(req, copy->u->slot, ino_out, 0);
 	if (!copy->call)
 		copy_free(copy);
+	else if (source_refused(copy, &why))
+		copy_refuse_source(copy, &why);
 	else if (content_is_whole(copy->content, NULL, NULL))
 		copy_whole(copy);
 	else

@@ -86,6 +86,8 @@ int catalogue_entry_with_id(struct store *store, uint64_t repo, const char *remo
 /* One whose content is known to have this digest, of any repository; the lowest row. -ENOENT. */
 int catalogue_entry_with_digest(struct store *store, const char *algo, const char *digest,
 				struct catalogue_entry *out, struct reason *why);
+/* Does this repository list an image, and give it, whose content is known to have this digest? */
+bool catalogue_digest_is_of(struct store *store, uint64_t repo, const char *algo, const char *digest);
 /* Pairs name, value, NULL-terminated, in one piece of memory that the caller frees with free();
  * NULL: none. */
 int catalogue_properties(struct store *store, uint64_t id, char ***pairs, struct reason *why);

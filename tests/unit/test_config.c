@@ -350,6 +350,7 @@ static void values_of_the_wrong_kind_name_what_is_wanted(void **state)
 		{ "cards: [{name: a, backend: sim, policy: {formats: [ice40, ice41]}}]\n",
 		  "'ice41' is not known" },
 		{ "cards: [{name: a, backend: sim, policy: {digests: [abc]}}]\n", "not a SHA-256" },
+		{ "cards: [{name: a, backend: sim, policy: {repositories: []}}]\n", "allow nothing" },
 		{ "cards: [{name: a, backend: sim, policy: {on-failure: panic}}]\n", "known are: keep" },
 		{ "cards: [{name: a, backend: sim, policy: {max-per-minute: 17}}]\n", "at most 16" },
 	};
@@ -418,6 +419,7 @@ static void what_does_nothing_yet_is_refused_not_ignored(void **state)
 	bad_in("repositories:\n  web: {kind: htpp}\n", 2, "known are: glance http");
 	bad_in("repositories:\n  web: {knd: http}\n", 2, "the nearest known one is 'kind'");
 	bad_in("cards: [{name: a, backend: sim, match: {serial: 1}}]\n", 1, "discovers none");
+	bad_in("cards: [{name: a, backend: sim, policy: {repositories: [r]}}]\n", 1, "'r', none is configured");
 	bad_in("cards: [{name: a, backend: sim, policy: {max-temp-celsius: 0}}]\n", 1, "0 would refuse everything");
 	bad_in("cards: [{name: a, backend: sim, policy: {max-temp-celsius: 151}}]\n", 1, "at most 150");
 	bad_in("cards: [{name: a, backend: sim, policy: {max-temp-celsius: warm}}]\n", 1, "max-temp-celsius");
