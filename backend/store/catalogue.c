@@ -91,9 +91,10 @@ static const char *const catalogue_sql[C_COUNT] = {
 		    " WHERE entry = ?1) WHERE id = ?1",
 	[C_FIND] = "SELECT id, name, rank, data, status, flags, size, mtime_ns, digest_algo, digest, validator"
 		   " FROM entry WHERE repo = ?1 AND remote_id = ?2",
-	[C_ADD] = "INSERT INTO entry (repo, remote_id, name, shown, rank, data, status, flags, size, mtime_ns,"
-		  " digest_algo, digest, validator, known) VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
-		  " ?11, ?12, ?13)",
+	/* Nothing is added where the id is known already. */
+	[C_ADD] = "INSERT INTO entry (repo, remote_id, name, rank, data, status, flags, size, mtime_ns,"
+		  " digest_algo, digest, validator, known, shown) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
+		  " ?11, ?12, ?13, ?14) ON CONFLICT (repo, remote_id) DO NOTHING",
 	/* Other bytes: what was learnt of the old ones is not of these. */
 	[C_CHANGE] = "UPDATE entry SET name = ?2, rank = ?3, data = ?4, status = ?5, flags = ?6, size = ?7,"
 		     " mtime_ns = ?8, digest_algo = ?9, digest = ?10, validator = ?11, known = ?12,"

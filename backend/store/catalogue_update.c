@@ -278,19 +278,9 @@ static int about_write(struct catalogue_update *u, const struct queued *q, const
 	return rc ? write_fail(u, rc, why) : 0;
 }
 
-static int entry_write(struct catalogue_update *u, const struct queued *q, const struct found *found,
-		       uint64_t *id, struct reason *why)
+/* What both statements have, from parameter `at` on; the parameter behind it. */
+static int entry_bind(sqlite3_stmt *s, int at, const struct queued *q, bool known)
 {
-	sqlite3_stmt *s = u->store->c[found->id ? C_CHANGE : C_ADD];
-	bool known = q->facts || (found->seen_facts && !found->other);
-	int at = 1, rc;
-
-	if (found->id) {
-		sqlite3_bind_int64(s, at++, (int64_t)found->id);
-	} else {
-		sqlite3_bind_int64(s, at++, (int64_t)u->repo);
-		sqlite3_bind_text(s, at++, q->id, -1, SQLITE_STATIC);
-	}
 	sqlite3_bind_text(s, at++, q->name, -1, SQLITE_STATIC);
 	sqlite3_bind_int(s, at++, q->rank);
 	sqlite3_bind_int(s, at++, q->data);
@@ -302,44 +292,89 @@ static int entry_write(struct catalogue_update *u, const struct queued *q, const
 	sqlite3_bind_text(s, at++, q->digest, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, at++, q->validator, -1, SQLITE_STATIC);
 	sqlite3_bind_int(s, at++, known);
-	if (found->id)
-		sqlite3_bind_int(s, at, found->other);
+	return at;
+}
+
+static int entry_change(struct catalogue_update *u, const struct queued *q, const struct found *found,
+			struct reason *why)
+{
+	sqlite3_stmt *s = u->store->c[C_CHANGE];
+	int at, rc;
+
+	sqlite3_bind_int64(s, 1, (int64_t)found->id);
+	at = entry_bind(s, 2, q, q->facts || (found->seen_facts && !found->other));
+	sqlite3_bind_int(s, at, found->other);
+	rc = store_step_done(s);
+	return rc ? write_fail(u, rc, why) : about_write(u, q, found, found->id, why);
+}
+
+/*
+ * An entry that is new; *known: its id is there already, and nothing was written. Of the images of
+ * a name one has it, so where none has there is no other, and nobody has to be asked who it is.
+ */
+static int entry_add(struct catalogue_update *u, const struct queued *q, bool *known, struct reason *why)
+{
+	static const struct found nothing;
+	sqlite3_stmt *s = u->store->c[C_ADD];
+	uint64_t owner, id;
+	int at, rc, err;
+
+	err = write_begin(u, why);
+	if (!err)
+		err = row_number(u, u->store->c[C_SHOWN], q->name, &owner, why);
+	if (err)
+		return err;
+	sqlite3_bind_int64(s, 1, (int64_t)u->repo);
+	sqlite3_bind_text(s, 2, q->id, -1, SQLITE_STATIC);
+	at = entry_bind(s, 3, q, q->facts);
+	sqlite3_bind_int(s, at, !owner);
 	rc = store_step_done(s);
 	if (rc)
 		return write_fail(u, rc, why);
-	*id = found->id ? found->id : (uint64_t)sqlite3_last_insert_rowid(u->store->writer);
-	return about_write(u, q, found, *id, why);
+	*known = !sqlite3_changes(u->store->writer);
+	if (*known)
+		return 0;
+	id = (uint64_t)sqlite3_last_insert_rowid(u->store->writer);
+	u->counts.listed++;
+	u->counts.added++;
+	err = about_write(u, q, &nothing, id, why);
+	if (!err)
+		seen_add(u, id, &err, why);
+	return err || !owner ? err : name_give(u, q->name, why);
 }
 
 static int entry_take(struct catalogue_update *u, const struct queued *q, struct reason *why)
 {
 	struct found found;
-	uint64_t id;
-	int err = entry_find(u, q, &found, why);
+	bool known;
+	int err;
 
+	/* Nothing was there: nearly all are new, and the index finds the others. */
+	if (!u->counts.before) {
+		err = entry_add(u, q, &known, why);
+		if (err || !known)
+			return err;
+	}
+	err = entry_find(u, q, &found, why);
 	if (err)
 		return err;
-	id = found.id;
+	if (!found.id)
+		return entry_add(u, q, &known, why);
 	/* The pages of a list may overlap; the first word of an entry counts. */
-	if (id && !seen_add(u, id, &err, why))
+	if (!seen_add(u, found.id, &err, why))
 		return err;
 	u->counts.listed++;
 	if (found.same)
 		return 0;
 	err = write_begin(u, why);
 	if (!err)
-		err = entry_write(u, q, &found, &id, why);
+		err = entry_change(u, q, &found, why);
 	if (err)
 		return err;
-	if (found.id) {
-		u->counts.changed++;
-		err = stale_add(u, id, why);
-		if (!err && strcmp(found.name, q->name))
-			err = name_give(u, found.name, why);
-	} else {
-		u->counts.added++;
-		seen_add(u, id, &err, why);
-	}
+	u->counts.changed++;
+	err = stale_add(u, found.id, why);
+	if (!err && strcmp(found.name, q->name))
+		err = name_give(u, found.name, why);
 	return err ? err : name_give(u, q->name, why);
 }
 

@@ -685,9 +685,46 @@ def remote_rtt(b, relays, data, turns, text):
             b.pair_row(row, pairs, 1.0, len(pairs), name)
 
 
+def weblisting(b):
+    """The first listing of a web server's folder, both forms of its index, beside curl of the index."""
+    need("nginx", "curl")
+    count, turns = b.n(10_000, 100), b.n(9)
+    names = [f"image-{i:05}-of-some-design.bin" for i in range(count)]
+    with WebServer(b.folder / "web-listing") as web:
+        # all are links to one file, put into a folder that was empty when its repository was listed last
+        data, full = web.folder / "data.bin", web.folder / "full"
+        data.write_bytes(bytes(100_000))
+        full.mkdir()
+        for name in names:
+            os.link(data, full / name)
+        for form in ("json", "html"):
+            config = "repositories:\n"
+            for i in range(turns):
+                (web.root / f"{form}-{i}").mkdir()
+                config += f"  w{i}: {{kind: http, url: \"{web.url(form)}{form}-{i}/\", max-age: 1h}}\n"
+            got = []
+            with b.fabric(config=config) as fabric:
+                there = [fabric.mount / "remote" / f"w{i}" for i in range(turns)]
+                for folder in there:
+                    assert os.listdir(folder) == [".repo"], "it is empty at first"
+                for i in range(turns):
+                    place = web.root / f"{form}-{i}"
+                    place.rmdir()
+                    full.rename(place)
+                    theirs = ops("run", "curl", "-s", "-o", b.folder / "index", f"{web.url(form)}{form}-{i}/", "--", "true")[0][0]
+                    before, begin = len(web.log()), time.monotonic_ns()
+                    (there[i] / ".repo" / "refresh").write_text("\n")
+                    got.append((time.monotonic_ns() - begin, theirs))
+                    assert sorted(os.listdir(there[i])) == [".repo", *names], "all are listed when refresh returns"
+                    place.rename(full)
+                    asked = [line for line in web.log()[before:] if ".bin" in line]
+                    assert not asked, f"single files were asked for: {asked[:3]}"
+            b.pair_row(f"first listing of {count} files of a web server ({form.upper()} index)", got, 1.5, turns, "curl of its index")
+
+
 PARTS = {"values": values, "copies": copies, "programming": programming, "slots": slots, "classifier": classifier, "full": full,
          "stream": stream, "memory": memory, "many": many, "restart": restart, "inspect": inspecting,
-         "listing": listing, "cached": cached, "remote": remote}
+         "listing": listing, "weblisting": weblisting, "cached": cached, "remote": remote}
 
 
 # --- the table ------------------------------------------------------------------------------------
