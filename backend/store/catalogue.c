@@ -73,6 +73,11 @@ static const char *const list_sql[L_COUNT] = {
 		    " WHERE repo = ?1 AND known = 1 AND shown = 1 AND id > ?2 ORDER BY id",
 };
 
+/* STORE_RUN rows, each with STORE_RUN_COLUMNS parameters of its own. */
+#define RUN_ROW	 "(?1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1)"
+#define RUN_4	 RUN_ROW ", " RUN_ROW ", " RUN_ROW ", " RUN_ROW
+#define RUN_ROWS RUN_4 ", " RUN_4 ", " RUN_4 ", " RUN_4
+
 /* What changes a listing is in catalogue_update.c. */
 static const char *const catalogue_sql[C_COUNT] = {
 	[C_REPO_ADD] = "INSERT INTO repo (name, kind, address) VALUES (?1, ?2, ?3)",
@@ -95,6 +100,10 @@ static const char *const catalogue_sql[C_COUNT] = {
 	[C_ADD] = "INSERT INTO entry (repo, remote_id, name, rank, data, status, flags, size, mtime_ns,"
 		  " digest_algo, digest, validator, known, shown) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
 		  " ?11, ?12, ?13, ?14) ON CONFLICT (repo, remote_id) DO NOTHING",
+	/* FAIL: what was written before an error is undone with the transaction, so that SQLite need not
+	 * keep each page as it was before this statement. */
+	[C_ADD_RUN] = "INSERT OR FAIL INTO entry (repo, remote_id, name, rank, data, status, flags, size, mtime_ns,"
+		      " digest_algo, digest, validator, known, shown) VALUES " RUN_ROWS,
 	/* Other bytes: what was learnt of the old ones is not of these. */
 	[C_CHANGE] = "UPDATE entry SET name = ?2, rank = ?3, data = ?4, status = ?5, flags = ?6, size = ?7,"
 		     " mtime_ns = ?8, digest_algo = ?9, digest = ?10, validator = ?11, known = ?12,"

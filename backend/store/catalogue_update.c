@@ -42,6 +42,10 @@ struct catalogue_update {
 	uint8_t *seen;
 	size_t seen_len; /* bytes */
 
+	/* There was nothing, and all so far came in the order of both names and ids: the last of them. */
+	bool sorted;
+	char last_name[CATALOGUE_NAME_MAX], last_id[REPO_ID_MAX];
+
 	/* Of the batch being written. */
 	uint64_t *stale;
 	size_t stale_len, stale_room;
@@ -70,6 +74,7 @@ int catalogue_update_new(struct store *store, uint64_t repo, void (*changed)(uin
 	sqlite3_reset(s);
 	sqlite3_clear_bindings(s);
 	pthread_mutex_unlock(&store->write_lock);
+	u->sorted = !u->counts.before;
 	if (err)
 		free(u);
 	else
@@ -278,8 +283,8 @@ static int about_write(struct catalogue_update *u, const struct queued *q, const
 	return rc ? write_fail(u, rc, why) : 0;
 }
 
-/* What both statements have, from parameter `at` on; the parameter behind it. */
-static int entry_bind(sqlite3_stmt *s, int at, const struct queued *q, bool known)
+/* What all statements have, from parameter `at` on; the parameter behind it. */
+static int entry_bind(sqlite3_stmt *s, int at, const struct queued *q)
 {
 	sqlite3_bind_text(s, at++, q->name, -1, SQLITE_STATIC);
 	sqlite3_bind_int(s, at++, q->rank);
@@ -291,7 +296,6 @@ static int entry_bind(sqlite3_stmt *s, int at, const struct queued *q, bool know
 	sqlite3_bind_text(s, at++, q->algo, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, at++, q->digest, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, at++, q->validator, -1, SQLITE_STATIC);
-	sqlite3_bind_int(s, at++, known);
 	return at;
 }
 
@@ -302,7 +306,8 @@ static int entry_change(struct catalogue_update *u, const struct queued *q, cons
 	int at, rc;
 
 	sqlite3_bind_int64(s, 1, (int64_t)found->id);
-	at = entry_bind(s, 2, q, q->facts || (found->seen_facts && !found->other));
+	at = entry_bind(s, 2, q);
+	sqlite3_bind_int(s, at++, q->facts || (found->seen_facts && !found->other));
 	sqlite3_bind_int(s, at, found->other);
 	rc = store_step_done(s);
 	return rc ? write_fail(u, rc, why) : about_write(u, q, found, found->id, why);
@@ -326,7 +331,8 @@ static int entry_add(struct catalogue_update *u, const struct queued *q, bool *k
 		return err;
 	sqlite3_bind_int64(s, 1, (int64_t)u->repo);
 	sqlite3_bind_text(s, 2, q->id, -1, SQLITE_STATIC);
-	at = entry_bind(s, 3, q, q->facts);
+	at = entry_bind(s, 3, q);
+	sqlite3_bind_int(s, at++, q->facts != NULL);
 	sqlite3_bind_int(s, at, !owner);
 	rc = store_step_done(s);
 	if (rc)
@@ -341,6 +347,44 @@ static int entry_add(struct catalogue_update *u, const struct queued *q, bool *k
 	if (!err)
 		seen_add(u, id, &err, why);
 	return err || !owner ? err : name_give(u, q->name, why);
+}
+
+/* Is it behind all that came before in an order, so that none of them has its id or its name? */
+static bool sorts_behind(struct catalogue_update *u, const struct queued *q)
+{
+	if (strcmp(q->name, u->last_name) <= 0 || strcmp(q->id, u->last_id) <= 0)
+		return false;
+	text_copy(u->last_name, sizeof(u->last_name), q->name);
+	text_copy(u->last_id, sizeof(u->last_id), q->id);
+	return true;
+}
+
+/*
+ * STORE_RUN entries that are new with certainty, in one statement: its cursors stay where they are from
+ * one row to the next. As web servers sort their indexes, this is nearly all of a first listing.
+ */
+static int run_add(struct catalogue_update *u, const struct queued *q, struct reason *why)
+{
+	sqlite3_stmt *s = u->store->c[C_ADD_RUN];
+	uint64_t last;
+	int at = 2, rc, err = write_begin(u, why);
+
+	if (err)
+		return err;
+	sqlite3_bind_int64(s, 1, (int64_t)u->repo);
+	for (int i = 0; i < STORE_RUN; i++, at += STORE_RUN_COLUMNS) {
+		sqlite3_bind_text(s, at, q[i].id, -1, SQLITE_STATIC);
+		entry_bind(s, at + 1, &q[i]);
+	}
+	rc = store_step_done(s);
+	if (rc)
+		return write_fail(u, rc, why);
+	last = (uint64_t)sqlite3_last_insert_rowid(u->store->writer);
+	for (uint64_t id = last - STORE_RUN + 1; !err && id <= last; id++)
+		seen_add(u, id, &err, why);
+	u->counts.listed += STORE_RUN;
+	u->counts.added += STORE_RUN;
+	return err;
 }
 
 static int entry_take(struct catalogue_update *u, const struct queued *q, struct reason *why)
@@ -403,15 +447,36 @@ static void queue_empty(struct catalogue_update *u)
 	u->bytes = 0;
 }
 
+/* Up to STORE_RUN entries of the queue from `at` on: how many goes into *taken. */
+static int run_take(struct catalogue_update *u, unsigned at, unsigned *taken, struct reason *why)
+{
+	const struct queued *q = &u->queue[at];
+	bool plain = true;
+	unsigned n = 0;
+	int err = 0;
+
+	while (u->sorted && n < STORE_RUN && at + n < u->queued) {
+		plain = plain && !q[n].properties_len && !q[n].facts;
+		u->sorted = sorts_behind(u, &q[n++]);
+	}
+	*taken = n ? n : 1;
+	if (u->sorted && plain && n == STORE_RUN)
+		return run_add(u, q, why);
+	for (unsigned i = 0; !err && i < *taken; i++)
+		err = entry_take(u, &q[i], why);
+	return err;
+}
+
 static int batch_write(struct catalogue_update *u, struct reason *why)
 {
+	unsigned taken;
 	int err = 0;
 
 	if (!u->queued)
 		return 0;
 	pthread_mutex_lock(&u->store->write_lock);
-	for (unsigned i = 0; !err && i < u->queued; i++)
-		err = entry_take(u, &u->queue[i], why);
+	for (unsigned i = 0; !err && i < u->queued; i += taken)
+		err = run_take(u, i, &taken, why);
 	err = batch_end(u, err, why);
 	queue_empty(u);
 	return err;

@@ -53,9 +53,12 @@ enum list_stmt {
 };
 enum catalogue_stmt {
 	C_REPO_ADD, C_REPO_GET, C_REPO_OTHER, C_REPO_PUT, C_DROP_SOME, C_SIZE, C_CONTENT, C_FACTS, C_KNOWN,
-	C_FIND, C_ADD, C_CHANGE, C_ABOUT, C_PROPERTIES, C_BEST, C_SHOWN, C_SHOW, C_REST, C_DROP, C_RANGE,
+	C_FIND, C_ADD, C_ADD_RUN, C_CHANGE, C_ABOUT, C_PROPERTIES, C_BEST, C_SHOWN, C_SHOW, C_REST, C_DROP, C_RANGE,
 	C_COUNT
 };
+/* Rows that C_ADD_RUN adds at once, and the parameters of each; the first parameter is the repository. */
+#define STORE_RUN	  16
+#define STORE_RUN_COLUMNS 11
 
 /* The newest record of a card, and the size of what it shows, once asked. */
 struct store_head {

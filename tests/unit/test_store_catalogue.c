@@ -155,6 +155,56 @@ static void a_list_that_is_as_before_changes_nothing(void **state)
 	assert_int_equal(named("b").id, row);
 }
 
+/* A first listing in order is added many at a time; at any place of it something may come that is not. */
+static void in_a_first_listing_each_name_and_id_counts_once_wherever_it_comes(void **state)
+{
+	static const char *const property[] = { "part", "ice40", NULL };
+	enum { LISTED = 600 };
+
+	(void)state;
+	for (unsigned odd = 1; odd < LISTED; odd += 7) {
+		struct catalogue_update *u;
+		struct catalogue_counts counts;
+		struct repo_entry newer = sized, described = sized;
+		struct catalogue_entry e;
+		char name[32], id[32], former[32], former_id[32], **pairs = NULL;
+
+		if (catalogue_repo_open(store, "nfs", "directory", odd % 2 ? "/odd" : "/even", &repo, NULL))
+			fail_msg("the repository cannot be opened");
+		snprintf(former, sizeof(former), "n%04u", odd / 2);
+		snprintf(former_id, sizeof(former_id), "i%04u", odd / 2);
+		newer.mtime_ns = 9;
+		described.properties = property;
+		u = update_new();
+		for (unsigned i = 0; i < LISTED; i++) {
+			snprintf(name, sizeof(name), "n%04u", i);
+			snprintf(id, sizeof(id), "i%04u", i);
+			if (i == odd && odd % 3 == 0)
+				put(u, id, "a name before all others", sized);
+			else if (i == odd && odd % 3 == 1)
+				put(u, former_id, name, newer);
+			else if (i == odd)
+				put(u, id, former, newer);
+			else
+				put(u, id, name, i == odd + 3 ? described : sized);
+		}
+		counts = end_with(u, true);
+		assert_int_equal(counts.added, odd % 3 == 1 ? LISTED - 1 : LISTED);
+		assert_int_equal(counts.added, counts.listed);
+		assert_int_equal(counts.dropped, 0);
+		assert_int_equal(catalogue_repo_images(store, repo.id), odd % 3 ? LISTED - 1 : LISTED);
+		snprintf(id, sizeof(id), "i%04u", odd % 3 == 2 ? odd : odd / 2);
+		assert_string_equal(named(former).remote_id, id);
+		if (odd + 3 >= LISTED)
+			continue;
+		snprintf(name, sizeof(name), "n%04u", odd + 3);
+		e = named(name);
+		assert_int_equal(catalogue_properties(store, e.id, &pairs, NULL), 0);
+		assert_string_equal(pairs[1], "ice40");
+		free(pairs);
+	}
+}
+
 static void a_change_keeps_the_row_and_is_told(void **state)
 {
 	struct catalogue_update *u = update_new();
@@ -353,6 +403,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CLAIM(what_was_put_is_found_by_name_id_row_and_digest),
 		CLAIM(a_list_that_is_as_before_changes_nothing),
+		CLAIM(in_a_first_listing_each_name_and_id_counts_once_wherever_it_comes),
 		CLAIM(a_change_keeps_the_row_and_is_told),
 		CLAIM(of_one_name_own_ones_come_first_then_the_newest),
 		CLAIM(only_an_end_that_says_so_drops_what_was_not_put),
