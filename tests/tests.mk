@@ -42,6 +42,8 @@ $(HTTP_TESTS): $(BUILD)/tests/unit/http_fixture.o
 -include $(BUILD)/tests/unit/card_fixture.d $(BUILD)/tests/unit/store_fixture.d $(BUILD)/tests/unit/holder_fixture.d
 # The same for slots, whose backend is another one.
 $(BUILD)/tests/unit/test_slots: LDFLAGS_ALL += -Wl,--wrap=card_backend_find
+# Where the time of day is set.
+$(BUILD)/tests/unit/test_mirror $(BUILD)/tests/unit/test_cache_chunks: LDFLAGS_ALL += -Wl,--wrap=clock_now_ns
 
 # Everything: the build that ships and the one with sanitizers. The numbers of both
 # are added up in one file, and the last line is their sum.

@@ -34,6 +34,10 @@ struct store_contents {
 #define CONTENT_COLUMNS \
 	"id, size, validator, sha256, whole, gone, pinned, cached, boot"
 
+/* The last that was used is used last, also of a clock that was set back. */
+#define USED_NOW \
+	"max(?2, coalesce((SELECT used + 1 FROM content WHERE cached > 0 OR whole ORDER BY used DESC LIMIT 1), 0))"
+
 const char store_contents_schema[] =
 	/* key: which bytes (cache.h). size: -1 until it is known. boot: the boot in which it became
 	 * whole while that is not yet known to be on the disk. */
@@ -47,9 +51,9 @@ const char store_contents_schema[] =
 	"CREATE INDEX content_unsynced ON content (id) WHERE boot IS NOT NULL;";
 
 static const char *const contents_sql[K_COUNT] = {
-	[K_MAKE] = "INSERT OR IGNORE INTO content (key, used) VALUES (?1, ?2)",
+	[K_MAKE] = "INSERT OR IGNORE INTO content (key, used) VALUES (?1, " USED_NOW ")",
 	[K_TOLD] = "UPDATE content SET size = ?2, validator = ?3 WHERE id = ?1",
-	[K_USED] = "UPDATE content SET used = ?2, cached = ?3 WHERE id = ?1",
+	[K_USED] = "UPDATE content SET used = " USED_NOW ", cached = ?3 WHERE id = ?1",
 	[K_PIN] = "UPDATE content SET pinned = ?2 WHERE id = ?1",
 	[K_WHOLE] = "UPDATE content SET whole = 1, size = ?2, cached = ?2, sha256 = ?3, boot = ?4 WHERE id = ?1",
 	[K_TRUST] = "UPDATE content SET boot = NULL WHERE id = ?1",

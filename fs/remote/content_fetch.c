@@ -259,12 +259,12 @@ void fetches_settle(void)
 {
 	struct timespec until;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += SETTLE_MS % 1000 * 1000000L;
 	until.tv_sec += SETTLE_MS / 1000 + until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
 	pthread_mutex_lock(&out_lock);
-	while (out && !pthread_cond_timedwait(&out_cond, &out_lock, &until))
+	while (out && !pthread_cond_clockwait(&out_cond, &out_lock, CLOCK_MONOTONIC, &until))
 		;
 	if (out)
 		log_warn("%u requests to repositories are left behind", out);

@@ -111,9 +111,8 @@ static bool doubt_over(const struct repo *repo, bool asked)
 
 	if (!repo->row.doubt_ns)
 		return false;
-	/* A clock that was set back does not make it younger for ever. */
-	return (asked && repo->doubt_told) || repo->began_ns < repo->row.doubt_ns ||
-	       repo->began_ns - repo->row.doubt_ns >= (age > SECOND_NS ? age : SECOND_NS);
+	return (asked && repo->doubt_told) ||
+	       repo->began_mono_ns - repo->doubt_mono_ns >= (age > SECOND_NS ? age : SECOND_NS);
 }
 
 /* 0 or -errno. *doubted: nothing was dropped though much is gone. */
@@ -130,8 +129,10 @@ static int take_over(struct repo *repo, bool all, bool asked, bool *doubted, str
 	catalogue_update_counts(repo->update, &counts);
 	if (implausible(&counts) && !doubt_over(repo, asked)) {
 		*doubted = true;
-		if (!repo->row.doubt_ns)
+		if (!repo->row.doubt_ns) {
 			repo->row.doubt_ns = repo->began_ns;
+			repo->doubt_mono_ns = repo->began_mono_ns;
+		}
 		repo->row.doubt_count = counts.listed;
 		repo->doubt_told = repo->doubt_told || asked;
 		reason_set(why, EREMOTEIO, "it lists %llu images where there were %llu; nothing is dropped until another "
@@ -244,8 +245,10 @@ void listing_end(struct repo *repo)
 	repo->update = NULL;
 	if (!err) {
 		repo->row.listed_ns = repo->began_ns;
-		if (all && !doubted)
+		if (all && !doubted) {
 			repo->row.full_ns = repo->began_ns;
+			repo->full_mono_ns = repo->began_mono_ns;
+		}
 		text_copy(repo->row.cursor, sizeof(repo->row.cursor), doubted ? "" : repo->list.cursor);
 	}
 	if (err != ECANCELED)

@@ -16,6 +16,7 @@
 #include <fabricfs/log.h>
 
 #define MS_NS INT64_C(1000000)
+#define LONG_NS (INT64_C(1) << 60) /* 36 years */
 #define FULL_MS 300000	  /* after so long all is listed and not only what is new */
 #define STOP_MS 1500	  /* for requests to end that were cancelled */
 
@@ -293,11 +294,8 @@ static void repo_work(struct repo *repo, int64_t *next)
 		over = wait->next;
 		wait->done(wait, wait->err);
 	}
-	if (begin) {
-		int64_t age = clock_now_ns() - repo->row.full_ns;
-
-		listing_begin(repo, full || !repo->row.full_ns || age < 0 || age > FULL_MS * MS_NS);
-	}
+	if (begin)
+		listing_begin(repo, full || !repo->row.full_ns || now - repo->full_mono_ns > FULL_MS * MS_NS);
 }
 
 static void *mirror_main(void *arg)
@@ -378,6 +376,14 @@ static void address_of(const struct repo_config *repo, struct buf *out)
 	}
 }
 
+/* When that was, by the other clock; long ago if it is of a clock that was set back since. */
+static int64_t mono_of(int64_t then_ns)
+{
+	int64_t age = clock_now_ns() - then_ns;
+
+	return clock_mono_ns() - (age >= 0 ? age : LONG_NS);
+}
+
 static int repo_start(struct repo *repo, struct reason *why)
 {
 	struct buf address CLEANUP_BUF = BUF_INIT;
@@ -404,6 +410,8 @@ static int repo_start(struct repo *repo, struct reason *why)
 		repo->listed_mono_ns = clock_mono_ns() - age;
 	else
 		repo->wanted = true;
+	repo->full_mono_ns = mono_of(repo->row.full_ns);
+	repo->doubt_mono_ns = mono_of(repo->row.doubt_ns);
 	/* Nobody may look for a while, and still its return is to be told. */
 	if (repo->row.offline)
 		repo->wanted = true;

@@ -26,6 +26,8 @@ struct repo {
 	bool full;	      /* all was asked for */
 	unsigned listed;      /* entries that came */
 	int64_t began_ns, began_mono_ns;
+	/* The same as row.full_ns and row.doubt_ns where these are not 0, by the clock that nobody sets. */
+	int64_t full_mono_ns, doubt_mono_ns;
 	struct reason failed; /* of writing down what came */
 	int64_t renamed_mono_ns; /* when a name last went to another image; 0 = never */
 	bool doubt_told;      /* who asked for a listing was told that it is doubted */

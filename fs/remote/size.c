@@ -166,14 +166,14 @@ bool sizes_stop(void)
 	bool left;
 	int err = 0;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += STOP_MS / 1000;
 	pthread_mutex_lock(&lock);
 	stopped = true;
 	for (struct ask *ask = asks; ask; ask = ask->next)
 		repo_kind(ask->repo)->stat_cancel(ask->repo->handle, &ask->stat);
 	while (asks && !err)
-		err = pthread_cond_timedwait(&none, &lock, &until);
+		err = pthread_cond_clockwait(&none, &lock, CLOCK_MONOTONIC, &until);
 	left = asks;
 	pthread_mutex_unlock(&lock);
 	return !left;

@@ -169,6 +169,17 @@ static struct cache_content made(struct store *store, const char *key)
 	return content;
 }
 
+/* The time of day, which somebody sets. */
+#define DAY_NS (INT64_C(86400) * 1000000000)
+static _Atomic int64_t set_by_ns;
+
+int64_t __real_clock_now_ns(void);
+int64_t __wrap_clock_now_ns(void);
+int64_t __wrap_clock_now_ns(void)
+{
+	return __real_clock_now_ns() + set_by_ns;
+}
+
 static struct cache_content row_of(struct store *store, uint64_t id)
 {
 	struct cache_content content;
@@ -345,6 +356,25 @@ static void contents_are_told_in_the_order_of_their_use_and_which_are_loaded(voi
 	store_close(store);
 }
 
+static void the_order_of_use_is_that_also_when_the_clock_is_set(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	struct cache_content a = made(store, "a"), b = made(store, "b"), c = made(store, "c");
+	struct buf seen CLEANUP_BUF = BUF_INIT;
+	struct reason why = { 0 };
+
+	assert_int_equal(cache_content_used(store, a.id, 100, &why), 0);
+	set_by_ns = DAY_NS;
+	assert_int_equal(cache_content_used(store, b.id, 100, &why), 0);
+	set_by_ns = -365 * DAY_NS;
+	assert_int_equal(cache_content_used(store, c.id, 100, &why), 0);
+	assert_int_equal(cache_content_used(store, a.id, 100, &why), 0);
+	set_by_ns = 0;
+	assert_int_equal(cache_contents_each(store, collect, &seen, &why), 0);
+	assert_string_equal(seen.data, "2 3 1 ");
+	store_close(store);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,6 +389,7 @@ int main(void)
 		CLAIM(a_whole_content_of_another_boot_is_doubted_until_it_was_hashed),
 		CLAIM(tidying_finishes_what_a_worker_had_begun),
 		CLAIM(contents_are_told_in_the_order_of_their_use_and_which_are_loaded),
+		CLAIM(the_order_of_use_is_that_also_when_the_clock_is_set),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,6 +18,18 @@
 
 #include <fabricfs/clock.h>
 
+/* --- the time of day, which somebody sets ------------------------------------------------------- */
+
+#define DAY_NS (INT64_C(86400) * 1000000000)
+static _Atomic int64_t set_by_ns;
+
+int64_t __real_clock_now_ns(void);
+int64_t __wrap_clock_now_ns(void);
+int64_t __wrap_clock_now_ns(void)
+{
+	return __real_clock_now_ns() + set_by_ns;
+}
+
 /* --- the kind -------------------------------------------------------------------------------- */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -116,6 +128,7 @@ static int start(void **state)
 	cancelled = false;
 	asked_for = NULL;
 	answers = 0;
+	set_by_ns = 0;
 	if (mirror_open(&config, &why) || mirror_start(store, &why))
 		return -1;
 	repo = mirror_nth(0);
@@ -266,6 +279,96 @@ static void a_short_list_is_believed_when_it_is_asked_for_again(void **state)
 		assert_int_equal(state_now().images, twice ? 1 : 10);
 	}
 	assert_string_equal(state_now().error, "");
+}
+
+static void a_clock_that_is_set_makes_no_listing_older_or_younger(void **state)
+{
+	static const int64_t steps[] = { DAY_NS, -365 * DAY_NS };
+	const char *cursors[] = { "c1", "c2" };
+	struct refresh r = { .wait.done = refreshed };
+	struct repo_list *list;
+
+	(void)state;
+	list_first(10);
+	for (int i = 0; i < 2; i++) {
+		struct refresh all = { .wait.done = refreshed };
+
+		set_by_ns = steps[i];
+		repo_looked(repo);
+		list = asked();
+		/* What is new, and not everything. */
+		assert_string_equal(list->cursor, cursors[i]);
+		repo_refresh(repo, &all.wait);
+		end(list, "-", false, true);
+		list = asked();
+		assert_string_equal(list->cursor, "");
+		for (unsigned n = 0; n < 10; n++)
+			give(list, (char[]){ 'n', (char)('0' + n), '\0' }, 5);
+		end(list, "c2", true, false);
+		assert_int_equal(wait_for(&all), 0);
+	}
+	/* Of a listing that is not old no other is made, whatever the time of day. */
+	configured.repo.max_age_ms = 3600000;
+	for (int i = 0; i < 2; i++) {
+		set_by_ns = steps[i];
+		repo_looked(repo);
+	}
+	repo_refresh(repo, &r.wait);
+	list = asked();
+	assert_string_equal(list->cursor, "");
+	end(list, "c3", false, true);
+	assert_int_equal(wait_for(&r), 0);
+}
+
+static void a_clock_that_is_set_makes_no_doubt_older(void **state)
+{
+	static const int64_t steps[] = { 0, DAY_NS, -365 * DAY_NS };
+
+	(void)state;
+	list_first(10);
+	configured.repo.max_age_ms = 3600000;
+	for (int i = 0; i < 3; i++) {
+		struct refresh r = { .wait = { .done = refreshed, .unasked = true } };
+		struct repo_list *list;
+
+		set_by_ns = steps[i];
+		repo_refresh(repo, &r.wait);
+		list = asked();
+		give(list, "n3", 5);
+		end(list, "c", true, false);
+		assert_int_equal(wait_for(&r), EREMOTEIO);
+		assert_int_equal(state_now().images, 10);
+	}
+}
+
+static void after_a_start_with_another_clock_everything_is_listed_once(void **state)
+{
+	static const int64_t steps[] = { DAY_NS, -365 * DAY_NS };
+	struct reason why = { 0 };
+	struct repo_list *list;
+
+	(void)state;
+	configured.repo.max_age_ms = 3600000;
+	list_first(10);
+	for (int i = 0; i < 2; i++) {
+		struct refresh r = { .wait.done = refreshed };
+
+		mirror_stop();
+		set_by_ns = steps[i];
+		assert_int_equal(mirror_open(&config, &why), 0);
+		assert_int_equal(mirror_start(store, &why), 0);
+		repo = mirror_nth(0);
+		list_first(10);
+		configured.repo.max_age_ms = 0;
+		repo_looked(repo);
+		list = asked();
+		assert_string_equal(list->cursor, "c1");
+		configured.repo.max_age_ms = 3600000;
+		end(list, "c1", false, true);
+		repo_refresh(repo, &r.wait);
+		end(asked(), "c1", false, true);
+		assert_int_equal(wait_for(&r), 0);
+	}
 }
 
 static void who_asked_hears_of_a_new_name_when_nobody_has_the_old_one(void **state)
@@ -455,6 +558,9 @@ int main(void)
 		CLAIM(after_a_whole_listing_only_what_is_new_is_asked_for),
 		CLAIM(a_listing_that_fails_drops_nothing_and_is_told),
 		CLAIM(a_short_list_is_believed_when_it_is_asked_for_again),
+		CLAIM(a_clock_that_is_set_makes_no_listing_older_or_younger),
+		CLAIM(a_clock_that_is_set_makes_no_doubt_older),
+		CLAIM(after_a_start_with_another_clock_everything_is_listed_once),
 		CLAIM(who_asked_hears_of_a_new_name_when_nobody_has_the_old_one),
 		CLAIM(half_of_a_list_may_go_without_a_doubt),
 		CLAIM(what_others_find_out_makes_it_offline_and_online),

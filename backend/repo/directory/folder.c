@@ -25,7 +25,7 @@ static pthread_t watcher;
 static bool watching, watch_kicked, watch_quit;
 static struct folder *folders;
 static bool left_behind; /* main thread */
-static int64_t close_until_ns; /* real time; 0 = none was closed since one was opened */
+static int64_t close_until_ns; /* monotonic; 0 = none was closed since one was opened */
 
 static void watch_kick(void)
 {
@@ -169,6 +169,8 @@ static void *hand_main(void *arg)
 		job_work(folder, job);
 		pthread_mutex_lock(&folder->lock);
 	}
+	hand->ended = true;
+	pthread_cond_signal(&hand->wake);
 	pthread_mutex_unlock(&folder->lock);
 	folder_put(folder);
 	return NULL;
@@ -405,12 +407,13 @@ static int directory_open(const struct repo_config *config, void **repo, struct 
 static void directory_close(void *repo)
 {
 	struct folder *folder = repo, **at;
+	bool ended[HANDS] = { false };
 	struct timespec ts;
 
 	pthread_mutex_lock(&watch_lock);
 	/* For all of them together: an unmount does not wait for each that hangs. */
 	if (!close_until_ns)
-		close_until_ns = clock_now_ns() + STOP_WAIT_NS;
+		close_until_ns = clock_mono_ns() + STOP_WAIT_NS;
 	ts = (struct timespec){ .tv_sec = close_until_ns / 1000000000, .tv_nsec = close_until_ns % 1000000000 };
 	for (at = &folders; *at && *at != folder; at = &(*at)->next)
 		;
@@ -423,10 +426,22 @@ static void directory_close(void *repo)
 	folder->quit = true;
 	for (int i = 0; i < HANDS; i++)
 		pthread_cond_signal(&folder->hands[i].wake);
-	pthread_mutex_unlock(&folder->lock);
 	/* One that hangs is left behind, with what it needs. */
 	for (int i = 0; i < HANDS; i++) {
-		if (folder->hands[i].started && pthread_timedjoin_np(folder->hands[i].thread, NULL, &ts)) {
+		struct hand *hand = &folder->hands[i];
+		int err = 0;
+
+		if (!hand->started)
+			continue;
+		while (!hand->ended && !err)
+			err = pthread_cond_clockwait(&hand->wake, &folder->lock, CLOCK_MONOTONIC, &ts);
+		ended[i] = hand->ended;
+	}
+	pthread_mutex_unlock(&folder->lock);
+	for (int i = 0; i < HANDS; i++) {
+		if (ended[i])
+			pthread_join(folder->hands[i].thread, NULL);
+		else if (folder->hands[i].started) {
 			pthread_detach(folder->hands[i].thread);
 			left_behind = true;
 		}

@@ -45,6 +45,7 @@ struct hand {
 	struct folder *folder;
 	pthread_t thread;
 	bool started;
+	bool ended; /* its thread looks at nothing here any more */
 	pthread_cond_t wake;
 	struct job *jobs, **jobs_end; /* waiting */
 	struct job *now;   /* being worked on */
