@@ -422,8 +422,10 @@ void xilinx_stream_facts(const struct xilinx_stream *s, const char *named, bool 
 		facts->unsized = true;
 	if (s->repeats)
 		facts->compressed = IMAGE_YES;
-	/* They come first, so that a slot which takes partial ones refuses it at its first write. */
-	if (s->map == XILINX_VIRTEX && facts->partial == IMAGE_UNKNOWN && s->full_marks)
+	/* They come first, so that a slot which takes partial ones refuses it at its first write; but
+	 * until frames begin a raw image may still turn out to be Spartan-3's, with other registers. */
+	if (s->map == XILINX_VIRTEX && facts->partial == IMAGE_UNKNOWN && s->full_marks &&
+	    (!s->map_open || s->frame_words))
 		facts->partial = IMAGE_NO;
 	if (!ended)
 		return;
