@@ -5,7 +5,6 @@ Everything is in one folder, on free ports of 127.0.0.1, and ends with the test
 run. The catalogue leads to nginx, whose log says what was asked; its first
 entry is of another region and leads nowhere.
 """
-import ctypes
 import http.client
 import json
 import os
@@ -16,7 +15,7 @@ import time
 import urllib.parse
 from pathlib import Path
 
-from webserver import Authority, free_ports
+from webserver import Authority, die_with_parent, free_ports
 
 HERE = Path(__file__).resolve().parent / "servers"
 PYTHON = "/usr/bin/python3"  # the one that Debian's packages are for
@@ -24,10 +23,6 @@ PASSWORDS = {"admin": "admin-Secret-1", "alice": "alice-Secret-2 \"\\é", "bob":
              "glance": "glance-Secret-4"}
 PROJECTS = {"admin": "admin", "alice": "fpga-a", "bob": "fpga-b", "glance": "service"}
 START_S = 300  # of CPU time it takes ten seconds
-
-
-def die_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 class Client:

@@ -8,6 +8,7 @@ Folders of it, which all show the same files: html/ and json/ (index pages of bo
 ETag nor Last-Modified). tls_port has them with HTTP/2 and a certificate of `authority`,
 expired_port with one whose time is over, client_port wants one of the client.
 """
+import ctypes
 import os
 import signal
 import socket
@@ -18,6 +19,11 @@ from pathlib import Path
 from harness import until
 
 USER, PASSWORD, TOKEN = "fpga", "pass:word-of-the-web", "t0ken-of-the-web"
+
+
+def die_with_parent():
+    """For preexec_fn: a server does not outlive tests that are killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def free_ports(n):
@@ -118,7 +124,8 @@ class WebServer:
     def start(self):
         # One process: it ends when it is told, and its files are its user's.
         self.process = subprocess.Popen(["nginx", "-p", self.folder, "-c", self.folder / "nginx.conf"],
-                                        stdin=subprocess.DEVNULL, stderr=open(self.folder / "start.log", "wb"))
+                                        stdin=subprocess.DEVNULL, stderr=open(self.folder / "start.log", "wb"),
+                                        preexec_fn=die_with_parent)
 
         def up():
             if self.process.poll() is not None:
