@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -345,6 +346,13 @@ class Hung:
         self.pids = self.server.processes("fabricfs-worker")
         for pid in self.pids:
             os.kill(pid, signal.SIGSTOP)
+        # A signal is on its way until each thread has seen it, and meanwhile they answer.
+        until(lambda: all(state == "T" for pid in self.pids for state in self.states(pid)), "it has stopped")
+
+    @staticmethod
+    def states(pid):
+        return [task.joinpath("stat").read_text().rsplit(")", 1)[1].split()[0]
+                for task in Path(f"/proc/{pid}/task").iterdir()]
 
     def go_on(self):
         while self.pids:
