@@ -238,6 +238,25 @@ static int blob_named(struct store *store, const char *sha256, struct reason *wh
 	return named;
 }
 
+/* 1 it is gone, 0 a row names it, or -errno. *held: its bytes. No row gets to name it in between. */
+static int blob_drop(struct store *store, const char *sha256, int *held, struct reason *why)
+{
+	int r;
+
+	pthread_mutex_lock(&store->names_lock);
+	r = blob_named(store, sha256, why);
+	if (r >= 0)
+		r = !r;
+	if (r > 0) {
+		*held = bytes_hold(store->blobs_fd, sha256);
+		if (unlinkat(store->blobs_fd, sha256, 0) && errno != ENOENT)
+			r = reason_set(why, errno, "cannot remove %s/blobs/%s: %s", store->dir, sha256,
+				       strerror(errno));
+	}
+	pthread_mutex_unlock(&store->names_lock);
+	return r;
+}
+
 int store_blobs_trim(struct store *store, struct reason *why)
 {
 	DIR *d = folder_open(store->blobs_fd);
@@ -247,19 +266,13 @@ int store_blobs_trim(struct store *store, struct reason *why)
 	if (!d)
 		return reason_set(why, errno, "cannot list %s/blobs: %s", store->dir, strerror(errno));
 	while (!err && (e = readdir(d))) {
-		int named, held;
+		int held = -1, r;
 
 		if (!store_sha256_valid(e->d_name))
 			continue;
-		named = blob_named(store, e->d_name, why);
-		if (named < 0)
-			err = named;
-		if (named)
-			continue;
-		held = bytes_hold(store->blobs_fd, e->d_name);
-		if (unlinkat(store->blobs_fd, e->d_name, 0) && errno != ENOENT)
-			err = reason_set(why, errno, "cannot remove %s/blobs/%s: %s", store->dir,
-					 e->d_name, strerror(errno));
+		r = blob_drop(store, e->d_name, &held, why);
+		if (r < 0)
+			err = r;
 		bytes_leave(store, held);
 	}
 	closedir(d);

@@ -328,15 +328,13 @@ static void files_drop(struct store *store, uint64_t id)
 	unlinkat(store->chunks_fd, name, 0);
 }
 
-int cache_content_whole(struct store *store, uint64_t id, uint64_t size, const char *sha256,
-			struct reason *why)
+/* names_lock is held: a trim that saw no name for this blob is done with it. */
+static int whole_named(struct store *store, uint64_t id, uint64_t size, const char *sha256, struct reason *why)
 {
 	char name[40];
 	sqlite3_stmt *s;
 	int err;
 
-	if (!store_sha256_valid(sha256))
-		return reason_set(why, EINVAL, "\"%s\" is not a SHA-256", sha256);
 	snprintf(name, sizeof(name), "%" PRIu64, id);
 	/* First the row: between the two its blob is missing, which is found when it is opened; the
 	 * other way round the next trim could take the blob away. */
@@ -357,8 +355,22 @@ int cache_content_whole(struct store *store, uint64_t id, uint64_t size, const c
 	if (renameat(store->chunks_fd, name, store->blobs_fd, sha256))
 		return reason_set(why, errno, "cannot keep %s/chunks/%s as an image: %s", store->dir, name,
 				  strerror(errno));
-	files_drop(store, id); /* the map */
 	return 0;
+}
+
+int cache_content_whole(struct store *store, uint64_t id, uint64_t size, const char *sha256,
+			struct reason *why)
+{
+	int err;
+
+	if (!store_sha256_valid(sha256))
+		return reason_set(why, EINVAL, "\"%s\" is not a SHA-256", sha256);
+	pthread_mutex_lock(&store->names_lock);
+	err = whole_named(store, id, size, sha256, why);
+	pthread_mutex_unlock(&store->names_lock);
+	if (!err)
+		files_drop(store, id); /* the map */
+	return err;
 }
 
 int cache_content_gone(struct store *store, uint64_t id, int err, struct reason *why)

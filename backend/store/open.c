@@ -459,6 +459,7 @@ int store_open(const char *dir, bool fresh, struct store **out, struct reason *w
 	pthread_mutex_init(&store->write_lock, NULL);
 	pthread_mutex_init(&store->read_lock, NULL);
 	pthread_mutex_init(&store->list_lock, NULL);
+	pthread_mutex_init(&store->names_lock, NULL);
 	pthread_mutex_init(&store->heads_lock, NULL);
 	pthread_mutex_init(&store->sync_lock, NULL);
 	boot_read(store->boot);
@@ -499,6 +500,7 @@ void store_close(struct store *store)
 	pthread_mutex_destroy(&store->write_lock);
 	pthread_mutex_destroy(&store->read_lock);
 	pthread_mutex_destroy(&store->list_lock);
+	pthread_mutex_destroy(&store->names_lock);
 	pthread_mutex_destroy(&store->heads_lock);
 	pthread_mutex_destroy(&store->sync_lock);
 	free(store->heads);

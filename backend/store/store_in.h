@@ -3,6 +3,7 @@
  * What the files of the store share.
  *
  * Locks, in order of precedence (outer first):
+ *   names_lock   which names blobs/ has, where a row is to name one: rows and a rename, or a look and an unlink
  *   write_lock   the writer connection, its statements, next_seq
  *   read_lock    the reader connection and its statements
  *   sync_lock    dirty, synced, failed, quit, sync_why, gone
@@ -78,6 +79,7 @@ struct store {
 	int dir_fd, blobs_fd, spool_fd, run_fd, wal_fd, chunks_fd;
 	char boot[64]; /* this boot's id: what was written in it is in the page cache at least */
 
+	pthread_mutex_t names_lock;
 	pthread_mutex_t write_lock;
 	sqlite3 *writer;
 	sqlite3_stmt *w[W_COUNT];

@@ -2,9 +2,12 @@
 /* Chunk maps and rows of cached contents, through crashes and power losses. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/unit/store_fixture.h"
@@ -255,6 +258,75 @@ static void a_whole_content_is_a_blob_that_trimming_leaves(void **state)
 	store_close(store);
 }
 
+/* Instead of libc's: what a trim removes next, and who keeps that very image meanwhile. */
+static struct keeper {
+	struct store *store;
+	const char *sha256;
+	uint64_t id, size;
+	int err;
+	bool runs;
+	pthread_t thread;
+} *keeper;
+
+static void *keep(void *arg)
+{
+	struct keeper *k = arg;
+
+	k->err = cache_content_whole(k->store, k->id, k->size, k->sha256, NULL);
+	return NULL;
+}
+
+int unlinkat(int dir, const char *name, int flags)
+{
+	struct keeper *k = keeper;
+
+	if (k && !k->runs && !strcmp(name, k->sha256)) {
+		struct timespec end;
+
+		k->runs = true;
+		assert_int_equal(pthread_create(&k->thread, NULL, keep, k), 0);
+		/* It has its chance here, though it had better wait. */
+		clock_gettime(CLOCK_REALTIME, &end);
+		end.tv_sec++;
+		if (!pthread_timedjoin_np(k->thread, NULL, &end))
+			k->thread = 0;
+	}
+	return (int)syscall(SYS_unlinkat, dir, name, flags);
+}
+
+static void trimming_takes_no_image_that_is_named_meanwhile(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	struct cache_content a = made(store, "a");
+	char sha256[SHA256_HEX];
+	struct reason why = { 0 };
+	struct chunks *c;
+	int fd;
+
+	whole(store, a.id, "a", "some bytes", sha256);
+	assert_int_equal(cache_content_empty(store, a.id, &why), 0);
+	/* Nothing names the blob now, and the same bytes come again. */
+	c = chunks_ok(store, a.id, "a");
+	assert_int_equal(pwrite(chunks_fd(c), "some bytes", 10, 0), 10);
+	assert_int_equal(chunks_mark(c, 0, 0, &why), 0);
+	chunks_close(c);
+
+	struct keeper k = { .store = store, .sha256 = sha256, .id = a.id, .size = 10 };
+
+	keeper = &k;
+	assert_int_equal(store_blobs_trim(store, &why), 0);
+	keeper = NULL;
+	assert_true(k.runs);
+	if (k.thread)
+		pthread_join(k.thread, NULL);
+	assert_int_equal(k.err, 0);
+	assert_true(row_of(store, a.id).whole);
+	if (store_blob_open(store, sha256, &fd, NULL, &why))
+		fail_msg("the bytes are lost: %s", why.text);
+	close(fd);
+	store_close(store);
+}
+
 static void a_content_that_is_gone_leaves_its_key_and_its_errno(void **state)
 {
 	struct store *store = open_ok(*state, true);
@@ -385,6 +457,7 @@ int main(void)
 		CLAIM(damaged_maps_are_begun_anew),
 		CLAIM(a_key_has_one_content),
 		CLAIM(a_whole_content_is_a_blob_that_trimming_leaves),
+		CLAIM(trimming_takes_no_image_that_is_named_meanwhile),
 		CLAIM(a_content_that_is_gone_leaves_its_key_and_its_errno),
 		CLAIM(a_whole_content_of_another_boot_is_doubted_until_it_was_hashed),
 		CLAIM(tidying_finishes_what_a_worker_had_begun),
