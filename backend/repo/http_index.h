@@ -73,6 +73,8 @@ struct json_index {
 	/* Its own. */
 	bool nested;  /* the list is within an object */
 	bool in_list, listed;
+	bool named;	   /* an entry has a name */
+	uint64_t nameless; /* entries that were left out, as they have none */
 	char key[256];
 	bool in_properties;
 	struct buf name, url;

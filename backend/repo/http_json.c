@@ -36,8 +36,12 @@ static int entry_tell(struct json_index *index, struct reason *why)
 
 	if (buf_ok(&index->name) < 0 || buf_ok(&index->url) < 0 || buf_ok(&index->pairs) < 0)
 		return reason_set(why, ENOMEM, "no memory");
-	if (index->name.len == 0 && index->url.len == 0)
-		return reason_set(why, EBADMSG, "an entry has no name");
+	/* It can be neither shown nor asked for, and says nothing of the others. */
+	if (index->name.len == 0 && index->url.len == 0) {
+		index->nameless++;
+		return 0;
+	}
+	index->named = true;
 	for (unsigned i = 0; i < index->pairs_len; i++) {
 		pairs[i] = index->pairs.data + at;
 		at += strlen(pairs[i]) + 1;
@@ -233,6 +237,9 @@ int json_index_end(struct json_index *index, struct reason *why)
 
 	if (rc == 0 && !index->listed)
 		return reason_set(why, EBADMSG, "it has no list \"images\"");
+	/* A list of something else. It does not say that there are no images. */
+	if (rc == 0 && index->nameless && !index->named)
+		return reason_set(why, EBADMSG, "no entry has a name");
 	return rc;
 }
 

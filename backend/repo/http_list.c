@@ -372,6 +372,18 @@ static int sums_start(struct http_list *l, struct reason *why)
 	return http_job_start(&l->job, &request, why);
 }
 
+/* Once: it is in every listing. */
+static void nameless_tell(struct http_list *l)
+{
+	char shown[URL_SHOWN_MAX];
+
+	if (!l->json.nameless || atomic_exchange(&l->job.repo->nameless_told, true))
+		return;
+	url_show(l->page_url, shown, sizeof(shown));
+	log_warn("repository %s: %s: entries without a name are left out (%" PRIu64 ")", l->job.repo->config->name,
+		 shown, l->json.nameless);
+}
+
 static void page_done(struct transfer *t, void *core, int err, const struct transfer_answer *answer,
 		      const struct reason *why)
 {
@@ -391,6 +403,8 @@ static void page_done(struct transfer *t, void *core, int err, const struct tran
 		rc = html_index_end(&l->html, &own);
 	else if (l->form == PAGE_JSON)
 		rc = json_index_end(&l->json, &own);
+	if (rc == 0 && l->form == PAGE_JSON)
+		nameless_tell(l);
 	rc = located(l, rc, &own);
 	page_fini(l);
 	if (rc < 0)

@@ -2,6 +2,7 @@
 /* Online or offline, and since when; told as events and kept in the catalogue. */
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,15 @@ static void sentence_copy(char out[REASON_MAX], const char *text)
 	text_copy(out, REASON_MAX, clean.data);
 }
 
+/* A kind's sentence may begin with whose it is, as the line of the log does. */
+static const char *unnamed(const struct repo *repo, const char *sentence)
+{
+	char front[300];
+	size_t n = (size_t)snprintf(front, sizeof(front), "repository %s: ", repo_name(repo));
+
+	return n < sizeof(front) && !strncmp(sentence, front, n) ? sentence + n : sentence;
+}
+
 void state_reach(struct repo *repo, int err, const struct reason *why)
 {
 	bool offline = err == EHOSTUNREACH, changed, first = !repo->row.since_ns;
@@ -70,7 +80,7 @@ void state_reach(struct repo *repo, int err, const struct reason *why)
 		event(repo, offline ? EHOSTUNREACH : 0, reason);
 		what |= MIRROR_EVENT;
 		if (offline)
-			log_warn("repository %s is offline: %s", repo_name(repo), reason);
+			log_warn("repository %s is offline: %s", repo_name(repo), unnamed(repo, reason));
 		else
 			log_info("repository %s is online again", repo_name(repo));
 	}
@@ -92,7 +102,7 @@ void state_error(struct repo *repo, const char *sentence)
 	mirror_tell(repo, MIRROR_ERROR);
 	/* That it is offline was told. */
 	if (*text && strcmp(text, repo->row.reason) != 0)
-		log_warn("repository %s: %s", repo_name(repo), text);
+		log_warn("repository %s: %s", repo_name(repo), unnamed(repo, text));
 }
 
 void state_save(struct repo *repo)

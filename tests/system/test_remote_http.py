@@ -151,6 +151,22 @@ def test_a_size_that_no_file_can_have_is_unknown(mount, own_web):
     assert repo.stat("blink.bin").st_size == os.path.getsize(BLINK)
 
 
+def test_an_entry_without_a_name_is_left_out_and_told_once(mount, own_web):
+    own_web.put("list.json", b'[{"size": 3}, {"name": "blink.bin"}, {"name": ""}]')
+    repo = mount(web=f'url: "{own_web.url("plain")}", manifest: list.json, max-age: 1ms')
+    assert repo.images() == ["blink.bin"], repo.read("error") + repo.fabric.log()
+    assert repo.read("error") == ""
+    own_web.put("list.json", b'[{"size": 3}, {"name": "upper.bin"}, {"size": 4}]')
+    until(lambda: repo.images() == ["upper.bin"], "the other list")
+    assert repo.fabric.log().count("without a name") == 1
+    # A list of something else does not say that there are no images.
+    own_web.put("list.json", b'[{"id": 3}]')
+    until(lambda: repo.names() and "no entry has a name" in repo.read("error"), "it is not believed")
+    assert repo.images() == ["upper.bin"]
+    assert any("no entry has a name" in line for line in repo.fabric.log().splitlines())
+    assert all(line.count("repository web:") <= 1 for line in repo.fabric.log().splitlines())
+
+
 ROUNDED = 123_457
 
 

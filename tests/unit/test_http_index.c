@@ -231,6 +231,7 @@ static void a_manifest(void **state)
 		   "blink|32220|1795262400|url=v1/blink.bin|sha256=abcd|part=iCE40-HX1K|shell=s1|team=lab|n=3|on=true\n|url=other.bin\n");
 	json_gives("[{\"name\": \"a.bin\"}]", true, "a.bin\n");
 	json_gives("{\"images\": []}", true, "");
+	json_gives("[{\"part\": \"x\"}, {\"name\": \"a.bin\"}, {\"name\": \"\"}, {}]", true, "a.bin\n");
 }
 
 static void json_that_is_none(void **state)
