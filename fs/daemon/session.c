@@ -25,7 +25,7 @@
 
 #define SESSION_MAGIC UINT64_C(0x6e6f697373657366) /* "fsession" */
 /* Grows when the layout changes: a worker of another build must not misread it. */
-#define SESSION_VERSION 3
+#define SESSION_VERSION 4
 
 /* A journal entry is needed until its answer reached the kernel. Each request that is
  * being answered would have to wait for 4095 later ones to lose its entry. */
@@ -57,6 +57,7 @@ struct session {
 	_Atomic uint64_t resent[OPCODES];
 	uint8_t init[SESSION_INIT_MAX];
 	struct suspects suspects;
+	struct saved_pages pages[SAVED_PAGES];
 	struct journal_entry journal[JOURNAL_LEN];
 	struct saved_handle handles[HANDLE_LEN];
 };
@@ -410,6 +411,11 @@ void session_count_resent(uint32_t opcode)
 uint64_t session_resent(uint32_t opcode)
 {
 	return opcode < OPCODES ? atomic_load(&session->resent[opcode]) : 0;
+}
+
+struct saved_pages *session_pages(uint64_t entry)
+{
+	return &session->pages[entry % SAVED_PAGES];
 }
 
 struct suspects *session_suspects(void)

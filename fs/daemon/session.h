@@ -186,6 +186,22 @@ void session_notify_poll(uint64_t kh);
  */
 void session_notify_inode(uint64_t ino);
 
+/* --- page caches ------------------------------------------------------------------------ */
+
+/*
+ * Of which content the pages of an image of remote/ are, and how many opens read them. Only the
+ * tree changes it, under a lock of its own; a worker that dies in between leaves an open too much,
+ * never one too few.
+ */
+#define SAVED_PAGES 4096
+struct saved_pages {
+	_Atomic uint64_t entry; /* 0 = none */
+	_Atomic uint64_t content;
+	_Atomic uint64_t opens;
+	_Atomic bool clean; /* pages of before are gone */
+};
+struct saved_pages *session_pages(uint64_t entry); /* an entry has one place, with others */
+
 /* Where suspect.h keeps its memory; NULL before session_attach(). */
 struct suspects *session_suspects(void);
 

@@ -25,40 +25,58 @@
 
 /*
  * Which content the pages of a node are of. An open of another content drops them, and reads past
- * them as long as the old one is open: one node has one page cache. After a restart nothing is
- * known, and the first open drops what there is. Direct-mapped: a collision costs only that.
+ * them as long as the old one is open: one node has one page cache. It is known for the whole life
+ * of the mount, as opens outlive the worker that answered them. Direct-mapped: a collision costs
+ * only that an image is read past the cache.
  */
-#define KEPT 4096
-static struct kept {
-	uint64_t entry, content;
-	unsigned opens;
-} kept[KEPT];
-static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t pages_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* May this open use the page cache; *keep: also what is in it. */
-static bool kept_open(uint64_t entry, uint64_t content, bool *keep)
+/* May this open use the page cache; *keep: also what is in it. Before its answer: if a worker dies
+ * in between, its successor counts it once more. */
+static bool pages_open(uint64_t entry, uint64_t content, bool *keep)
 {
-	struct kept *k = &kept[entry % KEPT];
+	struct saved_pages *p = session_pages(entry);
 	bool cached = true;
 
-	pthread_mutex_lock(&kept_lock);
-	*keep = k->entry == entry && k->content == content;
-	if (k->opens && !*keep)
+	pthread_mutex_lock(&pages_lock);
+	*keep = p->entry == entry && p->content == content && p->clean;
+	if (p->entry == entry && p->content == content) {
+		p->opens++;
+	} else if (p->opens) {
 		cached = false;
-	else
-		*k = (struct kept){ entry, content, k->opens + 1 };
-	pthread_mutex_unlock(&kept_lock);
+	} else {
+		p->clean = false;
+		p->content = content;
+		p->entry = entry;
+		p->opens = 1;
+	}
+	pthread_mutex_unlock(&pages_lock);
 	return cached;
 }
 
-static void kept_close(uint64_t entry, uint64_t content)
+/* A read came by such an open: the kernel has dropped what it had, which it does when it gets the
+ * answer to the first open, and before that open reads. */
+static void pages_clean(uint64_t entry, uint64_t content)
 {
-	struct kept *k = &kept[entry % KEPT];
+	struct saved_pages *p = session_pages(entry);
 
-	pthread_mutex_lock(&kept_lock);
-	if (k->entry == entry && k->content == content && k->opens)
-		k->opens--;
-	pthread_mutex_unlock(&kept_lock);
+	if (p->clean)
+		return;
+	pthread_mutex_lock(&pages_lock);
+	if (p->entry == entry && p->content == content)
+		p->clean = true;
+	pthread_mutex_unlock(&pages_lock);
+}
+
+/* After the answer to release(), which is asked again if a worker dies before it: it counts once. */
+static void pages_close(uint64_t entry, uint64_t content)
+{
+	struct saved_pages *p = session_pages(entry);
+
+	pthread_mutex_lock(&pages_lock);
+	if (p->entry == entry && p->content == content && p->opens)
+		p->opens--;
+	pthread_mutex_unlock(&pages_lock);
 }
 
 /* --- open and close ------------------------------------------------------------------------------ */
@@ -66,7 +84,7 @@ static void kept_close(uint64_t entry, uint64_t content)
 static void opened_undo(uint64_t entry, struct content *content, bool cached)
 {
 	if (cached)
-		kept_close(entry, content_id(content));
+		pages_close(entry, content_id(content));
 	content_closed(content);
 }
 
@@ -92,7 +110,7 @@ void remote_open(fuse_req_t req, uint64_t entry, struct fuse_file_info *fi)
 		return;
 	}
 	content_opened(content);
-	cached = content_is_whole(content, NULL, NULL) && kept_open(entry, content_id(content), &keep);
+	cached = content_is_whole(content, NULL, NULL) && pages_open(entry, content_id(content), &keep);
 	fi->fh = content_id(content) | (cached ? REMOTE_HANDLE_CACHED : 0);
 	fi->direct_io = !cached;
 	fi->keep_cache = keep;
@@ -106,14 +124,15 @@ void remote_release(fuse_req_t req, uint64_t entry, struct fuse_file_info *fi)
 {
 	uint64_t id = fi->fh & ~REMOTE_HANDLE_CACHED;
 	struct content *content = content_live(id);
+	bool cached = fi->fh & REMOTE_HANDLE_CACHED;
 
-	if (fi->fh & REMOTE_HANDLE_CACHED)
-		kept_close(entry, id);
 	if (content) {
 		content_closed(content);
 		content_put(content);
 	}
 	fuse_reply_err(req, 0);
+	if (cached)
+		pages_close(entry, id);
 }
 
 /* --- reading --------------------------------------------------------------------------------------- */
@@ -197,6 +216,8 @@ void remote_read(fuse_req_t req, uint64_t entry, size_t size, off_t off, struct 
 	struct reason why = { 0 };
 	int r = remote_content(entry, fi->fh, &content, &why);
 
+	if (fi->fh & REMOTE_HANDLE_CACHED)
+		pages_clean(entry, fi->fh & ~REMOTE_HANDLE_CACHED);
 	if (size > TREE_DATA_MAX)
 		size = TREE_DATA_MAX;
 	if (r) {

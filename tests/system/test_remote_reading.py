@@ -301,6 +301,34 @@ def test_a_reader_goes_on_when_the_worker_is_killed(mirror, files):
     until(lambda: cached(x) == len(data), "all of it is cached")
 
 
+def replace(files, name, data):
+    (files / ".new").write_bytes(data)
+    os.replace(files / ".new", files / name)
+
+
+def test_who_had_an_image_open_before_a_worker_died_never_reads_its_successor(mirror, files):
+    old, new, third = (noise(1_000_000, seed) for seed in (90, 91, 92))
+    (files / "x.bin").write_bytes(old)
+    fabric = mirror()
+    x = fabric.mount / "remote" / "nfs" / "x.bin"
+    assert x.read_bytes() == old
+    with open(x, "rb", buffering=0) as f:
+        assert os.pread(f.fileno(), 100, 0) == old[:100]
+        assert fabric.kill("fabricfs-worker") == 1
+        # The new worker sees one come and go, of the content that is open already.
+        assert x.read_bytes() == old
+        for data in (new, third):
+            replace(files, "x.bin", data)
+            refresh(x.parent)
+            for _ in range(3):
+                assert x.read_bytes() == data
+                assert os.pread(f.fileno(), len(old), 0) == old
+        assert fabric.kill("fabricfs-worker") == 1
+        assert x.read_bytes() == third
+        assert os.pread(f.fileno(), len(old), 0) == old
+    assert x.read_bytes() == third
+
+
 def test_what_came_before_everything_was_killed_is_not_fetched_again(mirror, files):
     # More than is asked for ahead of who read two megabytes: four times that.
     data = noise(40_000_000, 13)
