@@ -193,11 +193,14 @@ class Cloud:
             self._run(name, ["/usr/sbin/nginx", "-c", str(self.folder / "nginx.conf"), "-e",
                              str(self.folder / "nginx.error")])
 
-    def start(self):
+    def _start_servers(self):
         for name in ("keystone", "glance", "nginx"):
             self.start_server(name)
         self._wait("nginx", self.ports["auth"])
         self._wait("keystone", self.ports["keystone"])
+
+    def start(self):
+        self._start_servers()
         self.people()
         self._wait("glance", self.ports["glance"])
         return self
@@ -213,13 +216,10 @@ class Cloud:
         for name in list(self.processes):
             self.stop_server(name)
 
-    def away(self):
-        """Both are there for nobody: what leads to them is gone."""
-        self.stop_server("nginx")
-
     def back(self):
-        self.start_server("nginx")
-        self._wait("nginx", self.ports["auth"])
+        """After stop(), with what they had."""
+        self._start_servers()
+        self._wait("glance", self.ports["glance"])
 
     # --- people and places -------------------------------------------------------------
 

@@ -253,7 +253,7 @@ def test_digits_of_a_cloud_are_classified_and_again_when_it_is_gone(fpga, cloud)
     assert card.sha == hashlib.sha256(data).hexdigest()
     assert answers(card) == want
     assert card.value("loaded/source").startswith("glance:digits.bin@")
-    cloud.away()
+    cloud.stop()
     try:
         assert repo.refresh() == errno.EHOSTUNREACH
         assert repo.read("state").startswith("offline since ")
