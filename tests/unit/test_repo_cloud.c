@@ -75,6 +75,7 @@ static void good(const char *const *pairs)
 {
 	struct repo_made config;
 
+	cloud_free(&cloud);
 	if (cloud_read(repo_made(&config, pairs), &cloud, &why))
 		fail_msg("refused: %s", why.text);
 }
@@ -83,6 +84,7 @@ static void refused(const char *const *pairs, const char *sentence)
 {
 	struct repo_made config;
 
+	cloud_free(&cloud);
 	why = (struct reason){ 0 };
 	assert_int_not_equal(cloud_read(repo_made(&config, pairs), &cloud, &why), 0);
 	if (!strstr(why.text, sentence))
