@@ -484,8 +484,8 @@ static int gowin_feed(void *state, const uint8_t *b, size_t n, struct image_fact
 	if (s->phase == TRAILER && last_line(s)) {
 		struct image_facts scratch = *facts;
 
-		err = end_here(s, &scratch, why);
-		return err ? err : IMAGE_COMPLETE;
+		/* The line may go on in the next piece: only the end of all says what is wrong with it. */
+		return end_here(s, &scratch, NULL) ? IMAGE_MORE : IMAGE_COMPLETE;
 	}
 	return s->phase >= BEHIND ? IMAGE_COMPLETE : IMAGE_MORE;
 }
