@@ -479,7 +479,7 @@ void waits_done(struct content_wait *list, int err, const struct reason *why)
 	}
 }
 
-/* Nothing can be asked for now, and nothing is on its way. */
+/* The repository cannot be asked, and no request of before is on its way. */
 static bool is_offline(struct content *c, struct reason *why)
 {
 	struct origin *origin = NULL;

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <arpa/inet.h>
+#include <errno.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -795,7 +797,9 @@ static bool has_no_end(const struct server_request *request)
 	return false;
 }
 
+#define SLOWLY_UNDER_WAY 65536 /* bytes: the listing is being taken */
 static atomic_size_t slowly_taken;
+static sem_t slowly_under_way;
 
 static int take_slowly(struct transfer *t, void *core, const void *bytes, size_t n, struct reason *why)
 {
@@ -803,8 +807,12 @@ static int take_slowly(struct transfer *t, void *core, const void *bytes, size_t
 	(void)core;
 	(void)bytes;
 	(void)why;
-	atomic_fetch_add(&slowly_taken, n);
-	usleep(300); /* what writing down a page's images costs */
+
+	size_t had = atomic_fetch_add(&slowly_taken, n);
+
+	if (had < SLOWLY_UNDER_WAY && had + n >= SLOWLY_UNDER_WAY)
+		sem_post(&slowly_under_way);
+	usleep(300); /* no event is waited for: what writing down a page's images costs */
 	return 0;
 }
 
@@ -822,12 +830,13 @@ static void a_listing_that_is_slow_to_take_holds_up_nobody(void **state)
 	server_start(&endless, has_no_end, NULL);
 	server_start(&server, serves, NULL);
 	atomic_store(&slowly_taken, 0);
+	assert_int_equal(sem_init(&slowly_under_way, 0, 0), 0);
 	request = asker_request(&lister, slow, endless.url);
 	request.data = take_slowly;
 	request.body_max = UINT64_C(1) << 40;
 	assert_int_equal(transfer_start(&request, &t, &why), 0);
-	while (atomic_load(&slowly_taken) < 65536)
-		usleep(1000);
+	while (sem_wait(&slowly_under_way))
+		assert_int_equal(errno, EINTR);
 	before = atomic_load(&slowly_taken);
 	request = asker_request(&asker, quick, server.url);
 	asker_ask(&asker, &request);
@@ -836,6 +845,7 @@ static void a_listing_that_is_slow_to_take_holds_up_nobody(void **state)
 	asker_wait(&lister);
 	assert_int_equal(lister.err, ECANCELED);
 	asker_free(&lister);
+	sem_destroy(&slowly_under_way);
 	got_is(0, SIZE);
 	server_stop(&server);
 	server_stop(&endless);
