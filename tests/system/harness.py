@@ -337,6 +337,21 @@ class Fabric:
         return sum(v for k, v in self.metrics().items() if k.split("{")[0] == name)
 
 
+FAULT = "user.fpga.sim."  # and the name of a simulated card's fault
+
+
+def fault(card, name, value):
+    """Of a card or slot: 0 or the errno of setting it; value None: of removing it."""
+    try:
+        if value is None:
+            os.removexattr(card.dir, FAULT + name)
+        else:
+            os.setxattr(card.dir, FAULT + name, value.encode())
+    except OSError as e:
+        return e.errno
+    return 0
+
+
 def run(argv, **kw):
     """A command with a limit; its output is text."""
     kw.setdefault("timeout", 60 * SLOW)

@@ -7,10 +7,8 @@ import subprocess
 
 import pytest
 
-from harness import run, until
+from harness import FAULT, fault, run, until
 from images import REGS, UPPER, sha256
-
-PREFIX = "user.fpga.sim."
 
 
 @pytest.fixture(name="two")
@@ -21,18 +19,6 @@ def fixture_two(card):
     card.load(REGS)
     card.load(UPPER)
     return card
-
-
-def fault(card, name, value):
-    """0 or the errno of setting it; value None: of removing it."""
-    try:
-        if value is None:
-            os.removexattr(card.dir, PREFIX + name)
-        else:
-            os.setxattr(card.dir, PREFIX + name, value.encode())
-    except OSError as e:
-        return e.errno
-    return 0
 
 
 def test_a_done_that_stays_low_fails_the_copy_and_rollback_heals(two):
@@ -90,7 +76,7 @@ def test_an_unplugged_card_keeps_its_directory_and_comes_back(two):
     assert "unplugged" in two.error
     assert two.sha == sha256(UPPER)
     assert two.write(REGS.read_bytes()) == errno.ENODEV
-    assert os.listxattr(two.dir) == [PREFIX + "unplug"]
+    assert os.listxattr(two.dir) == [FAULT + "unplug"]
     assert two.fabric.processes("fabricfs-card") == []
     assert fault(two, "unplug", None) == 0
     assert two.state == "configured" and two.exchange(b"back") == b"BACK"
@@ -133,7 +119,7 @@ def test_a_stuck_pin_is_found_by_those_who_use_it(two):
     assert fault(two, "stuck-pin", "139=1 142=1") == 0  # bits 5 and 7 of what the design sends
     assert two.exchange(b"ab") == bytes(c | 0xa0 for c in b"AB")
     assert fault(two, "stuck-pin", "zz=1") == errno.EINVAL
-    assert os.getxattr(two.dir, PREFIX + "stuck-pin") == b"139=1 142=1"
+    assert os.getxattr(two.dir, FAULT + "stuck-pin") == b"139=1 142=1"
 
 
 def test_what_is_no_fault_is_refused(two):
@@ -143,10 +129,10 @@ def test_what_is_no_fault_is_refused(two):
     assert fault(two, "bit-errors", "1" * 200) == errno.EINVAL
     assert fault(two, "slow", None) == errno.ENODATA
     with pytest.raises(OSError) as e:
-        os.setxattr(two.dir, PREFIX + "slow", b"50000", os.XATTR_REPLACE)
+        os.setxattr(two.dir, FAULT + "slow", b"50000", os.XATTR_REPLACE)
     assert e.value.errno == errno.ENODATA
     with pytest.raises(OSError) as e:
-        os.setxattr(two.dir / "image", PREFIX + "slow", b"50000")
+        os.setxattr(two.dir / "image", FAULT + "slow", b"50000")
     assert e.value.errno == errno.EPERM
     assert os.listxattr(two.dir) == []
     assert two.exchange(b"fine") == b"FINE"
@@ -156,7 +142,7 @@ def test_only_root_and_the_mounting_user_may_set_faults(fpga):
     if os.geteuid():
         pytest.skip("needs root to become somebody else")
     card = fpga(sim=1, config='access: {owner: "65534", group: "65534", mode: "0666"}\n').card()
-    script = f"import os; os.setxattr({str(card.dir)!r}, '{PREFIX}unplug', b'1')"
+    script = f"import os; os.setxattr({str(card.dir)!r}, '{FAULT}unplug', b'1')"
     done = run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", script])
     assert "PermissionError" in done.stderr, done
     assert os.listxattr(card.dir) == []
@@ -170,7 +156,7 @@ def test_neither_a_new_worker_nor_a_power_cut_heals_a_card(fpga):
     workers = fabric.processes("fabricfs-worker")
     assert fabric.kill("fabricfs-worker", signal.SIGKILL) == 1
     until(lambda: fabric.processes("fabricfs-worker") not in ([], workers), "the next worker is there")
-    assert os.listxattr(card.dir) == [PREFIX + "bit-errors"]
+    assert os.listxattr(card.dir) == [FAULT + "bit-errors"]
     assert card.exchange(b"runs") == b"RUNS"
     fabric.expect_errors = True  # restoring it fails
     assert fabric.kill("fabricfs-card") == 1
@@ -184,7 +170,7 @@ def test_faults_of_attributes_end_with_the_mount_and_those_of_the_configuration_
     config = "cards:\n  - {name: bad, backend: sim, faults: {done-stuck: true, over-temperature: 80}}\n"
     fabric = fpga(sim=None, config=config)
     card = fabric.card()
-    assert sorted(os.listxattr(card.dir)) == [PREFIX + "done-stuck", PREFIX + "over-temperature"]
+    assert sorted(os.listxattr(card.dir)) == [FAULT + "done-stuck", FAULT + "over-temperature"]
     assert card.write(UPPER.read_bytes()) == errno.EIO
     assert fault(card, "done-stuck", None) == 0
     card.load(UPPER)
@@ -192,5 +178,5 @@ def test_faults_of_attributes_end_with_the_mount_and_those_of_the_configuration_
     card.wait_state("offline")
     fabric.expect_errors = True  # restoring it fails
     fabric.restart()
-    assert sorted(os.listxattr(card.dir)) == [PREFIX + "done-stuck", PREFIX + "over-temperature"]
+    assert sorted(os.listxattr(card.dir)) == [FAULT + "done-stuck", FAULT + "over-temperature"]
     assert card.state == "failed"  # DONE stayed low when it was to be restored

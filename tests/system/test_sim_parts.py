@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from bitstreams import ecp5_bit, lattice_encrypted, xilinx_bit, xilinx_large, xilinx_stream
-from harness import BIN, run, until
+from harness import BIN, fault, run, until
 from images import ROOT, UPPER, flip, sha256
 
 CONFIG = ("cards:\n"
@@ -21,7 +21,6 @@ CONFIG = ("cards:\n"
 VU9P = {"part": "xcvu9p-flga2104-2-i", "idcode": 0x04B31093}
 FIFTY = {"part": "7a50tfgg484", "idcode": 0x0362C093}
 SAMPLES = ROOT.parent / "shared" / "samples"
-PREFIX = "user.fpga.sim."
 
 
 def rbf(seed=1, size=40000):
@@ -52,18 +51,6 @@ def fixture_artix(cards):
 def good(card, data):
     assert card.write(data) == 0, card.error
     assert card.state == "configured" and card.sha == sha256(data) and card.error == ""
-
-
-def fault(card, name, value):
-    """0 or the errno of setting it; value None: of removing it."""
-    try:
-        if value is None:
-            os.removexattr(card.dir, PREFIX + name)
-        else:
-            os.setxattr(card.dir, PREFIX + name, value.encode())
-    except OSError as e:
-        return e.errno
-    return 0
 
 
 def status_of(card):

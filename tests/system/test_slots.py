@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from harness import BIN, SLOW, need, put, run, shell, until
+from harness import BIN, FAULT, SLOW, fault, need, put, run, shell, until
 from images import BLINK, EXAMPLES, HX8K, REGS, UPPER, flip, sha256
 from test_restart import KILL_S
 from test_tree import CRAWLERS, files
@@ -21,24 +21,11 @@ import reference  # noqa: E402
 PICTURES, _ = reference.samples_read(DIGITS / "samples.txt")
 WEIGHTS = reference.weights_read(DIGITS)
 FOUR = [UPPER, DIGITS / "digits.bin", REGS, BLINK]
-PREFIX = "user.fpga.sim."
 CONFIG = """\
 telemetry: {max-age: 0ms}
 cards:
   - {name: four, backend: sim, part: iCE40-HX1K, slots: 4, config_clock_hz: %d}
 """
-
-
-def fault(where, name, value):
-    """0 or the errno of setting it; value None: of removing it."""
-    try:
-        if value is None:
-            os.removexattr(where.dir, PREFIX + name)
-        else:
-            os.setxattr(where.dir, PREFIX + name, value.encode())
-    except OSError as e:
-        return e.errno
-    return 0
 
 
 @pytest.fixture(name="carrier", scope="module")
@@ -432,7 +419,7 @@ def test_tools_program_a_slot_as_they_do_a_card(slots, tmp_path, script):
 
 def test_faults_of_the_card_are_for_all_slots_and_those_of_a_slot_for_it(card, slots):
     assert fault(slots[1], "done-stuck", "1") == 0
-    assert os.listxattr(slots[1].dir) == [PREFIX + "done-stuck"]
+    assert os.listxattr(slots[1].dir) == [FAULT + "done-stuck"]
     assert os.listxattr(card.dir) == os.listxattr(slots[0].dir) == []
     assert slots[1].write(REGS.read_bytes()) == errno.EIO and slots[0].write(REGS.read_bytes()) == 0
     assert fault(slots[1], "done-stuck", None) == 0
