@@ -81,16 +81,24 @@ struct content {
 };
 
 /* content.c */
-extern struct store *contents_store;
-extern pthread_mutex_t table_lock;
-extern struct content *contents_live[CONTENT_BUCKETS];
-void content_ref(struct content *c);
-void content_free(struct content *c);
 static inline uint64_t chunks_of(uint64_t bytes) { return (bytes + CHUNK_SIZE - 1) / CHUNK_SIZE; }
 /* lock held: all of it is in the file. */
 bool content_complete(const struct content *c);
 /* lock held: bytes that are here. */
 uint64_t content_bytes(const struct content *c);
+/* Its bytes are no good: err for who reads it, also later; what was asked for is cancelled. */
+void content_drop(struct content *c, const struct reason *why);
+
+/* content_table.c */
+extern struct store *contents_store;
+extern pthread_mutex_t table_lock;
+extern struct content *contents_live[CONTENT_BUCKETS];
+/* table_lock held. NULL: it is not live. */
+struct content *table_find(uint64_t id);
+void content_ref(struct content *c);
+void content_free(struct content *c);
+
+/* content_wait.c */
 /* lock held: take out of `waits` what is over (err 0: what can be answered now; else what only
  * bytes from..to were missing for) into a list. */
 struct content_wait *waits_ready(struct content *c);
@@ -99,8 +107,6 @@ struct content_wait *waits_failed(struct content *c, uint64_t from, uint64_t to)
 void waits_progress(struct content *c);
 /* Without a lock. */
 void waits_done(struct content_wait *list, int err, const struct reason *why);
-/* Its bytes are no good: err for who reads it, also later; what was asked for is cancelled. */
-void content_drop(struct content *c, const struct reason *why);
 
 /* content_fetch.c. lock held: have these chunks asked for; *start grows. */
 void fetch_cover(struct content *c, uint64_t from, uint64_t to, struct fetch **start);
@@ -127,6 +133,11 @@ void work_stop(void);
 void work_kick(void);
 /* The same, within a second or so: somebody waits. */
 void work_look(void);
+/* Those that nobody uses since a while before `now` (of the monotonic clock; INT64_MAX: at all) are
+ * noted and freed. True: others are to be soon. */
+bool contents_retire(int64_t now, bool sync);
+
+/* content_quota.c */
 /* lock of nothing held. Room for so many bytes, by evicting others: 0, -EDQUOT, -ENOSPC. */
 int usage_reserve(uint64_t bytes, struct reason *why);
 /* What was reserved is written, or never will be. */

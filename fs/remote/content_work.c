@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What has to be done now and then for contents (content.h), on a thread of its own:
- * waits that were interrupted or wait in vain, contents that nobody uses any more,
- * and the quota.
+ * waits that were interrupted or wait in vain, and contents that nobody uses any more.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -10,12 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "fs/card/cards.h"
 #include "fs/remote/content_in.h"
 
-#include <fabricfs/buf.h>
 #include <fabricfs/clock.h>
 #include <fabricfs/log.h>
 
@@ -163,8 +159,6 @@ static void content_retire(struct content *c, bool sync)
 		content_free(c);
 }
 
-/* --- the thread ------------------------------------------------------------------------------------ */
-
 /* With a reference: the first in this bucket that is to be retired. */
 static struct content *idle_find(int bucket, int64_t now, bool *soon)
 {
@@ -183,6 +177,19 @@ static struct content *idle_find(int bucket, int64_t now, bool *soon)
 	pthread_mutex_unlock(&table_lock);
 	return c;
 }
+
+bool contents_retire(int64_t now, bool sync)
+{
+	bool soon = false;
+	struct content *c;
+
+	for (int i = 0; i < CONTENT_BUCKETS; i++)
+		while ((c = idle_find(i, now, &soon)))
+			content_retire(c, sync);
+	return soon;
+}
+
+/* --- the thread ------------------------------------------------------------------------------------ */
 
 /* With a reference each, so that no lock is held while they are looked at. */
 static struct content **live_list(size_t *len)
@@ -212,7 +219,6 @@ static bool work_round(bool last)
 {
 	int64_t now = last ? INT64_MAX : clock_mono_ns();
 	bool again = false;
-	struct content *c;
 	size_t len;
 	struct content **list CLEANUP_FREE = live_list(&len);
 
@@ -226,10 +232,7 @@ static bool work_round(bool last)
 		look_end(&look);
 		content_put(list[i]);
 	}
-	for (int i = 0; i < CONTENT_BUCKETS; i++)
-		while ((c = idle_find(i, now, &again)))
-			content_retire(c, true);
-	return again;
+	return contents_retire(now, true) || again;
 }
 
 static void *work_all(void *arg)
@@ -303,172 +306,4 @@ void work_stop(void)
 	runs = false;
 	pthread_mutex_unlock(&work_lock);
 	pthread_cond_destroy(&work_cond);
-}
-
-/* --- the quota ----------------------------------------------------------------------------------------- */
-
-static pthread_mutex_t usage_lock = PTHREAD_MUTEX_INITIALIZER;
-static uint64_t usage_now, usage_max; /* usage_lock; max 0 = no limit */
-static pthread_mutex_t evict_lock = PTHREAD_MUTEX_INITIALIZER; /* one at a time; before all others */
-
-void usage_set(uint64_t quota, uint64_t used)
-{
-	pthread_mutex_lock(&usage_lock);
-	usage_max = quota;
-	usage_now = used;
-	pthread_mutex_unlock(&usage_lock);
-}
-
-void usage_release(uint64_t bytes)
-{
-	pthread_mutex_lock(&usage_lock);
-	usage_now -= bytes < usage_now ? bytes : usage_now;
-	pthread_mutex_unlock(&usage_lock);
-}
-
-void usage_found(uint64_t bytes, uint64_t noted)
-{
-	if (bytes < noted) {
-		usage_release(noted - bytes);
-		return;
-	}
-	pthread_mutex_lock(&usage_lock);
-	usage_now += bytes - noted;
-	pthread_mutex_unlock(&usage_lock);
-}
-
-void contents_usage(uint64_t *used, uint64_t *quota)
-{
-	pthread_mutex_lock(&usage_lock);
-	*used = usage_now;
-	*quota = usage_max;
-	pthread_mutex_unlock(&usage_lock);
-}
-
-static bool usage_take(uint64_t bytes)
-{
-	bool fits;
-
-	pthread_mutex_lock(&usage_lock);
-	fits = !usage_max || (bytes <= usage_max && usage_now <= usage_max - bytes);
-	if (fits)
-		usage_now += bytes;
-	pthread_mutex_unlock(&usage_lock);
-	return fits;
-}
-
-/* Those that may go, the least recently used first. */
-struct victims {
-	uint64_t ids[256], bytes[256];
-	bool whole[256]; /* a blob, which may be held */
-	unsigned len;
-};
-
-static int victim_find(const struct cache_content *content, bool loaded, void *arg)
-{
-	struct victims *v = arg;
-
-	if (loaded || content->pinned || !content->cached)
-		return 0;
-	v->ids[v->len] = content->id;
-	v->bytes[v->len] = content->cached;
-	v->whole[v->len] = content->whole;
-	v->len++;
-	return v->len == sizeof(v->ids) / sizeof(v->ids[0]);
-}
-
-/* Under table_lock, so that nobody opens it meanwhile: a row, and a few unlinks. */
-static bool victim_drop(uint64_t id, uint64_t bytes)
-{
-	struct reason why = { 0 };
-	struct content *c;
-	bool dropped;
-
-	pthread_mutex_lock(&table_lock);
-	for (c = contents_live[id % CONTENT_BUCKETS]; c && c->id != id; c = c->chain)
-		;
-	dropped = !c && !cache_content_empty(contents_store, id, &why);
-	pthread_mutex_unlock(&table_lock);
-	if (why.err)
-		log_warn("cache: %s", why.text);
-	if (dropped) {
-		log_debug("cache: content %" PRIu64 " was evicted (%" PRIu64 " bytes)", id, bytes);
-		usage_release(bytes);
-	}
-	return dropped;
-}
-
-bool usage_evict(bool *freed)
-{
-	struct victims v = { 0 };
-	struct reason why = { 0 };
-	bool done = false, off = false, soon;
-	struct content *c;
-
-	pthread_mutex_lock(&evict_lock);
-	/* What was closed just now is no more in use than others. */
-	for (int i = 0; i < CONTENT_BUCKETS; i++)
-		while ((c = idle_find(i, INT64_MAX, &soon)))
-			content_retire(c, false);
-	if (cache_contents_each(contents_store, victim_find, &v, &why) < 0)
-		log_warn("cache: %s", why.text);
-	for (unsigned i = 0; i < v.len && !done; i++) {
-		done = victim_drop(v.ids[i], v.bytes[i]);
-		off = !v.whole[i];
-	}
-	if (done) {
-		off |= cards_blobs_trim(contents_store);
-		/* Else the disk is as full as before, and the next one is dropped for nothing. */
-		store_room_make(contents_store);
-	}
-	pthread_mutex_unlock(&evict_lock);
-	if (freed)
-		*freed = off;
-	return done;
-}
-
-/* Asked for, and perhaps not written yet. */
-static _Atomic uint64_t on_its_way;
-
-static bool disk_takes(uint64_t bytes)
-{
-	uint64_t room = cache_room(contents_store), coming = atomic_load(&on_its_way);
-
-	return room >= coming && room - coming >= bytes;
-}
-
-static int no_quota(uint64_t bytes, struct reason *why)
-{
-	uint64_t used, quota;
-
-	contents_usage(&used, &quota);
-	return reason_set(why, EDQUOT, "the cache has no room for %" PRIu64 " bytes more: its quota of %" PRIu64
-			  " bytes is taken by what is loaded, pinned or being read; raise cache: quota", bytes, quota);
-}
-
-int usage_reserve(uint64_t bytes, struct reason *why)
-{
-	bool freed;
-
-	for (;;) {
-		if (!usage_take(bytes)) {
-			if (!usage_evict(NULL))
-				return no_quota(bytes, why);
-			continue;
-		}
-		if (disk_takes(bytes))
-			break;
-		usage_release(bytes);
-		/* What does not make room now is dropped for nothing. */
-		if (!usage_evict(&freed) || !freed)
-			return reason_set(why, ENOSPC, "the disk with the state folder has no room for %" PRIu64
-					  " bytes more in the cache", bytes);
-	}
-	atomic_fetch_add(&on_its_way, bytes);
-	return 0;
-}
-
-void usage_arrived(uint64_t bytes)
-{
-	atomic_fetch_sub(&on_its_way, bytes);
 }

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Which contents are in use, and by whom (content.h): one struct for each, however
+ * many have it open. It is made when somebody comes for it, and its memory is given back
+ * by the working thread a while after the last one left.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/remote/content_in.h"
+
+#include <fabricfs/buf.h>
+#include <fabricfs/clock.h>
+#include <fabricfs/log.h>
+
+struct store *contents_store;
+pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
+struct content *contents_live[CONTENT_BUCKETS];
+
+/* --- origins ------------------------------------------------------------------------------ */
+
+struct origin *origin_new(void)
+{
+	struct origin *o = calloc(1, sizeof(*o));
+
+	if (o)
+		atomic_init(&o->refs, 1);
+	return o;
+}
+
+void origin_get(struct origin *o)
+{
+	atomic_fetch_add(&o->refs, 1);
+}
+
+void origin_put(struct origin *o)
+{
+	if (o && atomic_fetch_sub(&o->refs, 1) == 1)
+		free(o);
+}
+
+void origin_key(struct origin *o, uint64_t repo, int64_t mtime_ns, uint64_t listed_size)
+{
+	if (*o->digest_algo)
+		snprintf(o->key, sizeof(o->key), "%s:%s", o->digest_algo, o->digest);
+	else if (*o->validator)
+		snprintf(o->key, sizeof(o->key), "%" PRIu64 "\n%s\n%s", repo, o->id, o->validator);
+	else
+		/* What a fetch says it is of is noted beside it; another listing is another content. */
+		snprintf(o->key, sizeof(o->key), "%" PRIu64 "\n%s\n~%" PRId64 " %" PRIu64, repo, o->id, mtime_ns,
+			 listed_size);
+}
+
+/* --- the table ------------------------------------------------------------------------------- */
+
+static struct content **bucket_of(uint64_t id)
+{
+	return &contents_live[id % CONTENT_BUCKETS];
+}
+
+struct content *table_find(uint64_t id)
+{
+	struct content *c = *bucket_of(id);
+
+	while (c && c->id != id)
+		c = c->chain;
+	return c;
+}
+
+void content_ref(struct content *c)
+{
+	pthread_mutex_lock(&table_lock);
+	c->refs++;
+	pthread_mutex_unlock(&table_lock);
+}
+
+void content_put(struct content *c)
+{
+	bool idle;
+
+	if (!c)
+		return;
+	pthread_mutex_lock(&table_lock);
+	idle = !--c->refs;
+	if (idle)
+		c->idle_ns = clock_mono_ns();
+	pthread_mutex_unlock(&table_lock);
+	/* What is known of it is noted, and the memory given back, by the working thread. */
+	if (idle)
+		work_kick();
+}
+
+void content_free(struct content *c)
+{
+	if (!c->chunks && c->fd >= 0)
+		close(c->fd);
+	chunks_close(c->chunks);
+	digest_free(c->sha);
+	digest_free(c->other);
+	origin_put(c->origin);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+/* A digest is in its key: "algo:hex". */
+static void content_digest(struct content *c)
+{
+	const char *colon = strchr(c->key, ':');
+
+	if (strchr(c->key, '\n') || !colon || (size_t)(colon - c->key) >= sizeof(c->algo) ||
+	    strlen(colon + 1) >= sizeof(c->digest))
+		return;
+	memcpy(c->algo, c->key, (size_t)(colon - c->key));
+	text_copy(c->digest, sizeof(c->digest), colon + 1);
+}
+
+/* The bytes, wherever they are; a blob that is not there any more is fetched anew. */
+static int content_bytes_open(struct content *c, const struct cache_content *row, struct reason *why)
+{
+	uint64_t size;
+	int err;
+
+	if (row->whole) {
+		err = store_blob_open(contents_store, row->sha256, &c->fd, &size, NULL);
+		if (err == -ENOENT) {
+			cache_content_finish(contents_store, row);
+			err = store_blob_open(contents_store, row->sha256, &c->fd, &size, NULL);
+		}
+		if (!err && size == row->size) {
+			c->whole = true;
+			c->doubted = row->doubted;
+			memcpy(c->sha256, row->sha256, SHA256_HEX);
+			return 0;
+		}
+		if (!err)
+			close(STEAL_FD(c->fd));
+		log_warn("a cached image is not there as a whole any more (%s): it is fetched anew", row->sha256);
+		err = cache_content_empty(contents_store, c->id, why);
+		if (err)
+			return err;
+	}
+	err = chunks_open(contents_store, c->id, c->key, &c->chunks, why);
+	if (!err)
+		c->fd = chunks_fd(c->chunks);
+	return err;
+}
+
+/* table_lock held: a new one in the table, with a reference. */
+static int content_load(const struct cache_content *row, const char *key, const struct origin *origin,
+			struct content **out, struct reason *why)
+{
+	struct content *c = calloc(1, sizeof(*c));
+	int err;
+
+	if (!c)
+		return reason_set(why, ENOMEM, "no memory for %s", origin->name);
+	pthread_mutex_init(&c->lock, NULL);
+	c->id = row->id;
+	c->fd = -1;
+	c->refs = 1;
+	text_copy(c->key, sizeof(c->key), key);
+	text_copy(c->validator, sizeof(c->validator), row->validator);
+	content_digest(c);
+	c->has_size = row->has_size;
+	c->size = row->size;
+	c->noted = row->cached;
+	if (!c->has_size && origin->has_size && !strcmp(origin->key, key)) {
+		c->has_size = true;
+		c->size = origin->size;
+	}
+	err = content_bytes_open(c, row, why);
+	if (err) {
+		content_free(c);
+		return err;
+	}
+	/* What a worker that died had fetched, and could not note. */
+	usage_found(content_bytes(c), row->cached);
+	c->chain = *bucket_of(c->id);
+	*bucket_of(c->id) = c;
+	*out = c;
+	return 0;
+}
+
+/* Whose bytes these are, by its row; the key is that of the row. */
+static int content_row(struct origin *origin, uint64_t id, struct cache_content *row, char *key,
+		       struct reason *why)
+{
+	int err;
+
+	if (!id) {
+		text_copy(key, CACHE_KEY_MAX, origin->key);
+		return cache_content_make(contents_store, origin->key, row, NULL, why);
+	}
+	err = cache_content_get(contents_store, id, row, why);
+	if (err == -ENOENT)
+		return reason_set(why, ESTALE, "%s: what was opened is not known any more", origin->name);
+	if (err)
+		return err;
+	if (row->gone)
+		return reason_set(why, row->gone, "%s: what was opened was dropped since", origin->name);
+	return cache_content_key(contents_store, id, key, why);
+}
+
+int content_open(struct origin *origin, uint64_t id, struct content **out, struct reason *why)
+{
+	char key[CACHE_KEY_MAX];
+	struct cache_content row;
+	struct content *c = NULL;
+	int err = 0;
+
+	pthread_mutex_lock(&table_lock);
+	if (id)
+		c = table_find(id);
+	if (!c) {
+		err = content_row(origin, id, &row, key, why);
+		if (!err)
+			c = table_find(row.id);
+		if (!err && !c) {
+			err = content_load(&row, key, origin, &c, why);
+			if (!err)
+				c->refs--; /* counted below, as all others */
+		}
+	}
+	if (!err)
+		c->refs++;
+	pthread_mutex_unlock(&table_lock);
+	if (err)
+		return err;
+	pthread_mutex_lock(&c->lock);
+	if (c->gone.err) {
+		*why = c->gone;
+		err = -c->gone.err;
+	} else if (!c->origin || (c->origin != origin && !strcmp(c->key, origin->key))) {
+		origin_put(c->origin);
+		origin_get(origin);
+		c->origin = origin;
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (err) {
+		content_put(c);
+		return err;
+	}
+	*out = c;
+	return 0;
+}
+
+struct content *content_live(uint64_t id)
+{
+	struct content *c;
+
+	pthread_mutex_lock(&table_lock);
+	c = table_find(id);
+	if (c)
+		c->refs++;
+	pthread_mutex_unlock(&table_lock);
+	return c;
+}
+
+void content_opened(struct content *c)
+{
+	content_ref(c);
+	pthread_mutex_lock(&c->lock);
+	c->opens++;
+	pthread_mutex_unlock(&c->lock);
+}
+
+void content_closed(struct content *c)
+{
+	struct fetch *left = NULL;
+	bool was;
+
+	pthread_mutex_lock(&c->lock);
+	/* Opens of a worker that died were never counted here. */
+	was = c->opens;
+	c->opens -= was;
+	if (!c->opens && !c->waits)
+		left = fetch_give_up(c);
+	pthread_mutex_unlock(&c->lock);
+	fetch_cancel(left);
+	if (was)
+		content_put(c);
+}
+
+/* --- bytes of contents that may be live -------------------------------------------------------- */
+
+uint64_t contents_cached(uint64_t id)
+{
+	struct cache_content row;
+	uint64_t bytes = 0;
+	struct content *c;
+
+	pthread_mutex_lock(&table_lock);
+	c = table_find(id);
+	if (c) {
+		pthread_mutex_lock(&c->lock);
+		bytes = c->gone.err ? 0 : content_bytes(c);
+		pthread_mutex_unlock(&c->lock);
+	}
+	pthread_mutex_unlock(&table_lock);
+	if (!c && !cache_content_get(contents_store, id, &row, NULL))
+		bytes = row.cached;
+	return bytes;
+}
+
+void contents_unnoted(void (*fn)(uint64_t id, int64_t bytes, void *arg), void *arg)
+{
+	struct unnoted {
+		uint64_t id;
+		int64_t bytes;
+	} *list = NULL;
+	size_t n = 0, room = 0;
+
+	pthread_mutex_lock(&table_lock);
+	for (int i = 0; i < CONTENT_BUCKETS; i++) {
+		for (struct content *c = contents_live[i]; c; c = c->chain) {
+			int64_t more;
+
+			pthread_mutex_lock(&c->lock);
+			more = c->gone.err ? 0 : (int64_t)(content_bytes(c) - c->noted);
+			pthread_mutex_unlock(&c->lock);
+			if (!more)
+				continue;
+			if (!list || n == room) {
+				struct unnoted *larger = realloc(list, (room = 2 * room + 16) * sizeof(*list));
+
+				if (!larger)
+					break;
+				list = larger;
+			}
+			list[n++] = (struct unnoted){ c->id, more };
+		}
+	}
+	pthread_mutex_unlock(&table_lock);
+	for (size_t i = 0; i < n; i++)
+		fn(list[i].id, list[i].bytes, arg);
+	free(list);
+}
