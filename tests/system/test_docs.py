@@ -78,6 +78,18 @@ def test_an_example_configuration_is_taken(name):
     assert done.stdout == f"{ROOT / name}: 1 card\n"
 
 
+def test_what_the_example_configuration_has_in_comments_is_taken(tmp_path):
+    text = (ROOT / "contrib/fabricfs.yaml.example").read_text()
+    told, taken = re.subn(r"^# ((?:repositories|cache):|  \w+: \{)", r"\1", text, flags=re.M)
+    assert taken >= 5
+    (tmp_path / "f.yaml").write_text(told)
+    done = check_config(tmp_path / "f.yaml")
+    assert done.returncode == 0, done.stderr
+    # What is misspelt there would be told.
+    (tmp_path / "f.yaml").write_text(told.replace("offline-timeout", "oflin-timeout"))
+    assert "oflin-timeout" in check_config(tmp_path / "f.yaml").stderr
+
+
 def test_the_configurations_of_readme_and_man_page_are_taken(tmp_path):
     pod = (ROOT / "fs" / "daemon" / "fabricfs.8.pod").read_text()
     section = pod.split("=head1 FABRICFS.YAML")[1].split("=head1")[0]
@@ -119,7 +131,7 @@ def test_install_and_uninstall_leave_nothing_behind(tmp_path):
         done = run([str(root / "usr/bin/fabricfs"), "--version"])
         assert done.stdout.startswith("fabricfs ")
         unit = (root / "usr/lib/systemd/system/fabricfs.service").read_text()
-        assert "ExecStart=/usr/bin/fabricfs -f /fpga" in unit
+        assert "\nExecStart=/usr/bin/fabricfs -f /fpga\n" in unit
 
 
 def test_every_word_of_completion_is_an_option():

@@ -25,6 +25,12 @@ def test_the_unit_is_right(tmp_path):
     # What is misspelt in it would be told.
     unit.write_text(unit.read_text().replace("KillMode", "KilMode"))
     assert "KilMode" in run(["systemd-analyze", "verify", "--man=no", str(unit)]).stderr
+    # With any of these its mount would be in a namespace of its own, and it could not reach repositories.
+    settings = [line.split("=")[0] for line in text.splitlines() if "=" in line and not line.startswith("#")]
+    assert "ExecStart" in settings
+    bad = re.compile(r"Private|Protect|ReadOnly|ReadWrite|Inaccessible|TemporaryFile|Bind|Root|IPAddress|DynamicUser|"
+                     r"RestrictNamespaces|RestrictAddressFamilies")
+    assert not [name for name in settings if bad.match(name)]
 
 
 @pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
