@@ -96,7 +96,7 @@ static const struct image_format *find(struct answers *a, const uint8_t *head, s
 		assert(i < FORMATS_MAX);
 		if (f->version != IMAGE_ABI || a->no & bit)
 			continue;
-		is = a->yes & bit	    ? IMAGE_YES
+		is = (a->yes & bit)	    ? IMAGE_YES
 		     : seen && f->probe_on ? f->probe_on(head, seen, n, last)
 					    : f->probe(head, n, last);
 		if (is == IMAGE_NO)

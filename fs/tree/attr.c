@@ -213,7 +213,7 @@ void place_stat(const struct place *p, struct stat *st, double *timeout)
 	if (mtime > 0) {
 		st->st_mtim.tv_sec = mtime / 1000000000;
 		st->st_mtim.tv_nsec = mtime % 1000000000;
-	} else if (p->kind == NODE_CARD && p->row->file == FILE_IMAGE) {
+	} else if (p->kind == NODE_CARD && p->row && p->row->file == FILE_IMAGE) {
 		/* Nothing is loaded: older than any file, so that make programs the card. */
 		st->st_mtim = (struct timespec){ 0 };
 	} else {
