@@ -18,6 +18,7 @@
 
 #include <fabricfs/buf.h>
 #include <fabricfs/log.h>
+#include <fabricfs/url.h>
 
 #include "backend/repo/cloud.h"
 #include "backend/repo/yaml_file.h"
@@ -460,22 +461,10 @@ static bool ends_with(const char *text, size_t len, const char *tail)
 	return len >= n && !memcmp(text + len - n, tail, n);
 }
 
-static bool is_url(const char *text)
-{
-	const char *host = !strncmp(text, "http://", 7) ? text + 7 : !strncmp(text, "https://", 8) ?
-			   text + 8 : NULL;
-
-	if (!host || !*host || strchr("/?#:", *host))
-		return false;
-	for (; *text; text++)
-		if ((unsigned char)*text <= ' ' || *text == 0x7f)
-			return false;
-	return true;
-}
-
 /* Keystone lists its versions at the address without one; there is but one that is spoken. */
 static int auth_url_finish(struct cloud *cloud, struct reason *why)
 {
+	const char *fault;
 	size_t len;
 	char *url;
 
@@ -488,12 +477,12 @@ static int auth_url_finish(struct cloud *cloud, struct reason *why)
 	}
 	if (!cloud->auth_url)
 		return reason_set(why, EINVAL, "%s: there is no auth_url", cloud->where);
-	if (!is_url(cloud->auth_url))
-		return reason_set(why, EINVAL, "%s: the auth_url has to be http:// or https:// and a host",
-				  cloud->where);
 	if (strpbrk(cloud->auth_url, "@?#"))
 		return reason_set(why, EINVAL, "%s: the auth_url may have no user, query or fragment",
 				  cloud->where);
+	fault = url_fault(cloud->auth_url);
+	if (fault)
+		return reason_set(why, EINVAL, "%s: the auth_url cannot be asked: %s", cloud->where, fault);
 	len = strlen(cloud->auth_url);
 	while (cloud->auth_url[len - 1] == '/')
 		len--;
@@ -556,9 +545,10 @@ int cloud_read(const struct repo_config *config, struct cloud *cloud, struct rea
 		err = auth_read(&layers, cloud, why);
 	if (!err)
 		err = auth_url_finish(cloud, why);
-	if (!err && cloud->endpoint && !is_url(cloud->endpoint))
-		err = reason_set(why, EINVAL, "%s: the image service's address has to be http:// or "
-				 "https:// and a host", cloud->where);
+	if (!err && cloud->endpoint && (strpbrk(cloud->endpoint, "@?#") || url_fault(cloud->endpoint)))
+		err = reason_set(why, EINVAL, "%s: the image service's address cannot be asked: %s", cloud->where,
+				 strpbrk(cloud->endpoint, "@?#") ? "it may have no user, query or fragment" :
+								   url_fault(cloud->endpoint));
 	if (!err)
 		err = interface_finish(cloud, why);
 	if (!err)
@@ -583,6 +573,7 @@ void cloud_free(struct cloud *cloud)
 int cloud_check(const struct repo_config *config, struct reason *why)
 {
 	const bool named = repo_config_get(config, "cloud") || repo_config_get(config, "clouds-file");
+	static const char *const addresses[] = { "auth-url", "endpoint" };
 	const char *interface = repo_config_text(config, "interface", "public");
 	unsigned given = 0;
 
@@ -597,6 +588,13 @@ int cloud_check(const struct repo_config *config, struct reason *why)
 	if (repo_config_get(config, "auth-url") && !given)
 		return reason_set(why, EINVAL, "auth-url needs password-file, token-file or "
 				  "application-credential-secret-file");
+	for (unsigned i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+		const char *url = repo_config_text(config, addresses[i], "");
+
+		if (strpbrk(url, "@?#") || strlen(url) >= PATH_MAX)
+			return reason_set(why, EINVAL, "%s: the address of a service is wanted, without user, "
+					  "query or fragment", addresses[i]);
+	}
 	if (!repo_config_get(config, "cert") != !repo_config_get(config, "key"))
 		return reason_set(why, EINVAL, "cert and key are used together");
 	if (strcmp(interface, "public") && strcmp(interface, "internal") && strcmp(interface, "admin"))

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include <fabricfs/log.h>
+#include <fabricfs/url.h>
 
 #include "backend/repo/secret.h"
 
@@ -33,11 +34,30 @@ static int64_t number_of(const struct repo_config *config, const char *key, int6
 	return value ? value->number : otherwise;
 }
 
+/* An address of its own has to be on the same server: credentials go along with it. A name is
+ * below the repository's folder. */
+static int beside_check(const struct repo_config *config, const char *key, const char *url, struct reason *why)
+{
+	const char *text = repo_config_text(config, key, "");
+	char base[URL_ORIGIN_MAX], own[URL_ORIGIN_MAX];
+	const char *fault;
+
+	if (text[strcspn(text, ":/?#")] != ':' && strncmp(text, "//", 2) != 0)
+		return 0;
+	fault = url_fault(text);
+	if (fault)
+		return reason_set(why, EINVAL, "%s is no address that can be asked: %s", key, fault);
+	url_origin(url, base);
+	url_origin(text, own);
+	return strcmp(base, own) == 0 ? 0 : reason_set(why, EINVAL, "%s: it has to be on the same server as url", key);
+}
+
 static int http_check(const struct repo_config *config, struct reason *why)
 {
 	const char *url = repo_config_text(config, "url", NULL);
 	const char *user = repo_config_text(config, "user", NULL);
 	const char *password = repo_config_text(config, "password-file", NULL);
+	int rc;
 
 	if (!url)
 		return reason_set(why, EINVAL, "url is missing: https://host/folder/");
@@ -54,7 +74,8 @@ static int http_check(const struct repo_config *config, struct reason *why)
 		return reason_set(why, EINVAL, "depth: at most %d", HTTP_DEPTH_MAX);
 	if (number_of(config, "connections", 4) < 1 || number_of(config, "connections", 4) > 64)
 		return reason_set(why, EINVAL, "connections: from 1 to 64");
-	return 0;
+	rc = beside_check(config, "manifest", url, why);
+	return rc < 0 ? rc : beside_check(config, "checksums", url, why);
 }
 
 /* What is below the repository's folder, or an address of its own on the same server. */

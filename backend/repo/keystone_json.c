@@ -11,6 +11,8 @@
 #include <strings.h>
 #include <time.h>
 
+#include <fabricfs/url.h>
+
 #include "backend/repo/cloud.h"
 #include "backend/repo/json_push.h"
 #include "backend/repo/keystone.h"
@@ -212,17 +214,9 @@ char *keystone_endpoint_url(const char *url)
 	size_t len = strlen(url), host;
 	const char *slash;
 
-	if (!strncmp(url, "http://", 7))
-		host = 7;
-	else if (!strncmp(url, "https://", 8))
-		host = 8;
-	else
+	if (url_fault(url) || strpbrk(url, "?#@"))
 		return NULL;
-	if (!url[host] || strchr("/:", url[host]) || strpbrk(url, "?#@"))
-		return NULL;
-	for (const char *c = url; *c; c++)
-		if ((unsigned char)*c <= ' ' || *c == 0x7f)
-			return NULL;
+	host = url[4] == 's' ? 8 : 7;
 	while (url[len - 1] == '/')
 		len--;
 	/* .../v2, .../v2.9: it is added with each request. */

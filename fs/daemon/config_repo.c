@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <fabricfs/buf.h>
+#include <fabricfs/url.h>
 
 #include "fs/daemon/config_card.h"
 
@@ -36,28 +37,21 @@ static int value_file(const struct conf *c, const struct conf_node *n, const cha
 	return err;
 }
 
-/* http:// or https://, a host, and nothing that could be a password on its way into a log. */
 static int value_url(const struct conf *c, const struct conf_node *n, const char **out)
 {
-	const char *host;
-	size_t len;
+	const char *fault;
 	int err = conf_text(c, n, out);
 
 	if (err)
 		return err;
-	host = !strncmp(*out, "https://", 8) ? *out + 8 : !strncmp(*out, "http://", 7) ? *out + 7 : "";
-	len = strcspn(host, "/?#");
-	if (!len || *host == ':')
-		return CONF_FAULT(c, n->line, "%s: '%s' is no address: http:// or https://, and a host", n->key,
-				  conf_show(*out));
-	if (memchr(host, '@', len))
-		return CONF_FAULT(c, n->line, "%s: a user or a password does not belong into the address; there are "
-				  "keys for them", n->key);
-	for (const char *at = *out; *at; at++)
-		if (*at <= ' ' || *at == 0x7f)
-			return CONF_FAULT(c, n->line, "%s: a blank or control character is in the address '%s'", n->key,
-					  conf_show(*out));
-	return 0;
+	fault = url_fault(*out);
+	if (!fault)
+		return 0;
+	/* Nothing is shown that could be a password on its way into a log. */
+	if (strchr(*out, '@'))
+		return CONF_FAULT(c, n->line, "%s is no address that can be asked: %s; there are keys for who asks",
+				  n->key, fault);
+	return CONF_FAULT(c, n->line, "%s: '%s' is no address that can be asked: %s", n->key, conf_show(*out), fault);
 }
 
 static int repo_value(const struct conf *c, const struct conf_node *n, const struct repo_key *key,

@@ -403,6 +403,18 @@ static void repositories_that_cannot_be_are_refused_by_their_line(void **state)
 		{ "repositories:\n  a/b: {kind: directory, path: /x}\n", "no name for a repository" },
 		{ "repositories:\n  nfs: /x\n", "it has to be a map" },
 		{ "cache:\n  offline-timeout: 0\n", "no repository could ever answer" },
+		{ "repositories:\n  w: {kind: http, url: 'ftp://h/'}\n", "has to begin with http:// or https://" },
+		{ "repositories:\n  w: {kind: http, url: 'http://[::1/x'}\n", "its host is neither" },
+		{ "repositories:\n  w: {kind: http, url: 'http://h:99999/x'}\n", "its port is no number from 1 to 65535" },
+		{ "repositories:\n  w: {kind: http, url: 'http://h/a b'}\n", "a blank" },
+		{ "repositories:\n  w: {kind: http, url: 'http://al:sesame@h/'}\n",
+		  "url is no address that can be asked: a user or a password does not belong into it" },
+		{ "repositories:\n  w: {kind: http, url: 'http://h/', manifest: 'http://h:0/m'}\n", "manifest is no address" },
+		{ "repositories:\n  w: {kind: http, url: 'http://h/', manifest: 'http://k/m'}\n",
+		  "manifest: it has to be on the same server" },
+		{ "repositories:\n  w: {kind: http, url: 'http://h/', checksums: '//h/m'}\n", "checksums is no address" },
+		{ "repositories:\n  g: {kind: glance, endpoint: 'https://g/?x'}\n", "without user, query or fragment" },
+		{ "repositories:\n  g: {kind: glance, auth-url: 'https://k:x', token-file: /x}\n", "its port is no number" },
 	};
 
 	(void)state;

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include <fabricfs/url.h>
+
 #include "backend/repo/transfer_in.h"
 
 #define MS_NS 1000000
@@ -170,6 +172,50 @@ static void where_addresses_lead(void **state)
 	assert_string_equal(url_path("https://h"), "");
 }
 
+/* What check-config takes, a request takes too. */
+static void what_the_configuration_takes_libcurl_takes(void **state)
+{
+	static const char *const good[] = {
+		"http://h", "https://h:1", "https://h:65535/", "http://a.b-c.example./x/y", "http://127.0.0.1:80?x",
+		"https://[::1]/", "https://[2001:db8::1]:443/x", "https://[fe80::1%25eth0]/", "http://h/%zz/a//../b#f",
+		"http://1.2.3.999/", "http://0x7f.1/", "http://a_b/{}|\\^`\"<>", "http://h#x", "http://9",
+		"http://h/a@b:c",
+	};
+	static const char *const bad[] = {
+		"", "h", "//h/", "ftp://h", "HTTP://h", "file:///etc/passwd", "javascript:alert(1)", "http:/h", "http://",
+		"https:///x", "http://:80/", "http://u@h/", "http://u:p@h", "http://h:/", "http://h:0", "http://h:65536",
+		"http://h:99999/", "http://h:-1", "http://h:8x", "http://h:80:80", "http://[::1/x", "http://[::1]x",
+		"http://[]", "http://[1.2.3.4]", "http://[::1%25]", "http://[::1%eth0]", "http://[fffff::]", "http://::1/",
+		"http://.h", "http://a..b", "http://-h", "http://h\\x", "http://h%41/", "http://h/a b", "http://h/\n",
+		"http://h/\x7f", "http://h\xc3\xa9/", "http://h/\xff", "http://a*b", "http://h;x",
+	};
+	char out[URL_MAX], origin[URL_ORIGIN_MAX], long_host[400] = "http://";
+	struct reason why = { 0 };
+
+	(void)state;
+	assert_int_equal(curl_api_load(&why), 0);
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+		if (url_fault(good[i]))
+			fail_msg("%s: %s", good[i], url_fault(good[i]));
+		if (url_clean(good[i], out, sizeof(out), &why) < 0)
+			fail_msg("not taken: %s: %s", good[i], why.text);
+		url_origin(good[i], origin);
+		assert_true(url_same_origin(good[i], origin));
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		if (!url_fault(bad[i]))
+			fail_msg("taken: %s", bad[i]);
+	memset(long_host + 7, 'a', 64);
+	assert_non_null(url_fault(long_host));
+	for (size_t i = 7; i < 7 + 300; i++)
+		long_host[i] = i % 10 ? 'a' : '.';
+	assert_non_null(url_fault(long_host));
+	url_origin("https://H:0443/x", origin);
+	assert_string_equal(origin, "https://h:443");
+	url_origin("http://[::1]", origin);
+	assert_string_equal(origin, "http://[::1]:80");
+}
+
 static void headers_that_go_to_another_host(void **state)
 {
 	(void)state;
@@ -255,6 +301,7 @@ int main(void)
 		cmocka_unit_test(what_a_server_asks_for_is_waited_but_not_for_ever),
 		cmocka_unit_test(being_offline_counts_from_the_first_try),
 		cmocka_unit_test(progress_begins_anew),
+		cmocka_unit_test(what_the_configuration_takes_libcurl_takes),
 		cmocka_unit_test(where_addresses_lead), /* loads libcurl, which knows dates */
 		cmocka_unit_test(both_forms_of_retry_after),
 		cmocka_unit_test(content_ranges),
