@@ -13,8 +13,8 @@
  * entry is asked for at a time (properties: a kilobyte and more) is in about.
  *
  * entry.flags: 1 = the size is known, 2 = and rounded. entry.known: about has facts.
- * entry_named is in the order in which images of one name have a right to it: the
- * one that has data before one that has none yet, otherwise DESIGN section 4.
+ * entry_rival has those that do not have their name, in the order in which images of one name have a
+ * right to it: the one that has data before one that has none yet, otherwise DESIGN section 4.
  *
  * What the cache has of an image is in contents.c.
  */
@@ -32,13 +32,21 @@ const char store_catalogue_schema[] =
 	" content INTEGER NOT NULL DEFAULT 0, UNIQUE (repo, remote_id));"
 	"CREATE INDEX entry_shown ON entry (repo, id, name, flags, size, mtime_ns, data, shown) WHERE shown = 1;"
 	"CREATE INDEX entry_known ON entry (repo) WHERE known = 1;"
-	"CREATE INDEX entry_named ON entry (repo, name, rank, data = 1, mtime_ns DESC, remote_id);"
 	"CREATE INDEX entry_owner ON entry (repo, name) WHERE shown = 1;"
 	"CREATE INDEX entry_digest ON entry (digest) WHERE digest <> '';"
 	"CREATE INDEX entry_content ON entry (content) WHERE content <> 0;"
 	/* properties: name, value, name, ... each with its NUL. stated: facts that they tell; seen: that
 	 * its own first bytes tell. */
 	"CREATE TABLE about (entry INTEGER PRIMARY KEY, properties BLOB, stated TEXT, seen TEXT);";
+
+/*
+ * Changed later, and nothing that an older fabricfs would miss or spoil: no new format. Names are
+ * nearly all of one image, so an index of those that do not have their name is nearly empty.
+ */
+const char store_catalogue_added[] =
+	"DROP INDEX IF EXISTS entry_named;"
+	"CREATE INDEX IF NOT EXISTS entry_rival ON entry (repo, name, rank, data = 1, mtime_ns DESC, remote_id)"
+	" WHERE shown = 0;";
 
 #define REPO_COLUMNS \
 	"id, cursor, listed_ns, full_ns, offline, since_ns, reason, error, doubt_ns, doubt_count, generation"
@@ -112,8 +120,13 @@ static const char *const catalogue_sql[C_COUNT] = {
 	[C_ABOUT] = "INSERT INTO about (entry, properties, stated) VALUES (?1, ?2, ?3) ON CONFLICT (entry)"
 		    " DO UPDATE SET properties = ?2, stated = ?3, seen = CASE WHEN ?4 THEN NULL ELSE seen END",
 	[C_PROPERTIES] = "SELECT properties, stated, seen IS NOT NULL FROM about WHERE entry = ?1",
-	[C_BEST] = "SELECT id FROM entry WHERE repo = ?1 AND name = ?2"
-		   " ORDER BY rank, data = 1, mtime_ns DESC, remote_id LIMIT 1",
+	/* The best of those that do not have the name, against the one that has. */
+	[C_BEST] = "SELECT id FROM (SELECT * FROM (SELECT id, rank, data = 1 AS none, mtime_ns, remote_id FROM entry"
+		   " INDEXED BY entry_rival WHERE repo = ?1 AND name = ?2 AND shown = 0"
+		   " ORDER BY rank, data = 1, mtime_ns DESC, remote_id LIMIT 1)"
+		   " UNION ALL SELECT id, rank, data = 1, mtime_ns, remote_id FROM entry INDEXED BY entry_owner"
+		   " WHERE repo = ?1 AND name = ?2 AND shown = 1)"
+		   " ORDER BY rank, none, mtime_ns DESC, remote_id LIMIT 1",
 	/* Without statistics the planner would take the index that covers most. */
 	[C_SHOWN] = "SELECT id FROM entry INDEXED BY entry_owner WHERE repo = ?1 AND name = ?2 AND shown = 1",
 	[C_SHOW] = "UPDATE entry SET shown = ?2 WHERE id = ?1",

@@ -303,6 +303,8 @@ static int schema_check(struct store *store, bool fresh, struct reason *why)
 		if (!err)
 			err = db_exec(store, store->writer, store_catalogue_schema, why, "creating");
 		if (!err)
+			err = db_exec(store, store->writer, store_catalogue_added, why, "creating");
+		if (!err)
 			err = db_exec(store, store->writer, store_contents_schema, why, "creating");
 		if (!err)
 			err = db_exec(store, store->writer, made, why, "creating");
@@ -326,6 +328,8 @@ static int schema_check(struct store *store, bool fresh, struct reason *why)
 		err = db_exec(store, store->writer, schema_added, why, "setting up");
 	if (!err && version < STORE_SCHEMA)
 		err = schema_raise(store, version, why);
+	if (!err)
+		err = db_exec(store, store->writer, store_catalogue_added, why, "setting up");
 	if (err || !fresh)
 		return err;
 	err = db_number(store, store->writer, "PRAGMA page_count", &pages, why);

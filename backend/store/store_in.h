@@ -131,7 +131,7 @@ int store_prepare(struct store *store, sqlite3 *db, const char *const *sql, sqli
 		  struct reason *why);
 
 /* catalogue.c */
-extern const char store_catalogue_schema[];
+extern const char store_catalogue_schema[], store_catalogue_added[];
 int store_catalogue_start(struct store *store, struct reason *why);
 
 /* records.c: append within a transaction; write_lock is held. store_record_told

@@ -398,6 +398,31 @@ static void a_catalogue_of_the_first_format_is_taken_over(void **state)
 	assert_int_equal(catalogue_repo_images(store, repo.id), 0);
 }
 
+/* An older fabricfs had an index of all names; it finds this catalogue whole, and the other way round. */
+static void the_index_of_all_names_becomes_one_of_rivals(void **state)
+{
+	struct repo_entry old = sized, new = sized;
+	struct catalogue_update *u;
+
+	u = update_new();
+	new.mtime_ns = 9;
+	put(u, "1", "twice", old);
+	put(u, "2", "twice", new);
+	put(u, "3", "once", old);
+	end_with(u, true);
+	store_close(store);
+	db_edit(*state, "DROP INDEX entry_rival;"
+			"CREATE INDEX entry_named ON entry (repo, name, rank, data = 1, mtime_ns DESC, remote_id)");
+	store = open_ok(*state, false);
+	assert_string_equal(named("twice").remote_id, "2");
+	u = update_new();
+	put(u, "1", "twice", old);
+	put(u, "3", "once", old);
+	end_with(u, true);
+	assert_string_equal(named("twice").remote_id, "1");
+	assert_string_equal(named("once").remote_id, "3");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -411,6 +436,7 @@ int main(void)
 		CLAIM(a_row_is_never_given_again),
 		CLAIM(a_repository_keeps_its_row_and_loses_its_images_with_its_address),
 		CLAIM(a_catalogue_of_the_first_format_is_taken_over),
+		CLAIM(the_index_of_all_names_becomes_one_of_rivals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
