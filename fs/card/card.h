@@ -77,7 +77,7 @@ struct slot {
 	bool refused[2];          /* somebody was, for who is at image or ctl now, or at check */
 	bool command_stopped;     /* somebody ended the command before its turn came */
 	struct program_stats stats;
-	int64_t run_times[16];    /* for max-per-minute, a ring of the last runs (realtime ns) */
+	int64_t run_times[16];    /* for max-per-minute, a ring of the last runs (monotonic ns; 0 = none) */
 	unsigned run_at;
 
 	_Atomic int64_t busy_ns;  /* when `error` last began or ended to name who it is, 0 = never */

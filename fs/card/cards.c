@@ -21,7 +21,8 @@
 #include <fabricfs/log.h>
 
 /* What runs at the end may finish; nobody waits longer for it. */
-#define STOP_SECONDS 30
+#define SECOND_NS INT64_C(1000000000)
+#define STOP_NS	  (30 * SECOND_NS)
 
 static struct card **cards;
 static unsigned cards_len;
@@ -369,38 +370,31 @@ void cards_taken_up(struct actor *actor)
 
 void cards_settle(int max_ms)
 {
-	struct timespec deadline;
+	struct timespec deadline = clock_timespec(clock_mono_ns() + (int64_t)max_ms * 1000000);
 
-	clock_gettime(CLOCK_REALTIME, &deadline);
-	deadline.tv_sec += max_ms / 1000;
-	deadline.tv_nsec += max_ms % 1000 * 1000000L;
-	if (deadline.tv_nsec >= 1000000000L) {
-		deadline.tv_sec++;
-		deadline.tv_nsec -= 1000000000L;
-	}
 	pthread_mutex_lock(&taken_lock);
-	while (taken_up < actors_len && !pthread_cond_timedwait(&taken_cond, &taken_lock, &deadline))
+	while (taken_up < actors_len &&
+	       !pthread_cond_clockwait(&taken_cond, &taken_lock, CLOCK_MONOTONIC, &deadline))
 		;
 	pthread_mutex_unlock(&taken_lock);
 }
 
 /* --- the end ----------------------------------------------------------------------------- */
 
-/* Wait for an actor that was told to end; *deadline is put off by what is waited for in vain. */
-static void actor_join(struct actor *actor, struct timespec *deadline)
+/* Wait for an actor that was told to end; *until_ns is put off by what is waited for in vain. */
+static void actor_join(struct actor *actor, int64_t *until_ns)
 {
 	if (!actor->thread)
 		return;
-	if (!pthread_timedjoin_np(actor->thread, NULL, deadline)) {
+	if (!clock_join(actor->thread, *until_ns)) {
 		actor->thread = 0;
 		return;
 	}
 	/* Ask the run to give up, and let it have a moment for that. */
 	log_warn("%s does not finish: its run is ended", actor->slot->name);
 	actor_cancel(actor);
-	clock_gettime(CLOCK_REALTIME, deadline);
-	deadline->tv_sec += 2;
-	if (!pthread_timedjoin_np(actor->thread, NULL, deadline))
+	*until_ns = clock_mono_ns() + 2 * SECOND_NS;
+	if (!clock_join(actor->thread, *until_ns))
 		actor->thread = 0;
 	else
 		log_error("%s is left behind: its backend does not answer", actor->slot->name);
@@ -418,8 +412,8 @@ static bool card_ended(struct card *card)
 
 void cards_stop(bool last)
 {
-	struct timespec deadline;
 	struct actor *actor;
+	int64_t until_ns;
 
 	if (atomic_exchange(&cards_ended, true))
 		return;
@@ -433,16 +427,15 @@ void cards_stop(bool last)
 		if (!cards[i]->slot_actors)
 			actor_end(&cards[i]->actor, last);
 	}
-	clock_gettime(CLOCK_REALTIME, &deadline);
-	deadline.tv_sec += STOP_SECONDS;
+	until_ns = clock_mono_ns() + STOP_NS;
 	for (unsigned i = 0; i < cards_len; i++) {
 		for (unsigned k = 1; (actor = card_actor(cards[i], k)); k++)
-			actor_join(actor, &deadline);
+			actor_join(actor, &until_ns);
 		if (cards[i]->slot_actors)
 			actor_end(&cards[i]->actor, last);
 	}
 	for (unsigned i = 0; i < cards_len; i++)
-		actor_join(&cards[i]->actor, &deadline);
+		actor_join(&cards[i]->actor, &until_ns);
 	for (unsigned i = 0; i < cards_len; i++)
 		if (card_ended(cards[i]))
 			card_free(cards[i]);

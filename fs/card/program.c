@@ -167,21 +167,25 @@ bool slot_compared(struct slot *slot, const struct image_facts *facts)
 
 void slot_rate_load(struct slot *slot)
 {
-	int64_t now = clock_now_ns();
+	const unsigned n = sizeof(slot->run_times) / sizeof(slot->run_times[0]);
+	int64_t now = clock_now_ns(), mono = clock_mono_ns();
 
-	if (slot->card->card_config->policy.max_per_minute)
-		slot->run_at = slot_runs_since(slot, now - RATE_NS, slot->run_times,
-					       sizeof(slot->run_times) / sizeof(slot->run_times[0]));
+	if (!slot->card->card_config->policy.max_per_minute)
+		return;
+	slot->run_at = slot_runs_since(slot, now - RATE_NS, slot->run_times, n);
+	/* What lies ahead is of a clock that was set back since, and no reason to refuse anything. */
+	for (unsigned i = 0; i < n; i++)
+		if (slot->run_times[i])
+			slot->run_times[i] = slot->run_times[i] > now ? 0 : mono - (now - slot->run_times[i]);
 }
 
 static int rate_check(struct slot *slot, int64_t max_per_minute, struct reason *why)
 {
-	int64_t now = clock_now_ns();
+	int64_t now = clock_mono_ns();
 	unsigned recent = 0, n = sizeof(slot->run_times) / sizeof(slot->run_times[0]);
 
-	/* Of a clock that was set back what lies far ahead is no reason to refuse everything until then. */
 	for (unsigned i = 0; i < n; i++)
-		recent += slot->run_times[i] && llabs(now - slot->run_times[i]) < RATE_NS;
+		recent += slot->run_times[i] && now - slot->run_times[i] < RATE_NS;
 	if (max_per_minute && recent >= (max_per_minute < n ? (unsigned)max_per_minute : n))
 		return reason_set(why, EPERM, "%s was programmed %u times in the last minute, its "
 				  "policy max-per-minute allows no more", slot->name, recent);
@@ -289,7 +293,7 @@ static void loaded_fill(struct loaded *l, const struct attempt *a, const struct 
 		text_copy(l->loaded_by, sizeof(l->loaded_by), a->who->user);
 	else
 		snprintf(l->loaded_by, sizeof(l->loaded_by), "%u", a->who->uid);
-	l->duration_ms = (now - started) / 1000000;
+	l->duration_ms = (clock_mono_ns() - started) / 1000000;
 	text_copy(l->confirmed_by, sizeof(l->confirmed_by), run->confirmed_by);
 }
 
@@ -379,7 +383,7 @@ static void run_failed(struct slot *slot, const struct attempt *a, const struct 
 	struct record r = { .event = "program-failed", .err = why->err, .reason = why->text,
 			    .sha256 = a->sha256, .size = a->size, .facts = &a->facts,
 			    .source = a->source, .who = a->who,
-			    .duration_ms = (now - started) / 1000000, .done = true };
+			    .duration_ms = (clock_mono_ns() - started) / 1000000, .done = true };
 
 	log_warn("%s: program-failed: %s", slot->name, why->text);
 	if (slot_record(slot, row, &r, &store_why))
@@ -493,7 +497,7 @@ static int attempt_prepare(struct slot *slot, const struct attempt *a, struct ca
 static int slot_program_held(struct slot *slot, struct attempt *a, struct reason *why)
 {
 	struct card *card = slot->card;
-	int64_t started = clock_now_ns();
+	int64_t started = clock_mono_ns(); /* runs last as long as they do, however the clock is set */
 	char path[4096];
 	struct card_run run = {
 		.id = a->run, .slot = backend_slot(slot), .fd = a->fd, .size = a->size,
@@ -515,7 +519,7 @@ static int slot_program_held(struct slot *slot, struct attempt *a, struct reason
 	err = run_card(slot, &run, why);
 	slot_progress(slot, PHASE_IDLE, 0, 0);
 	if (!err) {
-		stats_add(slot, 0, clock_now_ns() - started);
+		stats_add(slot, 0, clock_mono_ns() - started);
 		return run_succeeded(slot, a, &run, started, why);
 	}
 	stats_add(slot, -err, 0);

@@ -52,6 +52,7 @@ int telemetry_read(struct card *card)
 	memcpy(view->sensors, sensors, (size_t)n * sizeof(sensors[0]));
 	view->sensors_len = (unsigned)n;
 	view->sensors_ns = clock_now_ns();
+	view->sensors_mono_ns = clock_mono_ns();
 	view_publish(card, view, -1, CHANGE_TELEMETRY);
 	temperature_watch(card);
 	return 0;
@@ -86,13 +87,13 @@ void telemetry_post(struct card *card)
 static int telemetry_state(struct card *card)
 {
 	const struct card_view *view = card_view_get(card);
-	int64_t age_ns = clock_now_ns() - view->sensors_ns;
-	bool young = age_ns >= 0 && age_ns < card->config->telemetry_max_age_ms * 1000000;
+	int64_t age_ns = clock_mono_ns() - view->sensors_mono_ns;
+	bool young = view->sensors_ns && age_ns < card->config->telemetry_max_age_ms * 1000000;
 	bool offline = view->self.state == STATE_OFFLINE;
 
 	/* What was measured before a load changed tells of another design, however young it is. */
 	for (int i = -1; i < (int)view->slots_len; i++)
-		young &= view->sensors_ns > slot_view(view, i)->loaded_ns;
+		young &= view->sensors_mono_ns > slot_view(view, i)->loaded_mono_ns;
 	card_view_put(view);
 	return offline ? ENODEV : young ? EEXIST : 0;
 }

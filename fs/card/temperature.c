@@ -68,8 +68,8 @@ int temperature_check(struct slot *slot, struct reason *why)
 		err = telemetry_read(card);
 	view = card_view_get(card);
 	s = hottest(view);
-	age_ns = clock_now_ns() - view->sensors_ns;
-	if (err || (s && (age_ns < 0 || age_ns > YOUNG_NS)))
+	age_ns = clock_mono_ns() - view->sensors_mono_ns;
+	if (err || (s && age_ns > YOUNG_NS))
 		err = reason_set(why, err ? err : EIO, "the temperature of %s could not be read%s%s, and its policy "
 				 "max-temp-celsius allows no programming without it", slot->name,
 				 err ? ": " : "", err ? strerror(err) : "");

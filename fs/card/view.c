@@ -271,6 +271,7 @@ void slot_show_loaded(struct slot *slot, enum state state, const char *error,
 	/* A copy to another card goes by these, without reading the image again. */
 	v->loaded_facts = *loaded->sha256 ? facts : (struct image_facts){ 0 };
 	v->loaded_ns = mtime_after(v->loaded_ns);
+	v->loaded_mono_ns = clock_mono_ns();
 	/* Nothing loaded is older than any source, so that make programs the card. */
 	v->image_ns = *loaded->sha256 ? slot->row.image_mtime_ns : 0;
 	v->load = slot->row.load;

@@ -60,6 +60,7 @@ struct slot_view {
 	char shell[IMAGE_SHELL_MAX]; /* image_static_design() of the last that was, also while it is
 				      * being replaced */
 	int64_t loaded_ns;    /* mtime of the files of loaded/ */
+	int64_t loaded_mono_ns; /* when they last changed, by the clock that nobody sets; 0 = not yet */
 	int64_t image_ns;     /* mtime of `image`: last success, or as its writer set it */
 	char *check;          /* last result of `check` (inspect --json object, no newline), NULL = none; owned by the view */
 	int64_t check_ns;
@@ -86,6 +87,7 @@ struct card_view {
 	struct card_sensor sensors[CARD_SENSORS_MAX];
 	unsigned sensors_len;
 	int64_t sensors_ns; /* when they were read; 0 = never */
+	int64_t sensors_mono_ns; /* that by the clock that nobody sets */
 };
 
 #endif

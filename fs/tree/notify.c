@@ -17,6 +17,7 @@
 #include "fs/daemon/session.h"
 #include "fs/tree/serve.h"
 
+#include <fabricfs/clock.h>
 #include <fabricfs/log.h>
 
 struct change_note {
@@ -39,7 +40,7 @@ static size_t again_len, again_cap;
 static uint64_t noted, told;
 static pthread_cond_t passed_on = PTHREAD_COND_INITIALIZER;
 static __thread bool is_notifier;
-#define TOLD_WAIT_S 1
+#define TOLD_WAIT_NS INT64_C(1000000000)
 
 static _Atomic uint64_t count;
 
@@ -56,12 +57,10 @@ uint64_t notify_count(void)
 static void wait_told(void)
 {
 	uint64_t number = noted;
-	struct timespec deadline;
+	struct timespec deadline = clock_timespec(clock_mono_ns() + TOLD_WAIT_NS);
 
-	clock_gettime(CLOCK_REALTIME, &deadline);
-	deadline.tv_sec += TOLD_WAIT_S;
 	while (told < number && !ending)
-		if (pthread_cond_timedwait(&passed_on, &lock, &deadline))
+		if (pthread_cond_clockwait(&passed_on, &lock, CLOCK_MONOTONIC, &deadline))
 			return;
 }
 
@@ -297,11 +296,10 @@ int notify_start(bool takeover, struct reason *why)
 
 /* An invalidation waits for a page that is being read; when nobody answers requests any more
  * it would do so until the mount is gone. */
-#define STOP_WAIT_S 2
+#define STOP_WAIT_NS INT64_C(2000000000)
 
 void notify_stop(void)
 {
-	struct timespec deadline;
 	struct change_note *note;
 
 	if (!running)
@@ -311,9 +309,7 @@ void notify_stop(void)
 	pthread_cond_signal(&wake);
 	pthread_cond_broadcast(&passed_on);
 	pthread_mutex_unlock(&lock);
-	clock_gettime(CLOCK_REALTIME, &deadline);
-	deadline.tv_sec += STOP_WAIT_S;
-	if (pthread_timedjoin_np(thread, NULL, &deadline)) {
+	if (clock_join(thread, clock_mono_ns() + STOP_WAIT_NS)) {
 		log_warn("the notifier waits for the kernel; it is left behind");
 		return;
 	}

@@ -23,6 +23,26 @@ int64_t clock_mono_ns(void)
 	return clock_read_ns(CLOCK_MONOTONIC);
 }
 
+struct timespec clock_timespec(int64_t ns)
+{
+	return (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+}
+
+int clock_join(pthread_t thread, int64_t until_ns)
+{
+#if defined(__SANITIZE_THREAD__)
+	/* gcc 12's ThreadSanitizer does not know pthread_clockjoin_np() and would not see that the
+	 * thread has ended before what it used is freed. */
+	struct timespec ts = clock_timespec(until_ns - clock_mono_ns() + clock_now_ns());
+
+	return pthread_timedjoin_np(thread, NULL, &ts);
+#else
+	struct timespec ts = clock_timespec(until_ns);
+
+	return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &ts);
+#endif
+}
+
 void clock_rfc3339(int64_t ns, char out[RFC3339_MAX])
 {
 	time_t sec = (time_t)(ns / 1000000000);

@@ -4,13 +4,14 @@ import errno
 import json
 import os
 import select
+import signal
 import struct
 import subprocess
 import threading
 
 import pytest
 
-from harness import BIN, put, run, until
+from harness import BIN, SLOW, put, run, until
 from images import BLINK, HX8K, REGS, UPPER, flip, sha256
 
 
@@ -223,6 +224,31 @@ def test_a_paced_link_shows_progress_and_can_be_stopped(fpga):
         assert put(card.dir / "image", UPPER.read_bytes()) in (0, errno.EBUSY)
         cp.wait(60)
     until(lambda: card.state in ("configured", "failed"), "the run ends")
+
+
+def test_a_card_that_does_not_answer_is_not_waited_for_any_longer_than_its_user_wants(fpga):
+    """verify and check ask the card; its process is stopped."""
+    fabric = fpga()
+    card = fabric.card()
+    card.load(UPPER)
+    process = fabric.processes("fabricfs-card")
+    for ask in (lambda: card.ctl("verify"), lambda: put(card.image, UPPER.read_bytes())):
+        os.kill(process[0], signal.SIGSTOP)
+        told = []
+        asking = threading.Thread(target=lambda: told.append(ask()))
+        asking.start()
+        try:
+            until(lambda: put(card.dir / "stop", b"command\n", os.O_WRONLY) + 1 and
+                  put(card.dir / "stop", b"upload\n", os.O_WRONLY) + 1 and not asking.is_alive(), "it is ended",
+                  15 * SLOW)
+        finally:
+            os.kill(process[0], signal.SIGCONT)
+            asking.join()
+        assert told == [errno.ECANCELED], card.error
+    # Late answers are nobody's.
+    card.load(UPPER)
+    assert card.ctl("verify") == 0
+    assert fabric.processes("fabricfs-card") == process
 
 
 # --- inspect -------------------------------------------------------------------------

@@ -220,13 +220,18 @@ static void client_cancel(struct client *c, uint32_t seq)
 static int client_exchange(struct client *c, struct proto_msg *msg, int fd, struct card_run *run,
 			   struct proto_msg *reply, struct reason *why)
 {
-	int64_t deadline = run && run->deadline_ns ? run->deadline_ns : clock_mono_ns() + CALL_NS;
+	/* Only programming takes its time; what else is asked in a run is answered at once, or not. */
+	bool program = msg->type == PROTO_PROGRAM;
+	int64_t deadline = clock_mono_ns() + CALL_NS;
 	uint32_t seq = msg->seq = client_seq(c);
+
+	if (run && run->deadline_ns && (program || run->deadline_ns < deadline))
+		deadline = run->deadline_ns;
 
 	if (client_send(c, msg, fd))
 		return reason_set(why, EIO, "the simulated card's process cannot be reached");
 	for (;;) {
-		int got = client_receive(c, seq, run, reply);
+		int got = client_receive(c, seq, program ? run : NULL, reply);
 
 		if (got == -EIO)
 			return reason_set(why, EIO, "the simulated card's process ended before it answered");
@@ -254,12 +259,15 @@ static int client_exchange(struct client *c, struct proto_msg *msg, int fd, stru
 					  strerror(errno));
 		if (fds[0].revents)
 			continue;
+		/* An answer that nobody waits for any more is left out when it comes. */
+		if (fds[1].revents && !program)
+			return reason_set(why, ECANCELED, "it was ended before the simulated card answered");
 		if (fds[1].revents) {
 			client_cancel(c, seq);
 			return reason_set(why, ECANCELED, "programming was ended; the card has no design");
 		}
 		if (clock_mono_ns() >= deadline) {
-			if (run)
+			if (program)
 				client_cancel(c, seq);
 			else
 				client_lose(c);

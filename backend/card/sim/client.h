@@ -36,10 +36,10 @@ void client_close(struct client *c, bool last);
 
 /*
  * Send msg (its seq is filled in), with descriptor fd unless -1, and wait for
- * the reply, whose data lie in the client until the next call. run, for PROGRAM
- * only: its deadline, cancel_fd and progress hold; else NULL. 0, or the reply's
- * -errno with its sentence; -EIO: the process died or was not there; -ETIMEDOUT,
- * -ECANCELED.
+ * the reply, whose data lie in the client until the next call. run, of what is part
+ * of one, else NULL: its deadline and cancel_fd hold, and its progress for PROGRAM.
+ * 0, or the reply's -errno with its sentence; -EIO: the process died or was not
+ * there; -ETIMEDOUT, -ECANCELED.
  */
 int client_call(struct client *c, struct proto_msg *msg, int fd, struct card_run *run,
 		struct proto_msg *reply, struct reason *why);

@@ -162,12 +162,14 @@ static int sim_call(void *card, unsigned type, const struct card_run *run, struc
 {
 	struct sim *sim = card;
 	struct proto_msg reply, msg = { .type = type };
+	struct card_run part;
 
-	if (run) {
-		msg.id = run->id;
-		msg.arg[0] = run->size;
-	}
-	return client_call(sim->client, &msg, run ? run->fd : -1, NULL, &reply, why);
+	if (!run)
+		return client_call(sim->client, &msg, -1, NULL, &reply, why);
+	msg.id = run->id;
+	msg.arg[0] = run->size;
+	part = *run;
+	return client_call(sim->client, &msg, run->fd, &part, &reply, why);
 }
 
 static int sim_status(void *card, unsigned slot, struct card_status *status, struct reason *why)
@@ -234,7 +236,7 @@ static int sim_confirm(void *card, struct card_run *run, struct reason *why)
 		msg.data = (const uint8_t *)run->sha256;
 		msg.len = strlen(run->sha256);
 	}
-	err = client_call(sim->client, &msg, run->fd, NULL, &reply, why);
+	err = client_call(sim->client, &msg, run->fd, run, &reply, why);
 	if (err) {
 		reason_wrap(why, "the link reported success, but reading the card back says");
 		return err == -EBADMSG ? -EIO : err;
