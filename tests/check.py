@@ -116,9 +116,14 @@ def unit(build, count, only=None, extra=(), limit=None):
     if len(programs) != len(wanted):
         built = {p.name for p in programs}
         count.failed += [f"unit {w.stem}: not built" for w in wanted if w.stem not in built]
-    for program in programs:
+    env = {**environment(build), **dict(extra)}
+    limit = limit or UNIT_LIMIT_S * patience(build)
+
+    def timed(program):
         start = time.monotonic()
-        out, status = run_alone(program, {**environment(build), **dict(extra)}, limit or UNIT_LIMIT_S * patience(build))
+        return *run_alone(program, env, limit), time.monotonic() - start
+
+    def told(program, out, status, seconds):
         passed = sum(int(n) for n in re.findall(r"\[  PASSED  \] (\d+) test", out))
         failed = [n for n in re.findall(r"\[  FAILED  \] ([A-Za-z_]\w*)$", out, re.M)]
         skipped = [n for n in re.findall(r"\[  SKIPPED \] ([A-Za-z_]\w*)$", out, re.M)]
@@ -131,9 +136,14 @@ def unit(build, count, only=None, extra=(), limit=None):
         if status != 0 and not failed:
             count.failed.append(f"unit {program.name}: ended with {status}")
         word = "ok" if status == 0 else "FAILED"
-        print(f"  {program.name}: {word}, {passed} passed ({time.monotonic() - start:.1f} s)", flush=True)
+        print(f"  {program.name}: {word}, {passed} passed ({seconds:.1f} s)", flush=True)
         if status != 0:
             print(out[-6000:], flush=True)
+
+    # Each has folders and ports of its own, and many wait more than they work.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for program, (out, status, seconds) in zip(programs, pool.map(timed, programs)):
+            told(program, out, status, seconds)
 
 
 def pytest(build, count, folder, ignore=(), only=(), words="", extra=(), limit=None):
