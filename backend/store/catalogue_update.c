@@ -390,7 +390,7 @@ static int run_add(struct catalogue_update *u, const struct queued *q, struct re
 static int entry_take(struct catalogue_update *u, const struct queued *q, struct reason *why)
 {
 	struct found found;
-	bool known;
+	bool known = false;
 	int err;
 
 	/* Nothing was there: nearly all are new, and the index finds the others. */
