@@ -22,7 +22,7 @@
 
 /* Of the writer's connection, under write_lock, then of the reader's, under read_lock. */
 enum contents_stmt {
-	K_MAKE, K_TOLD, K_USED, K_PIN, K_WHOLE, K_TRUST, K_GONE, K_EMPTY, K_FACTS_SET, K_CACHED, K_MARK, K_DOUBT,
+	K_MAKE, K_TOLD, K_USED, K_WHOLE, K_TRUST, K_GONE, K_EMPTY, K_FACTS_SET, K_CACHED, K_MARK, K_DOUBT,
 	K_READER,
 	K_GET = K_READER, K_FIND, K_EACH, K_FACTS, K_KEY, K_BYTES_OF, K_IS_OF, K_COUNT
 };
@@ -32,7 +32,7 @@ struct store_contents {
 };
 
 #define CONTENT_COLUMNS \
-	"id, size, validator, sha256, whole, gone, pinned, cached, boot"
+	"id, size, validator, sha256, whole, gone, cached, boot"
 
 /* The last that was used is used last, also of a clock that was set back. */
 #define USED_NOW \
@@ -44,7 +44,7 @@ const char store_contents_schema[] =
 	"CREATE TABLE content (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,"
 	" size INTEGER NOT NULL DEFAULT -1, validator TEXT NOT NULL DEFAULT '',"
 	" sha256 TEXT NOT NULL DEFAULT '', whole INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0,"
-	" pinned INTEGER NOT NULL DEFAULT 0, cached INTEGER NOT NULL DEFAULT 0, boot TEXT, facts TEXT,"
+	" cached INTEGER NOT NULL DEFAULT 0, boot TEXT, facts TEXT,"
 	" used INTEGER NOT NULL DEFAULT 0);"
 	"CREATE INDEX content_sha256 ON content (sha256) WHERE sha256 <> '';"
 	"CREATE INDEX content_used ON content (used) WHERE cached > 0 OR whole;"
@@ -54,7 +54,6 @@ static const char *const contents_sql[K_COUNT] = {
 	[K_MAKE] = "INSERT OR IGNORE INTO content (key, used) VALUES (?1, " USED_NOW ")",
 	[K_TOLD] = "UPDATE content SET size = ?2, validator = ?3 WHERE id = ?1",
 	[K_USED] = "UPDATE content SET used = " USED_NOW ", cached = ?3 WHERE id = ?1",
-	[K_PIN] = "UPDATE content SET pinned = ?2 WHERE id = ?1",
 	[K_WHOLE] = "UPDATE content SET whole = 1, size = ?2, cached = ?2, sha256 = ?3, boot = ?4 WHERE id = ?1",
 	[K_TRUST] = "UPDATE content SET boot = NULL WHERE id = ?1",
 	[K_GONE] = "UPDATE content SET key = 'gone:' || id, gone = ?2, whole = 0, cached = 0, boot = NULL,"
@@ -66,9 +65,10 @@ static const char *const contents_sql[K_COUNT] = {
 	[K_DOUBT] = "UPDATE content SET boot = ?1 WHERE sha256 = ?2 AND whole",
 	[K_GET] = "SELECT " CONTENT_COLUMNS " FROM content WHERE id = ?1",
 	[K_FIND] = "SELECT " CONTENT_COLUMNS " FROM content WHERE key = ?1",
-	[K_EACH] = "SELECT " CONTENT_COLUMNS ", EXISTS (SELECT 1 FROM slots WHERE c.sha256 <> '' AND"
-		   " c.sha256 IN (loaded_sha256, previous_sha256)) FROM content AS c WHERE cached > 0 OR whole"
-		   " ORDER BY used",
+	/* What is in parentheses is looked up once, not for each content. */
+	[K_EACH] = "SELECT " CONTENT_COLUMNS ", (sha256 <> '' AND sha256 IN (SELECT loaded_sha256 FROM slots"
+		   " UNION ALL SELECT previous_sha256 FROM slots)) OR id IN (" STORE_PINNED("e.content", "e.content <> 0")
+		   ") OR key IN (" STORE_PINNED("e.digest_algo || ':' || e.digest", "e.digest <> ''") ") FROM content WHERE cached > 0 OR whole ORDER BY used",
 	[K_BYTES_OF] = "SELECT sum(cached) FROM content WHERE (cached > 0 OR whole) AND EXISTS (SELECT 1 FROM entry"
 		       " WHERE entry.content = content.id AND entry.content <> 0 AND repo = ?2)",
 	[K_IS_OF] = "SELECT 1 FROM entry WHERE content = ?1 AND content <> 0 AND repo = ?2 LIMIT 1",
@@ -105,14 +105,13 @@ void store_contents_stop(struct store *store)
 
 static void row_read(const struct store *store, sqlite3_stmt *s, struct cache_content *out)
 {
-	const char *boot = (const char *)sqlite3_column_text(s, 8);
+	const char *boot = (const char *)sqlite3_column_text(s, 7);
 	int64_t size = sqlite3_column_int64(s, 1);
 
 	*out = (struct cache_content){
 		.id = (uint64_t)sqlite3_column_int64(s, 0), .has_size = size >= 0,
 		.size = size >= 0 ? (uint64_t)size : 0, .whole = sqlite3_column_int(s, 4),
-		.gone = sqlite3_column_int(s, 5), .pinned = sqlite3_column_int(s, 6),
-		.cached = (uint64_t)sqlite3_column_int64(s, 7),
+		.gone = sqlite3_column_int(s, 5), .cached = (uint64_t)sqlite3_column_int64(s, 6),
 	};
 	text_copy(out->validator, sizeof(out->validator), (const char *)sqlite3_column_text(s, 2));
 	text_copy(out->sha256, sizeof(out->sha256), (const char *)sqlite3_column_text(s, 3));
@@ -226,12 +225,6 @@ int cache_content_used(struct store *store, uint64_t id, uint64_t cached, struct
 	sqlite3_bind_int64(s, 2, clock_now_ns());
 	sqlite3_bind_int64(s, 3, (int64_t)cached);
 	return row_change(store, K_USED, why);
-}
-
-int cache_content_pin(struct store *store, uint64_t id, bool pinned, struct reason *why)
-{
-	sqlite3_bind_int(change_begin(store, K_PIN, id), 2, pinned);
-	return row_change(store, K_PIN, why);
 }
 
 int cache_content_trust(struct store *store, uint64_t id, struct reason *why)
@@ -419,7 +412,7 @@ uint64_t cache_room(struct store *store)
 /* --- all of them ------------------------------------------------------------------------------ */
 
 int cache_contents_each(struct store *store,
-			int (*fn)(const struct cache_content *content, bool loaded, void *arg), void *arg,
+			int (*fn)(const struct cache_content *content, bool kept, void *arg), void *arg,
 			struct reason *why)
 {
 	sqlite3_stmt *s = stmt_of(store, K_EACH);
@@ -429,7 +422,7 @@ int cache_contents_each(struct store *store,
 	pthread_mutex_lock(&store->read_lock);
 	while (!r && (rc = sqlite3_step(s)) == SQLITE_ROW) {
 		row_read(store, s, &content);
-		r = fn(&content, sqlite3_column_int(s, 9), arg);
+		r = fn(&content, sqlite3_column_int(s, 8), arg);
 	}
 	if (!r && rc != SQLITE_DONE)
 		r = store_db_fail(store, store->reader, rc, why, "looking through the cache");
@@ -505,9 +498,9 @@ static int files_tidy(struct store *store, struct reason *why)
 
 int cache_contents_tidy(struct store *store, struct reason *why)
 {
-	/* Pinned ones of a repository that is not configured now are still pinned. */
-	int err = tidy_sql(store, "DELETE FROM content WHERE gone <> 0 OR (NOT pinned AND"
-			   " id NOT IN (SELECT content FROM entry))", why);
+	/* Entries of a repository that is not configured now are still there. */
+	int err = tidy_sql(store, "DELETE FROM content WHERE gone <> 0 OR id NOT IN (SELECT content FROM entry)",
+			   why);
 
 	return err ? err : files_tidy(store, why);
 }

@@ -41,7 +41,10 @@ static const char schema[] =
 /* Added later, and nothing that an older fabricfs would miss or spoil: no new format. */
 static const char schema_added[] =
 	/* Which requests the last records were about: a ring. */
-	"CREATE TABLE IF NOT EXISTS told (place INTEGER PRIMARY KEY, run INTEGER NOT NULL);";
+	"CREATE TABLE IF NOT EXISTS told (place INTEGER PRIMARY KEY, run INTEGER NOT NULL);"
+	/* What is to be kept in the cache (pins.c). remote_id: '' = whichever image has that name. */
+	"CREATE TABLE IF NOT EXISTS pin (repo INTEGER NOT NULL, name TEXT NOT NULL, remote_id TEXT NOT NULL,"
+	" PRIMARY KEY (repo, name, remote_id)) WITHOUT ROWID;";
 
 static const char *const writer_sql[W_COUNT] = {
 	[W_BEGIN] = "BEGIN IMMEDIATE",
@@ -429,6 +432,8 @@ static int store_begin(struct store *store, bool fresh, struct reason *why)
 		err = store_catalogue_start(store, why);
 	if (!err)
 		err = store_contents_start(store, why);
+	if (!err)
+		err = store_pins_start(store, why);
 	if (err)
 		return err;
 	sqlite3_wal_hook(store->writer, wal_grown, store);
@@ -484,6 +489,7 @@ void store_close(struct store *store)
 	store_sync_stop(store);
 	store_gone_close(store);
 	store_contents_stop(store);
+	store_pins_stop(store);
 	for (int i = 0; i < W_COUNT; i++)
 		sqlite3_finalize(store->w[i]);
 	for (int i = 0; i < R_COUNT; i++)

@@ -52,6 +52,13 @@ enum list_stmt {
 	L_REPO_IMAGES, L_GET, L_NAMED, L_WITH_ID, L_WITH_DIGEST, L_DIGEST_IS_OF, L_PROPERTIES, L_FACTS, L_LIST, L_LIST_NAMES, L_KNOWN,
 	L_COUNT
 };
+/* Of entries (e) that are pinned (p, pins.c): by way of the pins, which are few. */
+#define STORE_PINNED(what, where)                                                                       \
+	"SELECT " what " FROM pin AS p CROSS JOIN entry AS e INDEXED BY entry_owner ON e.repo = p.repo" \
+	" AND e.name = p.name AND e.shown = 1 WHERE p.remote_id = '' AND " where                        \
+	" UNION ALL SELECT " what " FROM pin AS p CROSS JOIN entry AS e ON e.repo = p.repo AND e.remote_id" \
+	" = p.remote_id WHERE p.remote_id <> '' AND e.name = p.name AND " where
+enum pin_stmt { P_PUT, P_DROP, P_GET, P_COUNT };
 enum catalogue_stmt {
 	C_REPO_ADD, C_REPO_GET, C_REPO_OTHER, C_REPO_PUT, C_DROP_SOME, C_SIZE, C_CONTENT, C_FACTS, C_KNOWN,
 	C_FIND, C_ADD, C_ADD_RUN, C_CHANGE, C_ABOUT, C_PROPERTIES, C_BEST, C_SHOWN, C_SHOW, C_REST, C_DROP, C_RANGE,
@@ -95,6 +102,7 @@ struct store {
 	sqlite3 *lister;
 	sqlite3_stmt *l[L_COUNT];
 	sqlite3_stmt *c[C_COUNT]; /* of the writer */
+	sqlite3_stmt *p[P_COUNT]; /* P_GET is the reader's, under read_lock; the others the writer's */
 
 	pthread_mutex_t heads_lock;
 	struct store_head all;
@@ -152,6 +160,9 @@ void store_gone_close(struct store *store);
 extern const char store_contents_schema[];
 int store_contents_start(struct store *store, struct reason *why);
 void store_contents_stop(struct store *store);
+/* pins.c */
+int store_pins_start(struct store *store, struct reason *why);
+void store_pins_stop(struct store *store);
 /* For a round of syncing: whole ones that are not known to be on the disk. */
 struct unsynced_contents {
 	struct unsynced_content *first;

@@ -141,11 +141,11 @@ void content_drop(struct content *c, const struct reason *why)
 
 /* --- start and end ------------------------------------------------------------------------------------ */
 
-static int usage_add(const struct cache_content *content, bool loaded, void *arg)
+static int usage_add(const struct cache_content *content, bool kept, void *arg)
 {
 	uint64_t *sum = arg;
 
-	(void)loaded;
+	(void)kept;
 	*sum += content->cached;
 	return 0;
 }

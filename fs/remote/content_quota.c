@@ -65,11 +65,11 @@ struct victims {
 	unsigned len;
 };
 
-static int victim_find(const struct cache_content *content, bool loaded, void *arg)
+static int victim_find(const struct cache_content *content, bool kept, void *arg)
 {
 	struct victims *v = arg;
 
-	if (loaded || content->pinned || !content->cached)
+	if (kept || !content->cached)
 		return 0;
 	v->ids[v->len] = content->id;
 	v->bytes[v->len] = content->cached;

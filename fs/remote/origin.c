@@ -332,28 +332,19 @@ int entry_cache_get(uint64_t entry, struct entry_cache *cache, struct reason *wh
 		return err;
 	if (!cache_content_find(mirror_store(), o->key, &row, NULL)) {
 		cache->cached = contents_cached(row.id);
-		cache->pinned = row.pinned;
 		memcpy(cache->sha256, row.sha256, sizeof(cache->sha256));
 	}
+	cache->pinned = cache_pinned(mirror_store(), entry);
 	origin_put(o);
 	return 0;
 }
 
 int entry_pin(uint64_t entry, bool pinned, struct reason *why)
 {
-	struct cache_content row;
-	struct origin *o;
-	int err = entry_origin(entry, &o, why);
+	struct catalogue_entry e;
+	int err = catalogue_entry_get(mirror_store(), entry, &e, why);
 
-	if (err)
-		return err;
-	err = cache_content_make(mirror_store(), o->key, &row, NULL, why);
-	if (!err)
-		err = cache_content_pin(mirror_store(), row.id, pinned, why);
-	if (!err)
-		err = catalogue_entry_content_set(mirror_store(), entry, row.id, why);
-	origin_put(o);
-	return err;
+	return err ? err : cache_pin_set(mirror_store(), entry, pinned, why);
 }
 
 static void cached_since(uint64_t content, int64_t bytes, void *arg)

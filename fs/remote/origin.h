@@ -18,7 +18,8 @@ struct entry_cache {
 	char sha256[SHA256_HEX]; /* of its bytes, where it is known; "" */
 };
 int entry_cache_get(uint64_t entry, struct entry_cache *cache, struct reason *why);
-/* Nothing is fetched for it; what is cached stays. -ENOSPC -EROFS. */
+/* Nothing is fetched for it; what is or comes into the cache of what has this name stays. -ENOENT
+ * -ENOSPC -EROFS. */
 int entry_pin(uint64_t entry, bool pinned, struct reason *why);
 struct repo;
 /* Bytes in the cache of all images of a repository (also of images that others have too). */

@@ -40,7 +40,6 @@ struct cache_content {
 	bool doubted;	 /* whole, but it may not have reached the disk before a power loss: to be hashed */
 	int gone;	 /* positive errno that its opens get (EBADMSG, ESTALE): it has no bytes any
 			    more, and another content has its key; 0 */
-	bool pinned;
 	uint64_t cached; /* bytes here when that was last noted */
 };
 
@@ -58,7 +57,6 @@ int cache_content_told(struct store *store, uint64_t id, bool has_size, uint64_t
 		       const char *validator, struct reason *why);
 /* It was used now, and so many of its bytes are here. */
 int cache_content_used(struct store *store, uint64_t id, uint64_t cached, struct reason *why);
-int cache_content_pin(struct store *store, uint64_t id, bool pinned, struct reason *why);
 /* Its chunks are all of it and hash to this: they become the blob, or give way to the one that is
  * there already. The row is committed before it returns; the disk has it a moment later. */
 int cache_content_whole(struct store *store, uint64_t id, uint64_t size, const char *sha256,
@@ -86,16 +84,26 @@ uint64_t cache_bytes_of(struct store *store, uint64_t repo);
 bool cache_is_of(struct store *store, uint64_t id, uint64_t repo);
 
 /* The contents that have bytes here, the least recently used first, until fn returns non-zero, which is
- * returned. fn is called under a lock of the store: it calls nothing of it. `loaded`: the bytes are those
- * of a card's present or previous image. */
+ * returned. fn is called under a lock of the store: it calls nothing of it. `kept`: the bytes are those
+ * of a card's present or previous image, or of one that is pinned. */
 int cache_contents_each(struct store *store,
-			int (*fn)(const struct cache_content *content, bool loaded, void *arg), void *arg,
+			int (*fn)(const struct cache_content *content, bool kept, void *arg), void *arg,
 			struct reason *why);
 /*
  * When nothing is open, before anything else: rows that nothing refers to and rows that are
  * gone are dropped, and so are files without a row; of the others it is noted how much is here.
  */
 int cache_contents_tidy(struct store *store, struct reason *why);
+
+/* --- pins ------------------------------------------------------------------------------ */
+
+/*
+ * Somebody wants the bytes of this image kept: of whichever has its name, so that the pin stays when
+ * another takes that; or, if this one is found by its id only, of that id. Nothing is fetched for it.
+ * A pin stays also when nothing has that name, until it is taken back. An entry that is not there: nothing. -ENOSPC -EROFS.
+ */
+int cache_pin_set(struct store *store, uint64_t entry, bool pinned, struct reason *why);
+bool cache_pinned(struct store *store, uint64_t entry);
 
 /* --- chunks ---------------------------------------------------------------------------- */
 

@@ -2,6 +2,8 @@
 /* Contents: who is asked for what, and what readers get. */
 #include "tests/unit/content_fixture.h"
 
+#include <fabricfs/catalogue.h>
+
 /* --- claims -------------------------------------------------------------------------------------- */
 
 static void the_head_of_a_large_image_costs_one_small_chunk(void **state)
@@ -516,15 +518,34 @@ static struct origin *origin_number(int i)
 	return o;
 }
 
+/* An image of the catalogue, with this content, is pinned. */
+static void pin_it(uint64_t content)
+{
+	struct repo_entry entry = { .id = "pinned", .name = "pinned", .name_len = 6, .status = "", .validator = "" };
+	struct catalogue_put put = { .entry = &entry, .name = "pinned" };
+	struct catalogue_update *update;
+	struct catalogue_entry e;
+	struct catalogue_repo repo;
+	struct reason why = { 0 };
+
+	assert_int_equal(catalogue_repo_open(store, "r", "directory", "/r", &repo, &why), 0);
+	assert_int_equal(catalogue_update_new(store, repo.id, NULL, NULL, &update, &why), 0);
+	assert_int_equal(catalogue_update_put(update, &put, &why), 0);
+	assert_int_equal(catalogue_update_end(update, true, &why), 0);
+	catalogue_update_free(update);
+	assert_int_equal(catalogue_entry_named(store, repo.id, "pinned", &e, &why), 0);
+	assert_int_equal(catalogue_entry_content_set(store, e.id, content, &why), 0);
+	assert_int_equal(cache_pin_set(store, e.id, true, &why), 0);
+}
+
 static void fetch_number(int i, bool pin)
 {
 	struct origin *o = origin_number(i);
 	struct content *c = open_it(o);
-	struct reason why = { 0 };
 
 	server_has(MIB, (unsigned)i, "v1");
 	if (pin)
-		assert_int_equal(cache_content_pin(store, content_id(c), true, &why), 0);
+		pin_it(content_id(c));
 	assert_int_equal(whole(c), 0);
 	close_it(c);
 	origin_put(o);

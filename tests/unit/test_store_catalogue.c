@@ -7,6 +7,7 @@
 
 #include "store_fixture.h"
 
+#include <fabricfs/cache.h>
 #include <fabricfs/catalogue.h>
 
 static struct store *store;
@@ -423,6 +424,124 @@ static void the_index_of_all_names_becomes_one_of_rivals(void **state)
 	assert_string_equal(named("once").remote_id, "3");
 }
 
+static uint64_t row_of(const char *id)
+{
+	struct catalogue_entry e = { 0 };
+	struct reason why = { 0 };
+
+	if (catalogue_entry_with_id(store, repo.id, id, &e, &why))
+		fail_msg("%s", why.text);
+	return e.id;
+}
+
+static int kept_add(const struct cache_content *content, bool kept, void *arg)
+{
+	struct buf *seen = arg;
+
+	if (kept)
+		buf_addf(seen, "%d ", (int)content->id);
+	return 0;
+}
+
+/* The contents that are not to be dropped, by row. */
+static void kept_are(const char *rows)
+{
+	struct buf seen CLEANUP_BUF = BUF_INIT;
+	struct reason why = { 0 };
+
+	assert_int_equal(cache_contents_each(store, kept_add, &seen, &why), 0);
+	assert_string_equal(seen.data ? seen.data : "", rows);
+}
+
+static uint64_t content_with(const char *key, const char *id)
+{
+	struct cache_content content;
+	struct reason why = { 0 };
+
+	assert_int_equal(cache_content_make(store, key, &content, NULL, &why), 0);
+	assert_int_equal(cache_content_used(store, content.id, 100, &why), 0);
+	if (id)
+		assert_int_equal(catalogue_entry_content_set(store, row_of(id), content.id, &why), 0);
+	return content.id;
+}
+
+static void a_pin_stays_with_the_name_when_the_image_is_replaced(void **state)
+{
+	struct catalogue_update *u = update_new();
+
+	(void)state;
+	put(u, "a", "x.bin", (struct repo_entry){ .validator = "v1" });
+	put(u, "b", "y.bin", (struct repo_entry){ .validator = "v1" });
+	end_with(u, true);
+	content_with("old", "a");
+	content_with("other", "b");
+	assert_int_equal(cache_pin_set(store, row_of("a"), true, NULL), 0);
+	assert_true(cache_pinned(store, row_of("a")));
+	assert_false(cache_pinned(store, row_of("b")));
+	kept_are("1 ");
+	u = update_new();
+	put(u, "a", "x.bin", (struct repo_entry){ .validator = "v2" });
+	put(u, "b", "y.bin", (struct repo_entry){ .validator = "v1" });
+	end_with(u, true);
+	assert_true(cache_pinned(store, row_of("a")));
+	kept_are("");
+	content_with("new", "a");
+	kept_are("3 ");
+	assert_int_equal(cache_pin_set(store, row_of("a"), false, NULL), 0);
+	assert_false(cache_pinned(store, row_of("a")));
+	kept_are("");
+}
+
+static void a_pin_goes_to_the_image_that_takes_the_name(void **state)
+{
+	struct catalogue_update *u = update_new();
+
+	(void)state;
+	put(u, "a", "x.bin", (struct repo_entry){ .mtime_ns = 1 });
+	end_with(u, true);
+	content_with("old", "a");
+	assert_int_equal(cache_pin_set(store, row_of("a"), true, NULL), 0);
+	u = update_new();
+	put(u, "a", "x.bin", (struct repo_entry){ .mtime_ns = 1 });
+	put(u, "b", "x.bin", (struct repo_entry){ .mtime_ns = 2 });
+	end_with(u, true);
+	content_with("new", "b");
+	assert_false(cache_pinned(store, row_of("a")));
+	assert_true(cache_pinned(store, row_of("b")));
+	kept_are("2 ");
+	/* One that has the name no more is pinned by its id. */
+	assert_int_equal(cache_pin_set(store, row_of("a"), true, NULL), 0);
+	assert_true(cache_pinned(store, row_of("a")));
+	kept_are("1 2 ");
+	assert_int_equal(cache_pin_set(store, row_of("b"), false, NULL), 0);
+	assert_true(cache_pinned(store, row_of("a")));
+	assert_false(cache_pinned(store, row_of("b")));
+	kept_are("1 ");
+}
+
+static void of_two_names_with_the_same_bytes_one_may_be_pinned(void **state)
+{
+	struct repo_entry entry = { .digest_algo = "sha256", .digest = "00ff" };
+	struct catalogue_update *u = update_new();
+	uint64_t id;
+
+	(void)state;
+	put(u, "a", "x.bin", entry);
+	put(u, "b", "y.bin", entry);
+	end_with(u, true);
+	/* Read by way of the other name alone. */
+	id = content_with("sha256:00ff", "b");
+	assert_int_equal(id, 1);
+	kept_are("");
+	assert_int_equal(cache_pin_set(store, row_of("a"), true, NULL), 0);
+	assert_false(cache_pinned(store, row_of("b")));
+	kept_are("1 ");
+	assert_int_equal(cache_pin_set(store, row_of("b"), false, NULL), 0);
+	kept_are("1 ");
+	assert_int_equal(cache_pin_set(store, row_of("a"), false, NULL), 0);
+	kept_are("");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +556,9 @@ int main(void)
 		CLAIM(a_repository_keeps_its_row_and_loses_its_images_with_its_address),
 		CLAIM(a_catalogue_of_the_first_format_is_taken_over),
 		CLAIM(the_index_of_all_names_becomes_one_of_rivals),
+		CLAIM(a_pin_stays_with_the_name_when_the_image_is_replaced),
+		CLAIM(a_pin_goes_to_the_image_that_takes_the_name),
+		CLAIM(of_two_names_with_the_same_bytes_one_may_be_pinned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
