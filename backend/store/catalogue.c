@@ -60,11 +60,15 @@ static const char *const list_sql[L_COUNT] = {
 	[L_GET] = "SELECT " ENTRY_COLUMNS " FROM entry WHERE id = ?1",
 	[L_NAMED] = "SELECT " ENTRY_COLUMNS " FROM entry INDEXED BY entry_owner WHERE repo = ?1 AND name = ?2 AND shown = 1",
 	[L_WITH_ID] = "SELECT " ENTRY_COLUMNS " FROM entry WHERE repo = ?1 AND remote_id = ?2",
-	/* The content may have been hashed here, and be known by another digest there. */
-	[L_WITH_DIGEST] = "SELECT " ENTRY_COLUMNS " FROM entry WHERE id = (SELECT min(id) FROM (SELECT id FROM entry"
+	/* Also contents that were hashed here, and are known by another digest there (one that collides with
+	 * no other). */
+	[L_WITH_DIGEST] = "SELECT " ENTRY_COLUMNS " FROM entry WHERE id IN (SELECT id FROM entry"
 			  " WHERE digest = ?2 AND digest <> '' AND digest_algo = ?1 UNION ALL SELECT id FROM entry"
 			  " WHERE ?1 = 'sha256' AND content <> 0 AND content IN (SELECT id FROM content"
-			  " WHERE sha256 = ?2 AND sha256 <> '')))",
+			  " WHERE sha256 = ?2 AND sha256 <> '') UNION ALL SELECT e.id FROM content AS c"
+			  " JOIN entry AS e ON e.digest = substr(c.key, instr(c.key, ':') + 1) AND e.digest <> ''"
+			  " WHERE ?1 = 'sha256' AND c.sha256 = ?2 AND c.sha256 <> '' AND length(e.digest) >= 64"
+			  " AND c.key = e.digest_algo || ':' || e.digest) ORDER BY id",
 	/* Also of contents that were hashed for another repository, under a digest that collides with no other. */
 	[L_DIGEST_IS_OF] = "SELECT 1 FROM entry WHERE +repo = ?1 AND data = 0 AND digest = ?3 AND digest <> ''"
 			   " AND digest_algo = ?2 UNION ALL SELECT 1 FROM entry WHERE ?2 = 'sha256' AND +repo = ?1"
@@ -330,36 +334,40 @@ static int list_fail(struct store *store, int rc, struct reason *why)
 	return store_db_fail(store, store->lister, rc, why, "reading the list of images");
 }
 
+static void entry_row(sqlite3_stmt *s, struct catalogue_entry *out)
+{
+	int flags = sqlite3_column_int(s, 8);
+
+	out->id = (uint64_t)sqlite3_column_int64(s, 0);
+	out->repo = (uint64_t)sqlite3_column_int64(s, 1);
+	text_column(s, 2, out->remote_id, sizeof(out->remote_id));
+	text_column(s, 3, out->name, sizeof(out->name));
+	out->shown = sqlite3_column_int(s, 4);
+	out->rank = (enum repo_rank)sqlite3_column_int(s, 5);
+	out->data = (enum repo_data)sqlite3_column_int(s, 6);
+	text_column(s, 7, out->status, sizeof(out->status));
+	out->has_size = flags & 1;
+	out->size_rounded = flags & 2;
+	out->size = (uint64_t)sqlite3_column_int64(s, 9);
+	out->mtime_ns = sqlite3_column_int64(s, 10);
+	text_column(s, 11, out->digest_algo, sizeof(out->digest_algo));
+	text_column(s, 12, out->digest, sizeof(out->digest));
+	text_column(s, 13, out->validator, sizeof(out->validator));
+	out->known = sqlite3_column_int(s, 14);
+	out->content = (uint64_t)sqlite3_column_int64(s, 15);
+}
+
 /* Its parameters are bound and list_lock is held, which this gives back. */
 static int entry_step(struct store *store, sqlite3_stmt *s, struct catalogue_entry *out, struct reason *why)
 {
 	int rc = sqlite3_step(s), err = 0;
 
-	if (rc == SQLITE_ROW) {
-		int flags = sqlite3_column_int(s, 8);
-
-		out->id = (uint64_t)sqlite3_column_int64(s, 0);
-		out->repo = (uint64_t)sqlite3_column_int64(s, 1);
-		text_column(s, 2, out->remote_id, sizeof(out->remote_id));
-		text_column(s, 3, out->name, sizeof(out->name));
-		out->shown = sqlite3_column_int(s, 4);
-		out->rank = (enum repo_rank)sqlite3_column_int(s, 5);
-		out->data = (enum repo_data)sqlite3_column_int(s, 6);
-		text_column(s, 7, out->status, sizeof(out->status));
-		out->has_size = flags & 1;
-		out->size_rounded = flags & 2;
-		out->size = (uint64_t)sqlite3_column_int64(s, 9);
-		out->mtime_ns = sqlite3_column_int64(s, 10);
-		text_column(s, 11, out->digest_algo, sizeof(out->digest_algo));
-		text_column(s, 12, out->digest, sizeof(out->digest));
-		text_column(s, 13, out->validator, sizeof(out->validator));
-		out->known = sqlite3_column_int(s, 14);
-		out->content = (uint64_t)sqlite3_column_int64(s, 15);
-	} else if (rc == SQLITE_DONE) {
+	if (rc == SQLITE_ROW)
+		entry_row(s, out);
+	else if (rc == SQLITE_DONE)
 		err = reason_set(why, ENOENT, "there is no such image in the catalogue");
-	} else {
+	else
 		err = list_fail(store, rc, why);
-	}
 	step_reset(s);
 	pthread_mutex_unlock(&store->list_lock);
 	return err;
@@ -396,15 +404,27 @@ int catalogue_entry_with_id(struct store *store, uint64_t repo, const char *remo
 	return entry_step(store, s, out, why);
 }
 
-int catalogue_entry_with_digest(struct store *store, const char *algo, const char *digest,
-				struct catalogue_entry *out, struct reason *why)
+int catalogue_with_digest(struct store *store, const char *algo, const char *digest,
+			  int (*fn)(const struct catalogue_entry *entry, void *arg), void *arg, struct reason *why)
 {
 	sqlite3_stmt *s = store->l[L_WITH_DIGEST];
+	struct catalogue_entry entry;
+	int rc, r = 0;
 
 	pthread_mutex_lock(&store->list_lock);
 	sqlite3_bind_text(s, 1, algo, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, 2, digest, -1, SQLITE_STATIC);
-	return entry_step(store, s, out, why);
+	while (!r && (rc = sqlite3_step(s)) != SQLITE_DONE) {
+		if (rc != SQLITE_ROW) {
+			r = list_fail(store, rc, why);
+			break;
+		}
+		entry_row(s, &entry);
+		r = fn(&entry, arg);
+	}
+	step_reset(s);
+	pthread_mutex_unlock(&store->list_lock);
+	return r;
 }
 
 bool catalogue_digest_is_of(struct store *store, uint64_t repo, const char *algo, const char *digest)

@@ -373,19 +373,26 @@ void source_of_origin(const struct origin *o, char *out, size_t size)
 	snprintf(out, size, "%s:%s@%s", repo_name(o->core), name ? name + 1 : o->name, o->id);
 }
 
+/* The first that is of a repository which is there. */
+static int source_find(const struct catalogue_entry *e, void *arg)
+{
+	struct catalogue_entry *found = arg;
+
+	if (!mirror_find(e->repo))
+		return 0;
+	*found = *e;
+	return 1;
+}
+
 bool source_of_digest(const char *sha256, char *out, size_t size)
 {
 	struct catalogue_entry e;
-	struct repo *repo;
 	char name[CATALOGUE_NAME_MAX];
 
-	if (!mirror_count() || catalogue_entry_with_digest(mirror_store(), "sha256", sha256, &e, NULL))
-		return false;
-	repo = mirror_find(e.repo);
-	if (!repo)
+	if (!mirror_count() || catalogue_with_digest(mirror_store(), "sha256", sha256, source_find, &e, NULL) <= 0)
 		return false;
 	name_clean(e.name, name, sizeof(name));
-	snprintf(out, size, "%s:%s@%s", repo_name(repo), name, e.remote_id);
+	snprintf(out, size, "%s:%s@%s", repo_name(mirror_find(e.repo)), name, e.remote_id);
 	return true;
 }
 

@@ -83,9 +83,10 @@ int catalogue_entry_named(struct store *store, uint64_t repo, const char *name,
 /* By the repository's own id; -ENOENT. */
 int catalogue_entry_with_id(struct store *store, uint64_t repo, const char *remote_id,
 			    struct catalogue_entry *out, struct reason *why);
-/* One whose content is known to have this digest, of any repository; the lowest row. -ENOENT. */
-int catalogue_entry_with_digest(struct store *store, const char *algo, const char *digest,
-				struct catalogue_entry *out, struct reason *why);
+/* Those whose content is known to have this digest, of any repository, in the order of their rows; until fn
+ * returns non-zero, which is returned. fn is called under a lock of the catalogue: it calls nothing here. */
+int catalogue_with_digest(struct store *store, const char *algo, const char *digest,
+			  int (*fn)(const struct catalogue_entry *entry, void *arg), void *arg, struct reason *why);
 /* Does this repository list an image, and give it, whose content is known to have this digest? */
 bool catalogue_digest_is_of(struct store *store, uint64_t repo, const char *algo, const char *digest);
 /* Pairs name, value, NULL-terminated, in one piece of memory that the caller frees with free();

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from harness import until
-from images import sha256
+from images import UPPER, sha256
 
 MIB = 1 << 20
 
@@ -114,3 +114,30 @@ def test_of_two_names_with_the_same_bytes_one_may_be_pinned(mirror, files):
     for i in range(1, 5):
         read_whole(remote / f"{i}.bin", data[i])
     assert cached(remote / "a.bin") == cached(remote / "b.bin") == MIB
+
+
+# --- whose image it is -----------------------------------------------------------------------------
+
+
+def test_a_hash_names_no_repository_that_is_not_configured(fpga, tmp_path):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.bin").write_bytes(UPPER.read_bytes())
+        (tmp_path / name / "SHA256SUMS").write_text(f"{sha256(UPPER)}  {name}.bin\n")
+    lines = {name: f"  {name}: {{kind: directory, path: {tmp_path / name}}}\n" for name in ("old", "new")}
+    fabric = fpga(config="repositories:\n" + lines["old"])
+    card = fabric.card()
+    assert "old.bin" in os.listdir(fabric.mount / "remote" / "old")
+    card.load(UPPER)
+    assert card.value("loaded/source") == "old:old.bin@old.bin"
+    fabric.stop()
+    fabric.config_path.write_text("repositories:\n" + lines["new"])
+    fabric.start()
+    card.load(UPPER)
+    assert card.value("loaded/source") == "new:new.bin@new.bin"
+    # What is listed no more is named no more, unless it came from there.
+    os.remove(tmp_path / "new" / "new.bin")
+    (tmp_path / "new" / "other.bin").write_bytes(b"other")
+    refresh(fabric.mount / "remote" / "new")
+    card.load(UPPER)
+    assert card.value("loaded/source") == ""

@@ -96,6 +96,21 @@ static bool there(const char *name)
 
 static const struct repo_entry sized = { .has_size = true, .size = 7, .mtime_ns = 5 };
 
+static int id_add(const struct catalogue_entry *entry, void *arg)
+{
+	buf_addf(arg, "%s ", entry->remote_id);
+	return 0;
+}
+
+/* The images whose bytes are known to have this digest, by id. */
+static void with_digest_are(const char *algo, const char *digest, const char *ids)
+{
+	struct buf seen CLEANUP_BUF = BUF_INIT;
+
+	assert_int_equal(catalogue_with_digest(store, algo, digest, id_add, &seen, NULL), 0);
+	assert_string_equal(seen.data ? seen.data : "", ids);
+}
+
 static void what_was_put_is_found_by_name_id_row_and_digest(void **state)
 {
 	static const char *const properties[] = { "part", "ice40", "empty", "", NULL };
@@ -122,9 +137,8 @@ static void what_was_put_is_found_by_name_id_row_and_digest(void **state)
 	assert_string_equal(other.name, "name");
 	assert_int_equal(catalogue_entry_with_id(store, repo.id, "the/id", &other, NULL), 0);
 	assert_int_equal(other.id, e.id);
-	assert_int_equal(catalogue_entry_with_digest(store, "sha256", "abcd", &other, NULL), 0);
-	assert_int_equal(other.id, e.id);
-	assert_int_equal(catalogue_entry_with_digest(store, "sha512", "abcd", &other, NULL), -ENOENT);
+	with_digest_are("sha256", "abcd", "the/id ");
+	with_digest_are("sha512", "abcd", "");
 	assert_int_equal(catalogue_properties(store, e.id, &pairs, NULL), 0);
 	assert_string_equal(pairs[0], "part");
 	assert_string_equal(pairs[1], "ice40");
@@ -542,6 +556,29 @@ static void of_two_names_with_the_same_bytes_one_may_be_pinned(void **state)
 	kept_are("");
 }
 
+static void an_image_is_found_by_a_hash_that_was_found_out_here(void **state)
+{
+	static const char *const sha512 = "ee26b0dd4af7e749aa1a8ee3c10ae9923f618980772e473f8819a5d4940e0db27ac185f8a0e1"
+					  "d5f84f88bc887fd67b143732c304cc5fa9ad8e6f57f50028a8ff";
+	static const char *const sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+	struct repo_entry entry = { .digest_algo = "sha512", .digest = sha512 };
+	struct catalogue_update *u = update_new();
+	struct buf key CLEANUP_BUF = BUF_INIT;
+	uint64_t id;
+
+	(void)state;
+	put(u, "other", "x.bin", (struct repo_entry){ .digest_algo = "md5", .digest = "098f6bcd4621d373cade4e832627b4f6" });
+	put(u, "a", "a.bin", entry);
+	put(u, "b", "b.bin", entry);
+	end_with(u, true);
+	/* Read by way of b alone. */
+	buf_addf(&key, "sha512:%s", sha512);
+	id = content_with(key.data, "b");
+	with_digest_are("sha256", sha256, "");
+	assert_int_equal(cache_content_whole(store, id, 4, sha256, NULL), -ENOENT); /* no file, but the row says so */
+	with_digest_are("sha256", sha256, "a b ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -559,6 +596,7 @@ int main(void)
 		CLAIM(a_pin_stays_with_the_name_when_the_image_is_replaced),
 		CLAIM(a_pin_goes_to_the_image_that_takes_the_name),
 		CLAIM(of_two_names_with_the_same_bytes_one_may_be_pinned),
+		CLAIM(an_image_is_found_by_a_hash_that_was_found_out_here),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
