@@ -2,7 +2,7 @@
 """Every fact that the manifest of the samples states, of every sample, as `inspect --json` tells it.
 
 The samples are files of vendors' tools; they lie beside the project, for their licences. How many
-CRC words and repeated frames a stream has is compared in tests/unit/test_image_xilinx.c.
+CRC words and repeated frames a stream has is compared in tests/unit/test_image_xilinx_samples.c.
 """
 import csv
 import datetime

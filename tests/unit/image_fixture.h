@@ -45,6 +45,7 @@ static struct verdict judge(const void *bytes, size_t n, size_t chunk)
 	memcpy(own, bytes, n);
 	for (size_t i = 0; i < n; i += chunk)
 		v.feed = image_parser_feed(p, own + i, n - i < chunk ? n - i : chunk, &v.why);
+	assert_int_equal(image_parser_bytes(p), n);
 	v.complete = image_parser_complete(p);
 	v.end = image_parser_end(p, &v.why);
 	v.facts = *image_parser_facts(p);
