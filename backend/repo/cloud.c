@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fabricfs/buf.h>
@@ -87,11 +88,64 @@ static const struct {
 	{ "none", CLOUD_NONE },
 };
 
+/* --- files ------------------------------------------------------------------------- */
+
+static void file_look(struct cloud_file *file)
+{
+	struct stat st;
+
+	/* One that is not there has no inode. */
+	if (stat(file->path, &st))
+		memset(&st, 0, sizeof(st));
+	file->dev = st.st_dev;
+	file->ino = st.st_ino;
+	file->size = st.st_size;
+	file->mtime = st.st_mtim;
+	file->ctime = st.st_ctim;
+}
+
+/* Before it is read: what is written meanwhile is a change. Without memory it is none. */
+static void file_note(struct cloud *cloud, const char *path)
+{
+	struct cloud_file *file = &cloud->files[cloud->files_len];
+
+	if (cloud->files_len == CLOUD_FILES_MAX || !(file->path = strdup(path)))
+		return;
+	cloud->files_len++;
+	file_look(file);
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+bool cloud_changed(const struct cloud *cloud)
+{
+	for (unsigned i = 0; i < cloud->files_len; i++) {
+		const struct cloud_file *was = &cloud->files[i];
+		struct cloud_file now = *was;
+
+		file_look(&now);
+		if (now.dev != was->dev || now.ino != was->ino || now.size != was->size ||
+		    !same_time(&now.mtime, &was->mtime) || !same_time(&now.ctime, &was->ctime))
+			return true;
+	}
+	return false;
+}
+
+void cloud_look(struct cloud *cloud)
+{
+	for (unsigned i = 0; i < cloud->files_len; i++)
+		file_look(&cloud->files[i]);
+}
+
 /* --- the layers -------------------------------------------------------------------- */
 
 /* The files are closed (and wiped) when the cloud was read. */
 struct layers {
 	const struct repo_config *config;
+	struct cloud *cloud;
 	struct yaml_file *file, *secure, *public;
 	/* The cloud's mapping in each, in the order in which they count. */
 	struct {
@@ -180,6 +234,13 @@ static char *path_from(const char *folder, const char *path)
 
 /* --- clouds.yaml ------------------------------------------------------------------- */
 
+static int layer_read(struct layers *l, const char *path, const char *what, int optional,
+		      struct yaml_file **out, struct reason *why)
+{
+	file_note(l->cloud, path);
+	return yaml_file_read(path, what, optional, out, why);
+}
+
 static int clouds_open(struct layers *l, const char *path, struct reason *why)
 {
 	const char *from_env = env_text("OS_CLIENT_CONFIG_FILE");
@@ -190,13 +251,13 @@ static int clouds_open(struct layers *l, const char *path, struct reason *why)
 	if (!path)
 		path = from_env;
 	if (path)
-		return yaml_file_read(path, "clouds-file", 0, &l->file, why);
+		return layer_read(l, path, "clouds-file", 0, &l->file, why);
 	if (home && asprintf(&in_home, "%s/.config/openstack/clouds.yaml", home) >= 0) {
-		err = yaml_file_read(in_home, "clouds-file", 1, &l->file, why);
+		err = layer_read(l, in_home, "clouds-file", 1, &l->file, why);
 		free(in_home);
 	}
 	if (err == -ENOENT)
-		err = yaml_file_read("/etc/openstack/clouds.yaml", "clouds-file", 1, &l->file, why);
+		err = layer_read(l, "/etc/openstack/clouds.yaml", "clouds-file", 1, &l->file, why);
 	if (err == -ENOENT)
 		err = reason_set(why, ENOENT, "there is no clouds.yaml in ~/.config/openstack or "
 				 "/etc/openstack: say clouds-file");
@@ -232,9 +293,9 @@ static int beside_open(struct layers *l, const char *env, const char *name, cons
 
 	if (!beside)
 		return no_memory(why);
-	err = yaml_file_read(beside, name, 1, out, why);
+	err = layer_read(l, beside, name, 1, out, why);
 	if (err == -ENOENT && elsewhere)
-		err = yaml_file_read(elsewhere, name, 1, out, why);
+		err = layer_read(l, elsewhere, name, 1, out, why);
 	return err == -ENOENT ? 0 : err;
 }
 
@@ -443,6 +504,8 @@ static int secret_get(const struct layers *l, struct cloud *cloud, struct reason
 		return 0;
 	path = repo_config_text(l->config, secrets[auth].key, NULL);
 	if (path)
+		file_note(cloud, path);
+	if (path)
 		return secret_read(&cloud->secret, secrets[auth].key, path, true, why);
 	text = layers_text(l, &secrets[auth]);
 	if (!text)
@@ -530,7 +593,7 @@ static int who_finish(const struct cloud *cloud, struct reason *why)
 
 int cloud_read(const struct repo_config *config, struct cloud *cloud, struct reason *why)
 {
-	struct layers layers = { .config = config };
+	struct layers layers = { .config = config, .cloud = cloud };
 	int err;
 
 	memset(cloud, 0, sizeof(*cloud));
@@ -555,6 +618,8 @@ int cloud_read(const struct repo_config *config, struct cloud *cloud, struct rea
 		err = who_finish(cloud, why);
 	if (!err)
 		err = secret_get(&layers, cloud, why);
+	if (!err && repo_config_get(config, "allow-http"))
+		cloud->allow_http = repo_config_get(config, "allow-http")->number;
 	layers_close(&layers);
 	return err;
 }
@@ -563,6 +628,8 @@ void cloud_free(struct cloud *cloud)
 {
 	for (unsigned i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 		free(*(char **)((char *)cloud + fields[i].at));
+	for (unsigned i = 0; i < cloud->files_len; i++)
+		free(cloud->files[i].path);
 	free(cloud->where);
 	secret_free(&cloud->secret);
 	memset(cloud, 0, sizeof(*cloud));

@@ -8,6 +8,8 @@
 #define BACKEND_REPO_CLOUD_H
 
 #include <stdbool.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include <fabricfs/repo.h>
 
@@ -20,6 +22,16 @@ enum cloud_auth {
 	CLOUD_FIXED_TOKEN, /* a token that is used as it is; Keystone is not asked */
 	CLOUD_NONE,	   /* a server that wants none */
 };
+
+/* A file as it was just before it was read, or was not there. */
+struct cloud_file {
+	char *path;
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtime, ctime;
+};
+#define CLOUD_FILES_MAX 8
 
 /* Unset strings are NULL. */
 struct cloud {
@@ -35,6 +47,9 @@ struct cloud {
 	char *endpoint;	 /* of the image service, instead of the catalogue's */
 	char *cacert, *cert, *key; /* paths */
 	bool insecure;
+	bool allow_http; /* the token may go to an http:// address of the catalogue though Keystone's is https:// */
+	struct cloud_file files[CLOUD_FILES_MAX]; /* what it was read from */
+	unsigned files_len;
 };
 
 /* The keys of fabricfs.yaml that it takes; the kind lists them as its own. */
@@ -51,12 +66,17 @@ struct cloud {
 	{ "token-file", REPO_KEY_FILE }, { "region", REPO_KEY_TEXT },                         \
 	{ "interface", REPO_KEY_TEXT }, { "endpoint", REPO_KEY_URL },                         \
 	{ "cacert", REPO_KEY_FILE }, { "cert", REPO_KEY_FILE },                               \
-	{ "key", REPO_KEY_FILE }, { "verify", REPO_KEY_BOOL }
+	{ "key", REPO_KEY_FILE }, { "verify", REPO_KEY_BOOL },                               \
+	{ "allow-http", REPO_KEY_BOOL }
 
 /* Do the keys fit together? Reads nothing. */
 int cloud_check(const struct repo_config *config, struct reason *why);
 /* Reads files and the environment. The caller frees with cloud_free(), also after a failure. */
 int cloud_read(const struct repo_config *config, struct cloud *cloud, struct reason *why);
 void cloud_free(struct cloud *cloud);
+/* Was a file that it was read from written, replaced, made or removed since? Looks at the files. */
+bool cloud_changed(const struct cloud *cloud);
+/* It is known what they are now, whatever came of reading them. */
+void cloud_look(struct cloud *cloud);
 
 #endif

@@ -87,6 +87,7 @@ static int glance_open(const struct repo_config *config, void **repo, struct rea
 	if (!g)
 		return reason_set(why, ENOMEM, "no memory for a repository");
 	pthread_mutex_init(&g->lock, NULL);
+	g->config = config;
 	g->name = strdup(config->name);
 	err = g->name ? visibility_read(config, &g->listed, why) :
 			reason_set(why, ENOMEM, "no memory for a repository");
@@ -96,6 +97,9 @@ static int glance_open(const struct repo_config *config, void **repo, struct rea
 	    cloud.auth != CLOUD_NONE && cloud.auth != CLOUD_FIXED_TOKEN)
 		log_warn("repository %s: %s is not encrypted, and the credentials are sent to it", g->name,
 			 cloud.auth_url);
+	/* Who writes an address down means it. */
+	else if (!err && cloud.endpoint && !strncmp(cloud.endpoint, "http://", 7) && cloud.auth != CLOUD_NONE)
+		log_warn("repository %s: %s is not encrypted, and the token is sent to it", g->name, cloud.endpoint);
 	/* Two, so that a login never waits behind data. */
 	if (!err)
 		err = peer_new(config, &cloud, &logins, why);

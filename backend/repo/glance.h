@@ -38,6 +38,7 @@ enum {
 struct glance {
 	pthread_mutex_t lock;
 	char *name;
+	const struct repo_config *config;
 	struct keystone *keystone;
 	struct transfer_peer *peer;
 	unsigned listed; /* GLANCE_... */

@@ -383,6 +383,7 @@ int glance_list(void *repo, struct repo_list *list, struct reason *why)
 	l->op.end = list_end;
 	l->op.link = &list->kind;
 	l->passes = g->listed;
+	keystone_look(g->keystone, g->config);
 	pthread_mutex_lock(&g->lock);
 	cursor_read(l);
 	pthread_mutex_unlock(&g->lock);

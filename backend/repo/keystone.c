@@ -41,9 +41,11 @@ struct keystone {
 	struct transfer *login; /* on its way */
 	uint64_t logins;
 	int64_t refused_ns;    /* monotonic: when the credentials were refused; 0 = they were not */
+	int64_t failed_ns;     /* when they were taken and came to nothing that can be used; 0 = not so */
+	bool proven;	       /* a login with them has succeeded */
 	int64_t not_before_ns; /* of a renewal in the background */
 	int64_t spoilt_ns;     /* when a token was replaced because it was refused; 0 = never */
-	struct reason refused;
+	struct reason refused; /* or why it came to nothing */
 	/* Of the login on its way; the transfer thread's. */
 	struct buf body;
 	struct secret token;
@@ -100,7 +102,7 @@ static int login_data(struct transfer *t, void *core, const void *bytes, size_t 
 }
 
 /* What came of it: a session, or the sentence. */
-static int login_judge(struct keystone *k, int err, int status, const struct reason *told,
+static int login_judge(struct keystone *k, int err, int status, bool more_wanted, const struct reason *told,
 		       struct keystone_session **session, struct reason *why)
 {
 	static const char *const refused[] = {
@@ -114,9 +116,17 @@ static int login_judge(struct keystone *k, int err, int status, const struct rea
 
 	*session = NULL;
 	*why = told ? *told : (struct reason){ 0 };
+	if (status == 401 && more_wanted)
+		return reason_set(why, EACCES, "%s: more than one credential is wanted of this user (401, multi-factor "
+				  "authentication), and a mirror has one: give it an application credential",
+				  cloud->auth_url);
 	if (status == 401)
 		return reason_set(why, EACCES, "%s: %s refused (401); this is not tried again for an hour, so "
-				  "that no account gets locked", cloud->auth_url, refused[cloud->auth]);
+				  "that no account gets locked%s", cloud->auth_url, refused[cloud->auth],
+				  cloud->files_len ? ", unless its file is written" : "");
+	if (status == 403)
+		return reason_set(why, EACCES, "%s: logging in is forbidden (403), by a policy or by a gateway before it",
+				  cloud->auth_url);
 	if (err == ENOENT)
 		return reason_set(why, EREMOTEIO, "%s: there is no Keystone at this address (404)",
 				  cloud->auth_url);
@@ -147,11 +157,13 @@ static void login_done(struct transfer *t, void *core, int err, const struct tra
 	struct keystone *k = core;
 	struct keystone_session *session, *old = NULL;
 	struct keystone_wait *waits, *next;
+	const int status = answer ? answer->status : 0;
 	const int64_t now = clock_mono_ns();
 	struct reason why;
 
 	(void)t;
-	err = -login_judge(k, err, answer ? answer->status : 0, told, &session, &why);
+	err = -login_judge(k, err, status, answer && answer->header(answer, "Openstack-Auth-Receipt"), told, &session,
+			   &why);
 	buf_free(&k->body);
 	secret_free(&k->token);
 	pthread_mutex_lock(&k->lock);
@@ -163,13 +175,17 @@ static void login_done(struct transfer *t, void *core, int err, const struct tra
 		session_time(session, now);
 		old = k->session;
 		k->session = session;
+		k->proven = true;
+		k->failed_ns = 0;
 		for (struct keystone_wait *w = waits; w; w = w->next)
 			keystone_session_ref(session);
-	} else if (err == EACCES) {
-		k->refused_ns = now;
-		k->refused = why;
 	} else {
 		k->not_before_ns = now + AGAIN_NS;
+		/* Only what Keystone itself refuses counts towards a lock. */
+		k->refused_ns = status == 401 ? now : 0;
+		k->failed_ns = status != 401 && err == EACCES ? now : 0;
+		k->proven &= status != 401;
+		k->refused = why;
 	}
 	pthread_mutex_unlock(&k->lock);
 	keystone_session_put(old);
@@ -204,6 +220,7 @@ static int login_start(struct keystone *k, struct reason *why)
 	request.url = url;
 	request.body = body.text;
 	request.body_len = body.len;
+	request.once = !k->proven;
 	k->users++;
 	err = transfer_start(&request, &k->login, why);
 	free(url);
@@ -223,11 +240,28 @@ static bool fixed(const struct keystone *k)
 	return k->cloud.auth == CLOUD_FIXED_TOKEN || k->cloud.auth == CLOUD_NONE;
 }
 
+/* A session from the beginning, where there is nobody to log in to; NULL = there is somebody. */
+static int session_fixed(const struct cloud *cloud, struct keystone_session **session, struct reason *why)
+{
+	int err;
+
+	*session = NULL;
+	if (cloud->auth != CLOUD_NONE && cloud->auth != CLOUD_FIXED_TOKEN)
+		return 0;
+	err = keystone_answer(cloud, "", 0, session, why);
+	if (!err && cloud->secret.text && secret_copy(&(*session)->token, cloud->secret.text, cloud->secret.len)) {
+		keystone_session_put(*session);
+		*session = NULL;
+		err = reason_set(why, ENOMEM, "no memory for a token");
+	}
+	return err;
+}
+
 int keystone_new(struct cloud *cloud, struct transfer_peer *peer, const char *name,
 		 struct keystone **out, struct reason *why)
 {
 	struct keystone *k = calloc(1, sizeof(*k));
-	int err = 0;
+	int err;
 
 	*out = NULL;
 	if (k)
@@ -236,14 +270,8 @@ int keystone_new(struct cloud *cloud, struct transfer_peer *peer, const char *na
 		free(k);
 		return reason_set(why, ENOMEM, "no memory for a repository");
 	}
-	/* Where there is nobody to log in to, there is a session from the beginning. */
-	if (cloud->auth == CLOUD_NONE || cloud->auth == CLOUD_FIXED_TOKEN)
-		err = keystone_answer(cloud, "", 0, &k->session, why);
-	if (!err && k->session && cloud->secret.text &&
-	    secret_copy(&k->session->token, cloud->secret.text, cloud->secret.len))
-		err = reason_set(why, ENOMEM, "no memory for a token");
+	err = session_fixed(cloud, &k->session, why);
 	if (err) {
-		keystone_session_put(k->session);
 		free(k->name);
 		free(k);
 		return err;
@@ -258,9 +286,53 @@ int keystone_new(struct cloud *cloud, struct transfer_peer *peer, const char *na
 	return 0;
 }
 
-const struct cloud *keystone_cloud(const struct keystone *k)
+/* Credentials that were refused have been written since: with them all begins anew. */
+static void credentials_read(struct keystone *k, const struct repo_config *config)
 {
-	return &k->cloud;
+	struct keystone_session *session = NULL, *gone = NULL;
+	struct cloud cloud = { 0 };
+	struct reason why = { 0 };
+	int err = cloud_read(config, &cloud, &why);
+
+	if (!err)
+		err = session_fixed(&cloud, &session, &why);
+	if (err) {
+		log_warn("repository %s: its credentials were written, and cannot be read: %s", k->name, why.text);
+		/* Read again when they are written again. */
+		cloud_look(&k->cloud);
+	}
+	pthread_mutex_lock(&k->lock);
+	if (!err && !k->login) {
+		const struct cloud old = k->cloud;
+
+		k->cloud = cloud;
+		cloud = old;
+		k->refused_ns = k->failed_ns = 0;
+		k->proven = false;
+		gone = k->session;
+		k->session = session;
+		session = NULL;
+	} else if (err) {
+		(void)reason_set(&k->refused, EACCES, "%s: the credentials were refused (401), and those that were written "
+				 "since cannot be read: %s", k->cloud.auth_url ? k->cloud.auth_url : k->cloud.where,
+				 why.text);
+	}
+	pthread_mutex_unlock(&k->lock);
+	keystone_session_put(session);
+	keystone_session_put(gone);
+	cloud_free(&cloud);
+}
+
+void keystone_look(struct keystone *k, const struct repo_config *config)
+{
+	bool refused;
+
+	pthread_mutex_lock(&k->lock);
+	k->failed_ns = 0;
+	refused = k->refused_ns && !k->login;
+	pthread_mutex_unlock(&k->lock);
+	if (refused && cloud_changed(&k->cloud))
+		credentials_read(k, config);
 }
 
 void keystone_put(struct keystone *k)
@@ -277,7 +349,8 @@ void keystone_put(struct keystone *k)
 /* With the lock: may a login begin? */
 static int login_allowed(const struct keystone *k, int64_t now, struct reason *why)
 {
-	if (!k->refused_ns || now - k->refused_ns >= REFUSED_NS)
+	if ((!k->refused_ns || now - k->refused_ns >= REFUSED_NS) &&
+	    (!k->failed_ns || now - k->failed_ns >= AGAIN_NS))
 		return 0;
 	if (why)
 		*why = k->refused;
@@ -287,10 +360,12 @@ static int login_allowed(const struct keystone *k, int64_t now, struct reason *w
 /* With the lock: may the present session be replaced, whose token was refused? */
 static int spoilt_allowed(struct keystone *k, int64_t now, struct reason *why)
 {
-	if (fixed(k))
+	if (fixed(k)) {
+		k->refused_ns = now;
 		return reason_set(why, EACCES, "%s: the image service refused %s (401)", k->cloud.where,
 				  k->cloud.auth == CLOUD_NONE ? "to be asked without a token" :
 								"the token");
+	}
 	if (k->spoilt_ns && now - k->spoilt_ns < SPOILT_NS)
 		return reason_set(why, EACCES, "%s: the image service goes on refusing tokens that Keystone "
 				  "has just given (401)", k->cloud.auth_url);

@@ -6,8 +6,11 @@
  * There is one login at a time, and all who need a token wait for that one. A
  * token is renewed before it ends, on the server's own account of how long it
  * lives, while the old one is still used; and when a server refused it. Refused
- * credentials are told to all who ask, and are not tried again for an hour:
- * servers lock accounts after some failures.
+ * credentials (401, and nothing else) are told to all who ask, and are not tried
+ * again for an hour, or until the files that they are from were written: servers
+ * lock accounts after some failures. For the same reason a login that may have
+ * been judged, and whose answer was lost, is not sent again by itself before one
+ * with these credentials has succeeded.
  */
 #ifndef BACKEND_REPO_KEYSTONE_H
 #define BACKEND_REPO_KEYSTONE_H
@@ -22,6 +25,7 @@
 #include "backend/repo/secret.h"
 
 struct cloud;
+struct repo_config;
 struct repo_cost;
 struct transfer_peer;
 
@@ -72,7 +76,9 @@ struct keystone_wait {
 /* Takes over what the cloud has, and the peer, unless it fails. */
 int keystone_new(struct cloud *cloud, struct transfer_peer *peer, const char *name,
 		 struct keystone **keystone, struct reason *why);
-const struct cloud *keystone_cloud(const struct keystone *keystone);
+/* Before a listing: what failed may be tried again at once, and credentials that were refused are read
+ * again if their files have changed. Not for two threads at once; it reads files. */
+void keystone_look(struct keystone *keystone, const struct repo_config *config);
 /* Ends a login that is on its way. Nobody waits any more. */
 void keystone_put(struct keystone *keystone);
 

@@ -239,6 +239,7 @@ struct catalogue {
 	const struct cloud *cloud;
 	struct keystone_session *session;
 	struct buf regions; /* what there was instead */
+	char *plain; /* the first address that is left out because it is not encrypted */
 	bool image;	    /* an image service at all */
 };
 
@@ -270,6 +271,15 @@ static int endpoint_take(struct catalogue *c, const json_t *endpoint)
 	to->url = keystone_endpoint_url(url);
 	if (!to->url)
 		return 0;
+	/* Whoever encrypts the login does not mean everybody on the way to have what comes of it. */
+	if (!strncmp(c->cloud->auth_url, "https:", 6) && !strncmp(to->url, "http:", 5) && !c->cloud->allow_http) {
+		if (c->plain)
+			free(to->url);
+		else
+			c->plain = to->url;
+		to->url = NULL;
+		return 0;
+	}
 	to->region = strdup(region);
 	if (!to->region) {
 		free(to->url);
@@ -301,6 +311,10 @@ static int catalogue_read(struct catalogue *c, const json_t *list, struct reason
 	if (!c->image)
 		return reason_set(why, EREMOTEIO, "%s: the catalogue has no image service for this project",
 				  cloud->auth_url);
+	if (c->plain)
+		return reason_set(why, EREMOTEIO, "%s: the catalogue's image service is at %s, which is not encrypted "
+				  "as Keystone is: no token is sent there unless allow-http is true",
+				  cloud->auth_url, c->plain);
 	if (!cloud->region)
 		return reason_set(why, EREMOTEIO, "%s: the catalogue's image service has no %s address",
 				  cloud->auth_url, cloud->interface);
@@ -406,6 +420,7 @@ int keystone_answer(const struct cloud *cloud, const char *text, size_t len,
 	else if (!err)
 		err = catalogue_read(&catalogue, json_object_get(token, "catalog"), why);
 	buf_free(&catalogue.regions);
+	free(catalogue.plain);
 	json_decref(root);
 	if (err)
 		keystone_session_put(s);

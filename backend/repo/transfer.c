@@ -273,6 +273,15 @@ static void give_up(struct transfer *t, enum try_end end, CURLcode code)
 	}
 }
 
+/* What was sent and came to nothing may have been done nevertheless: a gateway that says 502 or 504
+ * does not know. */
+static bool perhaps_done(const struct transfer *t, enum try_end end)
+{
+	const int status = end == TRY_BUSY ? t->status : 0;
+
+	return t->connected && status != 408 && status != 425 && status != 429 && status != 503;
+}
+
 /* A try is over: another one, or the end. */
 static void try_end(struct transfer *t, CURLcode code, bool stalled)
 {
@@ -286,8 +295,7 @@ static void try_end(struct transfer *t, CURLcode code, bool stalled)
 		return try_start(t);
 	if (end == TRY_ANSWERED)
 		goto ended;
-	/* What was sent and came to nothing may have been done nevertheless. */
-	wait = (t->request.once && t->connected) || (t->request.quick && end == TRY_OFFLINE) ? -1 :
+	wait = (t->request.once && perhaps_done(t, end)) || (t->request.quick && end == TRY_OFFLINE) ? -1 :
 	       retry_next(&t->retry, end,
 			  end == TRY_BUSY ? retry_after(header_find(&t->head, "Retry-After"),
 							header_find(&t->head, "Date"),

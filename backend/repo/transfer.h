@@ -66,7 +66,9 @@ struct transfer_request {
 	 * becomes an errno: 401 403 EACCES, 404 410 ENOENT, 412 416 ESTALE, else EREMOTEIO. */
 	const int *also;
 	uint64_t body_max;	    /* more than this of an answer is EBADMSG; 0 = no limit */
-	bool once;		    /* never sent twice (a login); a connection is tried again though */
+	/* Not sent again once it may have been done (a login): what is tried again are connections, and
+	 * answers which say that nothing was done (408 425 429 503). */
+	bool once;
 	bool quick;		    /* when no connection can be made, this is told at once */
 	void *core;
 	/* Once per answer that counts. -errno ends it. May be NULL. */

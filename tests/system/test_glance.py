@@ -142,7 +142,7 @@ def test_every_way_of_logging_in_lists_the_same(fpga, cloud, images, glance, tmp
                "OS_REGION_NAME": "RegionOne"}
         text = "repositories:\n  glance: {kind: glance}\n"
     elif way == "internal":
-        text = f"repositories:\n  glance: {{{keys}, interface: internal, username: alice, password-file: {secret}}}\n"
+        text = f"repositories:\n  glance: {{{keys}, interface: internal, allow-http: true, username: alice, password-file: {secret}}}\n"
     repo = Repo(fpga(config=text, env=env), "glance")
     assert repo.refresh() == 0, repo.read("error")
     assert set(repo.images()) == set(glance.images())
@@ -169,6 +169,7 @@ def test_without_a_region_the_first_address_that_answers_is_taken_and_told(fpga,
     ("project", {"project": None}, "for no project"),
     ("address", {"auth-url": "/nowhere"}, "there is no Keystone at this address"),
     ("authority", {"cacert": None}, "not trusted"),
+    ("interface", {"interface": "internal"}, "which is not encrypted as Keystone is: no token is sent there"),
 ])
 def test_what_is_configured_wrongly_is_said_in_a_sentence(fpga, cloud, tmp_path, what, changed, sentence):
     secret = tmp_path / "secret"

@@ -136,6 +136,93 @@ def test_a_cloud_that_is_busy_is_asked_again(mirror, fake, what):
     assert int(repo.stats()["retries"]) >= 2
 
 
+# --- who asks ----------------------------------------------------------------------------------
+
+WRONG = "not-the-Secret"
+
+
+def test_a_login_that_may_have_been_judged_is_not_sent_again_until_one_has_succeeded(mirror, fake):
+    """A gateway that says 502 or 504 does not know; a wrong password would be counted each time."""
+    fake.busy, fake.busy_status = {"POST": 1000}, 504
+    repo = mirror()
+    for _ in range(2):
+        fake.log.clear()
+        assert repo.refresh() == errno.EREMOTEIO
+        assert "504" in repo.read("error")
+        assert len(fake.log) == 1
+    fake.busy = {}
+    assert repo.refresh() == 0
+    # These credentials are good: sent again they harm nobody.
+    fake.expire()
+    fake.busy = {"POST": 2}
+    assert repo.refresh() == 0, repo.read("error")
+
+
+@pytest.mark.parametrize("way", ["password-file", "secure.yaml", "token-file"])
+def test_refused_credentials_are_read_again_when_their_file_was_written(fpga, fake, tmp_path, way):
+    fake.tokens.add("own-token")
+    good = "own-token" if way == "token-file" else fake.password
+    secret = tmp_path / "secret"
+    keys = f"auth-url: '{fake.url}', username: al, project: fpga, password-file: {secret}"
+
+    def write(text):
+        secret.write_text(text + "\n")
+        secret.chmod(0o600)
+    if way == "secure.yaml":
+        (tmp_path / "clouds.yaml").write_text(f"clouds: {{lab: {{auth: {{auth_url: '{fake.url}', username: al, "
+                                              "project_name: fpga}}}\n")
+        (tmp_path / "clouds.yaml").chmod(0o600)
+        keys = f"clouds-file: {tmp_path}/clouds.yaml"
+        secret = tmp_path / "secure.yaml"
+        wrong, good = (f"clouds: {{lab: {{auth: {{password: {p}}}}}}}" for p in (WRONG, good))
+    else:
+        wrong = WRONG
+    if way == "token-file":
+        keys = f"endpoint: '{fake.url}', token-file: {secret}"
+    write(wrong)
+    fabric = fpga(config=f"repositories:\n  glance: {{kind: glance, max-age: 1h, {keys}}}\n")
+    repo = Repo(fabric, "glance")
+    for _ in range(3):
+        assert repo.refresh() == errno.EACCES
+    assert way == "token-file" or fake.logins() == 1
+    # What is written has to be readable.
+    write("" if way != "secure.yaml" else "clouds: [")
+    asked = fake.logins()
+    assert repo.refresh() == errno.EACCES
+    assert fake.logins() == asked and "cannot be read" in fabric.log()
+    assert way == "token-file" or "cannot be read" in repo.read("error")
+    write(good)
+    assert repo.refresh() == 0, repo.read("error")
+    assert repo.images() == ["first.bit", "second.bit"] and repo.read("error") == ""
+    assert fake.logins() == (0 if way == "token-file" else 2)
+    places = fabric.log() + repo.read("error")
+    assert WRONG not in places and fake.password not in places and "own-token" not in places
+
+
+def test_what_is_forbidden_is_not_what_is_refused(mirror, fake):
+    """A policy or a gateway says 403: no account is locked by that, and it is tried again when somebody asks."""
+    repo = mirror()
+    assert repo.refresh() == 0
+    fake.expire()
+    fake.forbid = {"POST"}
+    fake.log.clear()
+    assert repo.refresh() == errno.EACCES
+    assert "forbidden (403)" in repo.read("error")
+    asked = fake.logins()
+    for _ in range(5):  # readers do not have it tried each time
+        with pytest.raises(PermissionError):
+            (repo.dir / "first.bit").read_bytes()
+    assert fake.logins() <= asked + 1
+    fake.forbid = set()
+    assert repo.refresh() == 0, repo.read("error")
+    fake.forbid = {"GET"}
+    assert repo.refresh() == errno.EACCES
+    logins = fake.logins()
+    fake.forbid = set()
+    assert repo.refresh() == 0, repo.read("error")
+    assert fake.logins() == logins
+
+
 def test_strange_records_do_not_hide_the_others(mirror, fake):
     fake.image("no id", id="../x")
     fake.image("much.bit", DATA, description="x" * (3 << 20))

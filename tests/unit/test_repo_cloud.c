@@ -299,6 +299,34 @@ static void own_keys_need_no_file_and_go_over_one(void **state)
 	assert_true(cloud.insecure);
 }
 
+static void a_file_that_was_written_since_is_noticed(void **state)
+{
+	char secure[128];
+
+	(void)state;
+	clouds_made(plain);
+	good(PAIRS("cloud", "lab", "clouds-file", clouds));
+	assert_false(cloud_changed(&cloud));
+	clouds_made(plain);
+	assert_true(cloud_changed(&cloud));
+	cloud_look(&cloud);
+	assert_false(cloud_changed(&cloud));
+	/* Also one that was not there, and one that is not there any more. */
+	snprintf(secure, sizeof(secure), "%s", made("secure.yaml", "clouds: {}"));
+	assert_true(cloud_changed(&cloud));
+	cloud_free(&cloud);
+	good(PAIRS("cloud", "lab", "clouds-file", clouds));
+	assert_int_equal(unlink(secure), 0);
+	assert_true(cloud_changed(&cloud));
+	cloud_free(&cloud);
+	/* The environment does not change. */
+	setenv("OS_AUTH_URL", "https://k", 1);
+	setenv("OS_USERNAME", "al", 1);
+	setenv("OS_PASSWORD", "x", 1);
+	good(NULL);
+	assert_false(cloud_changed(&cloud));
+}
+
 static int checked(const char *const *pairs)
 {
 	struct repo_made config;
@@ -336,6 +364,7 @@ int main(void)
 		TEST(a_file_that_is_no_yaml_is_refused_without_being_quoted),
 		TEST(the_environment_is_one_more_way),
 		TEST(own_keys_need_no_file_and_go_over_one),
+		TEST(a_file_that_was_written_since_is_noticed),
 		TEST(keys_that_do_not_fit_together_are_refused_before_anything_is_read),
 	};
 

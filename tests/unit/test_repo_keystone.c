@@ -172,6 +172,32 @@ static void a_region_is_kept_to_and_others_are_named(void **state)
 	assert_non_null(strstr(why.text, "has no public address"));
 }
 
+static void a_token_of_an_encrypted_login_goes_to_no_plain_address(void **state)
+{
+	const char *mixed = TOKEN(PROJECT, IMAGE(AT("public", "R1", "http://g1") "," AT("public", "R2", "https://g2")));
+	const char *plain = TOKEN(PROJECT, IMAGE(AT("public", "R1", "http://g1:9292/x/v2/")));
+	char http[] = "http://k/v3";
+
+	(void)state;
+	assert_int_equal(answer(mixed), 0);
+	assert_int_equal(session->endpoints_len, 1);
+	assert_string_equal(session->endpoints[0].url, "https://g2");
+	assert_int_equal(answer(plain), -EREMOTEIO);
+	assert_non_null(strstr(why.text, "at http://g1:9292/x, which is not encrypted as Keystone is"));
+	/* Unless that is said, or the address is written down, or Keystone is not encrypted either. */
+	cloud.allow_http = true;
+	assert_int_equal(answer(plain), 0);
+	assert_string_equal(session->endpoints[0].url, "http://g1:9292/x");
+	cloud.allow_http = false;
+	cloud.auth_url = http;
+	assert_int_equal(answer(mixed), 0);
+	assert_int_equal(session->endpoints_len, 2);
+	cloud.auth_url = auth_url;
+	cloud.endpoint = (char *)"http://own";
+	assert_int_equal(answer(plain), 0);
+	assert_string_equal(session->endpoints[0].url, "http://own");
+}
+
 static void an_address_of_ones_own_needs_no_catalogue(void **state)
 {
 	(void)state;
@@ -263,6 +289,7 @@ int main(void)
 		TEST(a_session_has_project_lifetime_and_addresses),
 		TEST(a_region_is_kept_to_and_others_are_named),
 		TEST(an_answer_that_would_fill_memory_is_refused),
+		TEST(a_token_of_an_encrypted_login_goes_to_no_plain_address),
 		TEST(an_address_of_ones_own_needs_no_catalogue),
 		TEST(a_token_for_no_project_or_another_one_is_refused),
 		TEST(what_is_not_keystones_is_refused),

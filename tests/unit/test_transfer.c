@@ -589,19 +589,44 @@ static void a_server_that_wants_an_hour_is_given_up(void **state)
 	failed_with(EREMOTEIO, 1);
 }
 
-static void what_may_be_sent_once_is_sent_once(void **state)
+static void what_may_be_sent_once_is_sent_again_only_if_nothing_was_done(void **state)
+{
+	static const struct {
+		int status;
+		unsigned requests;
+	} cases[] = { { 500, 1 }, { 502, 1 }, { 504, 1 }, { 503, 5 }, { 429, 5 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct transfer_peer *peer = peer_make(NULL, NULL, NULL);
+		struct transfer_request request;
+
+		server_start(&server, says_status, NULL);
+		request = asker_request(&asker, peer, server.url);
+		request.method = "POST";
+		request.body = "secret";
+		request.body_len = 6;
+		request.once = true;
+		status_now = cases[i].status;
+		asker_ask(&asker, &request);
+		failed_with(EREMOTEIO, cases[i].requests);
+		server_stop(&server);
+		transfer_peer_put(peer);
+	}
+}
+
+static void what_may_be_sent_once_is_not_sent_again_when_its_connection_breaks(void **state)
 {
 	struct transfer_peer *peer = peer_make(NULL, NULL, NULL);
 	struct transfer_request request;
 
 	(void)state;
-	server_start(&server, says_status, NULL);
+	server_start(&server, resets_once, NULL);
 	request = asker_request(&asker, peer, server.url);
 	request.method = "POST";
 	request.body = "secret";
 	request.body_len = 6;
 	request.once = true;
-	status_now = 503;
 	asker_ask(&asker, &request);
 	failed_with(EREMOTEIO, 1);
 	server_stop(&server);
@@ -949,7 +974,8 @@ int main(void)
 		cmocka_unit_test(statuses_that_are_wanted_are_answers),
 		cmocka_unit_test(a_busy_server_is_asked_again),
 		cmocka_unit_test(a_server_that_wants_an_hour_is_given_up),
-		cmocka_unit_test(what_may_be_sent_once_is_sent_once),
+		cmocka_unit_test(what_may_be_sent_once_is_sent_again_only_if_nothing_was_done),
+		cmocka_unit_test(what_may_be_sent_once_is_not_sent_again_when_its_connection_breaks),
 		cmocka_unit_test(another_host_gets_no_credentials),
 		cmocka_unit_test(the_same_host_gets_them_again),
 		cmocka_unit_test(circles_end),

@@ -34,7 +34,9 @@ class FakeCloud:
         self.refuse = False           # Glance takes no token at all
         self.odd = None               # what is wrong with pages: see list()
         self.hold = None              # an Event that data wait for, half way
-        self.busy = {}                # of a method: so many requests are answered by 503
+        self.busy = {}                # of a method: so many requests are answered by busy_status
+        self.busy_status = 503
+        self.forbid = set()           # methods that are answered by 403
         self.hold_login = None        # one that logins wait for
         self.cut = 0                  # connections of data to be cut half way
         self.prefix = ""              # path of the image service
@@ -137,7 +139,10 @@ class FakeCloud:
             busy = self.busy.get(handler.command, 0) > 0
             self.busy[handler.command] = self.busy.get(handler.command, 0) - busy
         if busy:
-            self.answer(handler, 503, b"<html>later</html>", [("Retry-After", "0")], "text/html")
+            self.answer(handler, self.busy_status, b"<html>later</html>", [("Retry-After", "0")], "text/html")
+        elif handler.command in self.forbid:
+            self.answer(handler, 403, b"<html>forbidden</html>", kind="text/html")
+            return True
         return busy
 
     def login(self, handler):
