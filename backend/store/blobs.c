@@ -115,7 +115,7 @@ int store_blob_doubt(struct store *store, const char *sha256, struct reason *why
 	sqlite3_stmt *s = store->w[W_DOUBT];
 	int err;
 
-	pthread_mutex_lock(&store->write_lock);
+	store_write_lock(store);
 	err = store_tx_begin(store, why);
 	if (!err) {
 		int rc;
@@ -129,7 +129,7 @@ int store_blob_doubt(struct store *store, const char *sha256, struct reason *why
 			err = store_db_fail(store, store->writer, rc, why, "noting that an image comes again");
 		err = store_tx_end(store, err, why, "noting that an image comes again");
 	}
-	pthread_mutex_unlock(&store->write_lock);
+	store_write_unlock(store);
 	return err;
 }
 

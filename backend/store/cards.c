@@ -56,13 +56,13 @@ int store_card_number(struct store *store, const char *key, unsigned *number, bo
 	if (!*key || strlen(key) > STORE_KEY_MAX)
 		return reason_set(why, EINVAL, "a card's key has %zu bytes, it may have 1 to %d", strlen(key),
 				  STORE_KEY_MAX);
-	pthread_mutex_lock(&store->write_lock);
+	store_write_lock(store);
 	err = card_get(store, key, &id, why);
 	if (!err && !id) {
 		err = card_add(store, key, &id, why);
 		is_new = !err;
 	}
-	pthread_mutex_unlock(&store->write_lock);
+	store_write_unlock(store);
 	if (err)
 		return err;
 	if (id < 1 || id > STORE_CARD_MAX)
@@ -81,7 +81,7 @@ int store_card_forget(struct store *store, unsigned number, struct reason *why)
 	static const enum writer_stmt steps[] = { W_SLOT_FORGET, W_CARD_FORGET };
 	int err;
 
-	pthread_mutex_lock(&store->write_lock);
+	store_write_lock(store);
 	err = store_tx_begin(store, why);
 	if (!err) {
 		for (size_t i = 0; !err && i < sizeof(steps) / sizeof(*steps); i++) {
@@ -104,7 +104,7 @@ int store_card_forget(struct store *store, unsigned number, struct reason *why)
 		}
 		err = store_tx_end(store, err, why, "forgetting a card");
 	}
-	pthread_mutex_unlock(&store->write_lock);
+	store_write_unlock(store);
 	if (!err)
 		store_dirty(store);
 	return err;
@@ -261,7 +261,7 @@ int store_commit(struct store *store, unsigned dev, int slot, const struct store
 
 	if (!row && !record)
 		return 0;
-	pthread_mutex_lock(&store->write_lock);
+	store_write_lock(store);
 	err = store_tx_begin(store, why);
 	if (!err) {
 		if (row)
@@ -272,7 +272,7 @@ int store_commit(struct store *store, unsigned dev, int slot, const struct store
 	}
 	if (!err && record)
 		store_record_told(store, record, seq);
-	pthread_mutex_unlock(&store->write_lock);
+	store_write_unlock(store);
 	if (!err)
 		store_dirty(store);
 	return err;

@@ -106,8 +106,11 @@ static const char *const catalogue_sql[C_COUNT] = {
 		    " ON CONFLICT (entry) DO UPDATE SET seen = ?2",
 	[C_KNOWN] = "UPDATE entry SET known = (SELECT coalesce(seen, stated) IS NOT NULL FROM about"
 		    " WHERE entry = ?1) WHERE id = ?1",
-	[C_FIND] = "SELECT id, name, rank, data, status, flags, size, mtime_ns, digest_algo, digest, validator"
-		   " FROM entry WHERE repo = ?1 AND remote_id = ?2",
+	/* Without changes nothing is written, also where nothing can be. */
+	[C_BEGIN] = "BEGIN",
+	[C_FIND] = "SELECT id, name, rank, data, status, flags, size, mtime_ns, digest_algo, digest, validator,"
+		   " shown, properties, stated, seen IS NOT NULL FROM entry LEFT JOIN about ON about.entry = id"
+		   " WHERE repo = ?1 AND remote_id = ?2",
 	/* Nothing is added where the id is known already. */
 	[C_ADD] = "INSERT INTO entry (repo, remote_id, name, rank, data, status, flags, size, mtime_ns,"
 		  " digest_algo, digest, validator, known, shown) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
@@ -123,7 +126,6 @@ static const char *const catalogue_sql[C_COUNT] = {
 		     " content = CASE WHEN ?13 THEN 0 ELSE content END WHERE id = ?1",
 	[C_ABOUT] = "INSERT INTO about (entry, properties, stated) VALUES (?1, ?2, ?3) ON CONFLICT (entry)"
 		    " DO UPDATE SET properties = ?2, stated = ?3, seen = CASE WHEN ?4 THEN NULL ELSE seen END",
-	[C_PROPERTIES] = "SELECT properties, stated, seen IS NOT NULL FROM about WHERE entry = ?1",
 	/* The best of those that do not have the name, against the one that has. */
 	[C_BEST] = "SELECT id FROM (SELECT * FROM (SELECT id, rank, data = 1 AS none, mtime_ns, remote_id FROM entry"
 		   " INDEXED BY entry_rival WHERE repo = ?1 AND name = ?2 AND shown = 0"
@@ -135,9 +137,9 @@ static const char *const catalogue_sql[C_COUNT] = {
 	[C_SHOWN] = "SELECT id FROM entry INDEXED BY entry_owner WHERE repo = ?1 AND name = ?2 AND shown = 1",
 	[C_SHOW] = "UPDATE entry SET shown = ?2 WHERE id = ?1",
 	/* By rows (+ keeps the planner from an index in another order, which it would sort each time). */
-	[C_REST] = "SELECT id, name FROM entry WHERE +repo = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-	[C_DROP] = "DELETE FROM entry WHERE id = ?1",
-	[C_RANGE] = "SELECT count(*), min(id) FROM entry WHERE repo = ?1",
+	[C_REST] = "SELECT id, name FROM entry WHERE +repo = ?1 AND id > ?2 AND id <= ?3 ORDER BY id LIMIT ?4",
+	[C_DROP] = "DELETE FROM entry WHERE id = ?1 RETURNING shown",
+	[C_RANGE] = "SELECT count(*), min(id), max(id) FROM entry WHERE repo = ?1",
 };
 
 /* With an entry goes what is about it. */
@@ -233,7 +235,7 @@ static int entries_drop(struct store *store, uint64_t repo, struct reason *why)
 		int rc;
 
 		gone = 0;
-		pthread_mutex_lock(&store->write_lock);
+		store_write_lock_last(store);
 		err = store_tx_begin(store, why);
 		if (!err) {
 			sqlite3_bind_int64(s, 1, (int64_t)repo);
@@ -245,7 +247,7 @@ static int entries_drop(struct store *store, uint64_t repo, struct reason *why)
 				gone = sqlite3_changes(store->writer);
 			err = store_tx_end(store, err, why, "dropping a listing");
 		}
-		pthread_mutex_unlock(&store->write_lock);
+		store_write_unlock(store);
 	} while (!err && gone);
 	return err;
 }
@@ -257,19 +259,19 @@ int catalogue_repo_open(struct store *store, const char *name, const char *kind,
 	int found, err = 0;
 
 	*repo = (struct catalogue_repo){ 0 };
-	pthread_mutex_lock(&store->write_lock);
+	store_write_lock(store);
 	found = repo_find(store, name, kind, address, repo, &same, why);
 	if (found < 0)
 		err = found;
 	else if (!found)
 		err = repo_write(store, C_REPO_ADD, name, kind, address, why);
-	pthread_mutex_unlock(&store->write_lock);
+	store_write_unlock(store);
 	/* Its row says so only once its entries are gone: this may be cut off anywhere. */
 	if (!err && !same)
 		err = entries_drop(store, repo->id, why);
 	if (err || (found && same))
 		return err;
-	pthread_mutex_lock(&store->write_lock);
+	store_write_lock(store);
 	if (!same)
 		err = repo_write(store, C_REPO_OTHER, name, kind, address, why);
 	if (!err) {
@@ -277,7 +279,7 @@ int catalogue_repo_open(struct store *store, const char *name, const char *kind,
 		err = found < 0 ? found : found ? 0 : reason_set(why, EIO, "the repository %s is not in the "
 								 "catalogue that it was just noted in", name);
 	}
-	pthread_mutex_unlock(&store->write_lock);
+	store_write_unlock(store);
 	if (!err)
 		store_dirty(store);
 	return err;
@@ -288,7 +290,7 @@ int catalogue_repo_save(struct store *store, const struct catalogue_repo *repo, 
 	sqlite3_stmt *s = store->c[C_REPO_PUT];
 	int rc, err;
 
-	pthread_mutex_lock(&store->write_lock);
+	store_write_lock(store);
 	err = store_tx_begin(store, why);
 	if (!err) {
 		sqlite3_bind_int64(s, 1, (int64_t)repo->id);
@@ -307,7 +309,7 @@ int catalogue_repo_save(struct store *store, const struct catalogue_repo *repo, 
 			err = store_db_fail(store, store->writer, rc, why, "noting a repository");
 		err = store_tx_end(store, err, why, "noting a repository");
 	}
-	pthread_mutex_unlock(&store->write_lock);
+	store_write_unlock(store);
 	if (!err)
 		store_dirty(store);
 	return err;
@@ -523,7 +525,7 @@ static int learn(struct store *store, enum catalogue_stmt which, uint64_t id, in
 	sqlite3_stmt *s = store->c[which];
 	int rc, err;
 
-	pthread_mutex_lock(&store->write_lock);
+	store_write_lock(store);
 	err = store_tx_begin(store, why);
 	if (!err) {
 		sqlite3_bind_int64(s, 1, (int64_t)id);
@@ -540,7 +542,7 @@ static int learn(struct store *store, enum catalogue_stmt which, uint64_t id, in
 			err = store_db_fail(store, store->writer, rc, why, "noting what is known of an image");
 		err = store_tx_end(store, err, why, "noting what is known of an image");
 	}
-	pthread_mutex_unlock(&store->write_lock);
+	store_write_unlock(store);
 	if (!err)
 		store_dirty(store);
 	return err;

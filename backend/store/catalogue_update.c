@@ -1,84 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Taking over a listing (catalogue.h). Entries are collected and written a batch
- * at a time; those that are as they were cost no write. Which were there is a bit
- * for each row in memory, so that a full pass over an unchanged repository writes
- * nothing at all.
+ * Writing a listing into the catalogue (catalogue.h, catalogue_in.h). Entries that are as they
+ * were cost no write. Which were there is a bit for each row in memory, so that a full pass over
+ * an unchanged repository writes nothing at all.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "store_in.h"
+#include "catalogue_in.h"
 
-#include <fabricfs/catalogue.h>
+/* A transaction ends after so many even where nobody waits: what it changed is kept in memory. */
+#define ROWS_MAX 2048
 
-/* Properties may be megabytes an image: then there are fewer in a batch. */
-#define QUEUE_BYTES (1 << 20)
-
-/* An entry that waits for its batch. All texts are in one piece of memory. */
-struct queued {
-	char *memory;
-	const char *id, *name, *status, *algo, *digest, *validator, *facts;
-	const char *properties; /* packed, NULL = none */
-	size_t properties_len;
-	int rank, data, flags;
-	int64_t size, mtime_ns;
-};
-
-struct catalogue_update {
-	struct store *store;
-	uint64_t repo;
-	void (*changed)(uint64_t id, void *arg);
-	void *arg;
-	struct catalogue_counts counts;
-
-	struct queued queue[CATALOGUE_BATCH];
-	unsigned queued;
-	size_t bytes; /* of what is queued */
-
-	/* Rows that were put: a bit each from the first row on. */
-	uint64_t first;
-	uint8_t *seen;
-	size_t seen_len; /* bytes */
-
-	/* There was nothing, and all so far came in the order of both names and ids: the last of them. */
-	bool sorted;
-	char last_name[CATALOGUE_NAME_MAX], last_id[REPO_ID_MAX];
-
-	/* Of the batch being written. */
-	uint64_t *stale;
-	size_t stale_len, stale_room;
-	bool writing;
-};
-
-int catalogue_update_new(struct store *store, uint64_t repo, void (*changed)(uint64_t id, void *arg),
-			 void *arg, struct catalogue_update **out, struct reason *why)
+int store_listed_range(struct catalogue_update *u, struct reason *why)
 {
-	struct catalogue_update *u = calloc(1, sizeof(*u));
+	struct store *store = u->store;
 	sqlite3_stmt *s = store->c[C_RANGE];
 	int rc, err = 0;
 
-	if (!u)
-		return reason_set(why, ENOMEM, "no memory for a listing");
-	*u = (struct catalogue_update){ .store = store, .repo = repo, .changed = changed, .arg = arg };
-	pthread_mutex_lock(&store->write_lock);
-	sqlite3_bind_int64(s, 1, (int64_t)repo);
+	store_write_lock(store);
+	sqlite3_bind_int64(s, 1, (int64_t)u->repo);
 	rc = sqlite3_step(s);
 	if (rc == SQLITE_ROW) {
 		u->counts.before = (uint64_t)sqlite3_column_int64(s, 0);
 		u->first = (uint64_t)sqlite3_column_int64(s, 1);
+		u->last = (uint64_t)sqlite3_column_int64(s, 2);
 	} else {
 		err = store_db_fail(store, store->writer, rc, why, "beginning a listing");
 	}
 	sqlite3_reset(s);
 	sqlite3_clear_bindings(s);
-	pthread_mutex_unlock(&store->write_lock);
+	store_write_unlock(store);
 	u->sorted = !u->counts.before;
-	if (err)
-		free(u);
-	else
-		*out = u;
 	return err;
 }
 
@@ -144,14 +98,6 @@ static int write_fail(struct catalogue_update *u, int rc, struct reason *why)
 	return store_db_fail(u->store, u->store->writer, rc, why, "noting what a repository lists");
 }
 
-static int write_begin(struct catalogue_update *u, struct reason *why)
-{
-	int err = u->writing ? 0 : store_tx_begin(u->store, why);
-
-	u->writing = u->writing || !err;
-	return err;
-}
-
 /* First column of the only row, 0 = there is none; or -errno. */
 static int row_number(struct catalogue_update *u, sqlite3_stmt *s, const char *name, uint64_t *id,
 		      struct reason *why)
@@ -175,7 +121,10 @@ static int show(struct catalogue_update *u, uint64_t id, bool shown, struct reas
 	sqlite3_bind_int64(s, 1, (int64_t)id);
 	sqlite3_bind_int(s, 2, shown);
 	rc = store_step_done(s);
-	return rc ? write_fail(u, rc, why) : 0;
+	if (rc)
+		return write_fail(u, rc, why);
+	shown ? u->counts.shown++ : u->counts.shown--;
+	return 0;
 }
 
 /* Among the images of this name one has the name. */
@@ -199,11 +148,17 @@ static int name_give(struct catalogue_update *u, const char *name, struct reason
 	return err;
 }
 
-static bool text_is(sqlite3_stmt *s, int column, const char *text)
+static void text_bind(sqlite3_stmt *s, int at, const struct listed_view *q, enum listed_text which)
 {
-	const char *is = (const char *)sqlite3_column_text(s, column);
+	sqlite3_bind_text(s, at, q->text[which], (int)q->head->len[which], SQLITE_STATIC);
+}
 
-	return is && !strcmp(is, text);
+static bool text_is(sqlite3_stmt *s, int column, const struct listed_view *q, enum listed_text which)
+{
+	const void *is = sqlite3_column_text(s, column);
+
+	return is && (size_t)sqlite3_column_bytes(s, column) == q->head->len[which] &&
+	       !memcmp(is, q->text[which], q->head->len[which]);
 }
 
 static bool bytes_are(sqlite3_stmt *s, int column, const char *bytes, size_t len)
@@ -218,11 +173,32 @@ struct found {
 	uint64_t id;	/* 0 = nothing is */
 	bool same;	/* all of it is as listed */
 	bool other;	/* its bytes are others now */
+	bool shown;	/* it has its name */
 	bool seen_facts; /* its first bytes were looked at */
 	char name[CATALOGUE_NAME_MAX];
 };
 
-static int entry_find(struct catalogue_update *u, const struct queued *q, struct found *found,
+static void found_read(sqlite3_stmt *s, const struct listed_view *q, struct found *found)
+{
+	const struct listed *h = q->head;
+	bool sized = sqlite3_column_int(s, 5) == h->flags && sqlite3_column_int64(s, 6) == h->size;
+	/* A size that was learnt by reading is better than what the list says. */
+	bool learnt = sqlite3_column_int(s, 5) == 1 && h->flags != 1;
+
+	found->id = (uint64_t)sqlite3_column_int64(s, 0);
+	found->other = !text_is(s, 10, q, LISTED_VALIDATOR) || !text_is(s, 8, q, LISTED_ALGO) ||
+		       !text_is(s, 9, q, LISTED_DIGEST) || (!sized && !learnt);
+	found->shown = sqlite3_column_int(s, 11);
+	found->seen_facts = sqlite3_column_int(s, 14);
+	found->same = !found->other && text_is(s, 1, q, LISTED_NAME) && sqlite3_column_int(s, 2) == h->rank &&
+		      sqlite3_column_int(s, 3) == h->data && text_is(s, 4, q, LISTED_STATUS) &&
+		      sqlite3_column_int64(s, 7) == h->mtime_ns && bytes_are(s, 12, q->properties, h->properties_len) &&
+		      (h->facts ? text_is(s, 13, q, LISTED_FACTS) : sqlite3_column_type(s, 13) == SQLITE_NULL);
+	if (!found->same)
+		text_copy(found->name, sizeof(found->name), (const char *)sqlite3_column_text(s, 1));
+}
+
+static int entry_find(struct catalogue_update *u, const struct listed_view *q, struct found *found,
 		      struct reason *why)
 {
 	sqlite3_stmt *s = u->store->c[C_FIND];
@@ -230,76 +206,50 @@ static int entry_find(struct catalogue_update *u, const struct queued *q, struct
 
 	*found = (struct found){ 0 };
 	sqlite3_bind_int64(s, 1, (int64_t)u->repo);
-	sqlite3_bind_text(s, 2, q->id, -1, SQLITE_STATIC);
+	text_bind(s, 2, q, LISTED_ID);
 	rc = sqlite3_step(s);
-	if (rc == SQLITE_ROW) {
-		bool sized = sqlite3_column_int(s, 5) == q->flags && sqlite3_column_int64(s, 6) == q->size;
-		/* A size that was learnt by reading is better than what the list says. */
-		bool learnt = sqlite3_column_int(s, 5) == 1 && q->flags != 1;
-
-		found->id = (uint64_t)sqlite3_column_int64(s, 0);
-		text_copy(found->name, sizeof(found->name), (const char *)sqlite3_column_text(s, 1));
-		found->other = !text_is(s, 10, q->validator) || !text_is(s, 8, q->algo) ||
-			       !text_is(s, 9, q->digest) || (!sized && !learnt);
-		found->same = !found->other && text_is(s, 1, q->name) && sqlite3_column_int(s, 2) == q->rank &&
-			      sqlite3_column_int(s, 3) == q->data && text_is(s, 4, q->status) &&
-			      sqlite3_column_int64(s, 7) == q->mtime_ns;
-	}
-	sqlite3_reset(s);
-	sqlite3_clear_bindings(s);
-	if (rc != SQLITE_ROW)
-		return rc == SQLITE_DONE ? 0 : write_fail(u, rc, why);
-
-	s = u->store->c[C_PROPERTIES];
-	sqlite3_bind_int64(s, 1, (int64_t)found->id);
-	rc = sqlite3_step(s);
-	if (rc == SQLITE_ROW) {
-		found->same = found->same && bytes_are(s, 0, q->properties, q->properties_len) &&
-			      (q->facts ? text_is(s, 1, q->facts) : sqlite3_column_type(s, 1) == SQLITE_NULL);
-		found->seen_facts = sqlite3_column_int(s, 2);
-	} else if (rc == SQLITE_DONE) {
-		found->same = found->same && !q->properties_len && !q->facts;
-	}
+	if (rc == SQLITE_ROW)
+		found_read(s, q, found);
 	sqlite3_reset(s);
 	sqlite3_clear_bindings(s);
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : write_fail(u, rc, why);
 }
 
-static int about_write(struct catalogue_update *u, const struct queued *q, const struct found *found,
+static int about_write(struct catalogue_update *u, const struct listed_view *q, const struct found *found,
 		       uint64_t id, struct reason *why)
 {
 	sqlite3_stmt *s = u->store->c[C_ABOUT];
 	int rc;
 
-	if (!found->id && !q->properties_len && !q->facts)
+	if (!found->id && !q->head->properties_len && !q->head->facts)
 		return 0;
 	sqlite3_bind_int64(s, 1, (int64_t)id);
-	if (q->properties_len)
-		sqlite3_bind_blob(s, 2, q->properties, (int)q->properties_len, SQLITE_STATIC);
-	if (q->facts)
-		sqlite3_bind_text(s, 3, q->facts, -1, SQLITE_STATIC);
+	if (q->head->properties_len)
+		sqlite3_bind_blob(s, 2, q->properties, (int)q->head->properties_len, SQLITE_STATIC);
+	if (q->head->facts)
+		text_bind(s, 3, q, LISTED_FACTS);
 	sqlite3_bind_int(s, 4, found->other);
 	rc = store_step_done(s);
 	return rc ? write_fail(u, rc, why) : 0;
 }
 
 /* What all statements have, from parameter `at` on; the parameter behind it. */
-static int entry_bind(sqlite3_stmt *s, int at, const struct queued *q)
+static int entry_bind(sqlite3_stmt *s, int at, const struct listed_view *q)
 {
-	sqlite3_bind_text(s, at++, q->name, -1, SQLITE_STATIC);
-	sqlite3_bind_int(s, at++, q->rank);
-	sqlite3_bind_int(s, at++, q->data);
-	sqlite3_bind_text(s, at++, q->status, -1, SQLITE_STATIC);
-	sqlite3_bind_int(s, at++, q->flags);
-	sqlite3_bind_int64(s, at++, q->size);
-	sqlite3_bind_int64(s, at++, q->mtime_ns);
-	sqlite3_bind_text(s, at++, q->algo, -1, SQLITE_STATIC);
-	sqlite3_bind_text(s, at++, q->digest, -1, SQLITE_STATIC);
-	sqlite3_bind_text(s, at++, q->validator, -1, SQLITE_STATIC);
+	text_bind(s, at++, q, LISTED_NAME);
+	sqlite3_bind_int(s, at++, q->head->rank);
+	sqlite3_bind_int(s, at++, q->head->data);
+	text_bind(s, at++, q, LISTED_STATUS);
+	sqlite3_bind_int(s, at++, q->head->flags);
+	sqlite3_bind_int64(s, at++, q->head->size);
+	sqlite3_bind_int64(s, at++, q->head->mtime_ns);
+	text_bind(s, at++, q, LISTED_ALGO);
+	text_bind(s, at++, q, LISTED_DIGEST);
+	text_bind(s, at++, q, LISTED_VALIDATOR);
 	return at;
 }
 
-static int entry_change(struct catalogue_update *u, const struct queued *q, const struct found *found,
+static int entry_change(struct catalogue_update *u, const struct listed_view *q, const struct found *found,
 			struct reason *why)
 {
 	sqlite3_stmt *s = u->store->c[C_CHANGE];
@@ -307,32 +257,35 @@ static int entry_change(struct catalogue_update *u, const struct queued *q, cons
 
 	sqlite3_bind_int64(s, 1, (int64_t)found->id);
 	at = entry_bind(s, 2, q);
-	sqlite3_bind_int(s, at++, q->facts || (found->seen_facts && !found->other));
+	sqlite3_bind_int(s, at++, q->head->facts || (found->seen_facts && !found->other));
 	sqlite3_bind_int(s, at, found->other);
 	rc = store_step_done(s);
-	return rc ? write_fail(u, rc, why) : about_write(u, q, found, found->id, why);
+	if (rc)
+		return write_fail(u, rc, why);
+	/* With its name it loses the other one (C_CHANGE). */
+	if (found->shown && strcmp(found->name, q->text[LISTED_NAME]) != 0)
+		u->counts.shown--;
+	return about_write(u, q, found, found->id, why);
 }
 
 /*
  * An entry that is new; *known: its id is there already, and nothing was written. Of the images of
  * a name one has it, so where none has there is no other, and nobody has to be asked who it is.
  */
-static int entry_add(struct catalogue_update *u, const struct queued *q, bool *known, struct reason *why)
+static int entry_add(struct catalogue_update *u, const struct listed_view *q, bool *known, struct reason *why)
 {
 	static const struct found nothing;
 	sqlite3_stmt *s = u->store->c[C_ADD];
 	uint64_t owner, id;
 	int at, rc, err;
 
-	err = write_begin(u, why);
-	if (!err)
-		err = row_number(u, u->store->c[C_SHOWN], q->name, &owner, why);
+	err = row_number(u, u->store->c[C_SHOWN], q->text[LISTED_NAME], &owner, why);
 	if (err)
 		return err;
 	sqlite3_bind_int64(s, 1, (int64_t)u->repo);
-	sqlite3_bind_text(s, 2, q->id, -1, SQLITE_STATIC);
+	text_bind(s, 2, q, LISTED_ID);
 	at = entry_bind(s, 3, q);
-	sqlite3_bind_int(s, at++, q->facts != NULL);
+	sqlite3_bind_int(s, at++, q->head->facts);
 	sqlite3_bind_int(s, at, !owner);
 	rc = store_step_done(s);
 	if (rc)
@@ -343,19 +296,22 @@ static int entry_add(struct catalogue_update *u, const struct queued *q, bool *k
 	id = (uint64_t)sqlite3_last_insert_rowid(u->store->writer);
 	u->counts.listed++;
 	u->counts.added++;
+	u->counts.shown += !owner;
 	err = about_write(u, q, &nothing, id, why);
 	if (!err)
 		seen_add(u, id, &err, why);
-	return err || !owner ? err : name_give(u, q->name, why);
+	return err || !owner ? err : name_give(u, q->text[LISTED_NAME], why);
 }
 
 /* Is it behind all that came before in an order, so that none of them has its id or its name? */
-static bool sorts_behind(struct catalogue_update *u, const struct queued *q)
+static bool sorts_behind(struct catalogue_update *u, const struct listed_view *q)
 {
-	if (strcmp(q->name, u->last_name) <= 0 || strcmp(q->id, u->last_id) <= 0)
+	const char *name = q->text[LISTED_NAME], *id = q->text[LISTED_ID];
+
+	if (strcmp(name, u->last_name) <= 0 || strcmp(id, u->last_id) <= 0)
 		return false;
-	text_copy(u->last_name, sizeof(u->last_name), q->name);
-	text_copy(u->last_id, sizeof(u->last_id), q->id);
+	text_copy(u->last_name, sizeof(u->last_name), name);
+	text_copy(u->last_id, sizeof(u->last_id), id);
 	return true;
 }
 
@@ -363,17 +319,15 @@ static bool sorts_behind(struct catalogue_update *u, const struct queued *q)
  * STORE_RUN entries that are new with certainty, in one statement: its cursors stay where they are from
  * one row to the next. As web servers sort their indexes, this is nearly all of a first listing.
  */
-static int run_add(struct catalogue_update *u, const struct queued *q, struct reason *why)
+static int run_add(struct catalogue_update *u, const struct listed_view *q, struct reason *why)
 {
 	sqlite3_stmt *s = u->store->c[C_ADD_RUN];
 	uint64_t last;
-	int at = 2, rc, err = write_begin(u, why);
+	int at = 2, rc, err = 0;
 
-	if (err)
-		return err;
 	sqlite3_bind_int64(s, 1, (int64_t)u->repo);
 	for (int i = 0; i < STORE_RUN; i++, at += STORE_RUN_COLUMNS) {
-		sqlite3_bind_text(s, at, q[i].id, -1, SQLITE_STATIC);
+		text_bind(s, at, &q[i], LISTED_ID);
 		entry_bind(s, at + 1, &q[i]);
 	}
 	rc = store_step_done(s);
@@ -384,10 +338,11 @@ static int run_add(struct catalogue_update *u, const struct queued *q, struct re
 		seen_add(u, id, &err, why);
 	u->counts.listed += STORE_RUN;
 	u->counts.added += STORE_RUN;
+	u->counts.shown += STORE_RUN;
 	return err;
 }
 
-static int entry_take(struct catalogue_update *u, const struct queued *q, struct reason *why)
+static int entry_take(struct catalogue_update *u, const struct listed_view *q, struct reason *why)
 {
 	struct found found;
 	bool known = false;
@@ -410,27 +365,30 @@ static int entry_take(struct catalogue_update *u, const struct queued *q, struct
 	u->counts.listed++;
 	if (found.same)
 		return 0;
-	err = write_begin(u, why);
-	if (!err)
-		err = entry_change(u, q, &found, why);
+	err = entry_change(u, q, &found, why);
 	if (err)
 		return err;
 	u->counts.changed++;
 	err = stale_add(u, found.id, why);
-	if (!err && strcmp(found.name, q->name))
+	if (!err && strcmp(found.name, q->text[LISTED_NAME]) != 0)
 		err = name_give(u, found.name, why);
-	return err ? err : name_give(u, q->name, why);
+	return err ? err : name_give(u, q->text[LISTED_NAME], why);
+}
+
+static int batch_begin(struct catalogue_update *u, struct reason *why)
+{
+	int rc;
+
+	store_write_lock_last(u->store);
+	rc = store_step_done(u->store->c[C_BEGIN]);
+	return rc ? write_fail(u, rc, why) : 0;
 }
 
 /* The end of a transaction, and what follows it. write_lock is held, and given back. */
-static int batch_end(struct catalogue_update *u, int err, struct reason *why)
+static int batch_end(struct catalogue_update *u, bool wrote, int err, struct reason *why)
 {
-	bool wrote = u->writing;
-
-	if (wrote)
-		err = store_tx_end(u->store, err, why, "noting what a repository lists");
-	u->writing = false;
-	pthread_mutex_unlock(&u->store->write_lock);
+	err = store_tx_end(u->store, err, why, "noting what a repository lists");
+	store_write_unlock(u->store);
 	if (!err && wrote)
 		store_dirty(u->store);
 	for (size_t i = 0; !err && u->changed && i < u->stale_len; i++)
@@ -439,27 +397,31 @@ static int batch_end(struct catalogue_update *u, int err, struct reason *why)
 	return err;
 }
 
-static void queue_empty(struct catalogue_update *u)
+static void view_of(const struct listed *head, struct listed_view *view)
 {
-	for (unsigned i = 0; i < u->queued; i++)
-		free(u->queue[i].memory);
-	u->queued = 0;
-	u->bytes = 0;
+	const char *at = (const char *)(head + 1);
+
+	view->head = head;
+	for (int i = 0; i < LISTED_TEXTS; i++) {
+		view->text[i] = at;
+		at += head->len[i] + 1;
+	}
+	view->properties = at;
 }
 
-/* Up to STORE_RUN entries of the queue from `at` on: how many goes into *taken. */
-static int run_take(struct catalogue_update *u, unsigned at, unsigned *taken, struct reason *why)
+/* Up to STORE_RUN entries; how many goes into *taken. */
+static int run_take(struct catalogue_update *u, const struct listed_view *q, unsigned n, unsigned *taken,
+		    struct reason *why)
 {
-	const struct queued *q = &u->queue[at];
 	bool plain = true;
-	unsigned n = 0;
+	unsigned run = 0;
 	int err = 0;
 
-	while (u->sorted && n < STORE_RUN && at + n < u->queued) {
-		plain = plain && !q[n].properties_len && !q[n].facts;
-		u->sorted = sorts_behind(u, &q[n++]);
+	while (u->sorted && run < n) {
+		plain = plain && !q[run].head->properties_len && !q[run].head->facts;
+		u->sorted = sorts_behind(u, &q[run++]);
 	}
-	*taken = n ? n : 1;
+	*taken = u->sorted ? n : run ? run : 1;
 	if (u->sorted && plain && n == STORE_RUN)
 		return run_add(u, q, why);
 	for (unsigned i = 0; !err && i < *taken; i++)
@@ -467,81 +429,44 @@ static int run_take(struct catalogue_update *u, unsigned at, unsigned *taken, st
 	return err;
 }
 
-static int batch_write(struct catalogue_update *u, struct reason *why)
+/* The views of the next entries, from *at on, which is moved behind them. */
+static unsigned views_fill(struct listed_view views[STORE_RUN], const char *bytes, size_t *at, size_t len)
 {
-	unsigned taken;
-	int err = 0;
+	unsigned n = 0;
 
-	if (!u->queued)
-		return 0;
-	pthread_mutex_lock(&u->store->write_lock);
-	for (unsigned i = 0; !err && i < u->queued; i += taken)
-		err = run_take(u, i, &taken, why);
-	err = batch_end(u, err, why);
-	queue_empty(u);
-	return err;
-}
-
-/* --- what comes in --------------------------------------------------------------------------- */
-
-static size_t length(const char *text)
-{
-	return text ? strlen(text) + 1 : 1;
-}
-
-static const char *keep(char **at, const char *text)
-{
-	size_t n = length(text);
-	char *kept = *at;
-
-	memcpy(kept, text ? text : "", n);
-	*at += n;
-	return kept;
-}
-
-static size_t pairs_length(const char *const *pairs)
-{
-	size_t n = 0;
-
-	for (unsigned i = 0; pairs && i / 2 < REPO_PROPERTIES_MAX && pairs[i] && pairs[i | 1]; i++)
-		n += strlen(pairs[i]) + 1;
+	for (; n < STORE_RUN && *at < len; n++) {
+		view_of((const void *)(bytes + *at), &views[n]);
+		*at += views[n].head->bytes;
+	}
 	return n;
 }
 
-int catalogue_update_put(struct catalogue_update *u, const struct catalogue_put *put, struct reason *why)
+int store_listed_write(struct catalogue_update *u, const char *bytes, size_t len, struct reason *why)
 {
-	const struct repo_entry *e = put->entry;
-	struct queued *q = &u->queue[u->queued];
-	size_t properties = pairs_length(e->properties);
-	size_t bytes = length(e->id) + length(put->name) + length(e->status) + length(e->digest_algo) +
-		       length(e->digest) + length(e->validator) + length(put->facts) + properties;
-	char *at;
+	struct listed_view views[STORE_RUN];
+	size_t at = 0;
+	unsigned n = 0, first = 0;
+	int err = 0;
 
-	at = malloc(bytes);
-	if (!at)
-		return reason_set(why, ENOMEM, "no memory for a listing");
-	*q = (struct queued){ .memory = at, .rank = (int)e->rank, .data = (int)e->data,
-			      .flags = e->has_size ? e->size_rounded ? 3 : 1 : 0,
-			      .size = e->has_size ? (int64_t)e->size : 0, .mtime_ns = e->mtime_ns };
-	q->id = keep(&at, e->id);
-	q->name = keep(&at, put->name);
-	q->status = keep(&at, e->status);
-	q->algo = keep(&at, e->digest_algo);
-	q->digest = keep(&at, e->digest_algo ? e->digest : NULL);
-	q->validator = keep(&at, e->validator);
-	if (put->facts)
-		q->facts = keep(&at, put->facts);
-	q->properties = at;
-	q->properties_len = properties;
-	for (unsigned i = 0; (size_t)(at - q->properties) < properties; i++)
-		keep(&at, e->properties[i]);
-	u->bytes += bytes;
-	return ++u->queued < CATALOGUE_BATCH && u->bytes < QUEUE_BYTES ? 0 : batch_write(u, why);
-}
+	while (!err && (first < n || at < len)) {
+		int before = sqlite3_total_changes(u->store->writer);
+		unsigned rows = 0, taken = 0;
 
-void catalogue_update_counts(const struct catalogue_update *u, struct catalogue_counts *counts)
-{
-	*counts = u->counts;
+		err = batch_begin(u, why);
+		while (!err && (first < n || at < len) && rows < ROWS_MAX) {
+			if (first == n) {
+				n = views_fill(views, bytes, &at, len);
+				first = 0;
+			}
+			err = run_take(u, views + first, n - first, &taken, why);
+			first += taken;
+			rows += taken;
+			if (store_write_wanted(u->store))
+				break;
+		}
+		err = batch_end(u, sqlite3_total_changes(u->store->writer) != before, err, why);
+	}
+	return err;
 }
 
 /* --- the end ------------------------------------------------------------------------------------ */
@@ -550,20 +475,21 @@ void catalogue_update_counts(const struct catalogue_update *u, struct catalogue_
 static int rest_drop(struct catalogue_update *u, uint64_t id, const char *name, struct reason *why)
 {
 	sqlite3_stmt *s = u->store->c[C_DROP];
+	bool shown;
 	int rc, err;
 
 	if (seen_has(u, id))
 		return 0;
-	err = write_begin(u, why);
-	if (err)
-		return err;
 	sqlite3_bind_int64(s, 1, (int64_t)id);
-	rc = store_step_done(s);
-	if (rc)
+	rc = sqlite3_step(s);
+	shown = rc == SQLITE_ROW && sqlite3_column_int(s, 0);
+	sqlite3_reset(s);
+	if (rc != SQLITE_ROW)
 		return write_fail(u, rc, why);
 	u->counts.dropped++;
+	u->counts.shown -= shown;
 	err = stale_add(u, id, why);
-	return err ? err : name_give(u, name, why);
+	return err || !shown ? err : name_give(u, name, why);
 }
 
 /* The next rows above *after, of which those that were not put go; *more: there may be others. */
@@ -574,26 +500,30 @@ static int rest_batch(struct catalogue_update *u, uint64_t *after, bool *more, s
 		char name[CATALOGUE_NAME_MAX];
 	} *rows = calloc(CATALOGUE_BATCH, sizeof(*rows));
 	sqlite3_stmt *s = u->store->c[C_REST];
-	int n = 0, rc, err = 0;
+	int n = 0, rc, err;
+	uint64_t dropped = u->counts.dropped;
 
 	if (!rows)
 		return reason_set(why, ENOMEM, "no memory for a listing");
-	pthread_mutex_lock(&u->store->write_lock);
+	err = batch_begin(u, why);
 	sqlite3_bind_int64(s, 1, (int64_t)u->repo);
 	sqlite3_bind_int64(s, 2, (int64_t)*after);
-	sqlite3_bind_int(s, 3, CATALOGUE_BATCH);
-	while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+	sqlite3_bind_int64(s, 3, (int64_t)u->last);
+	sqlite3_bind_int(s, 4, CATALOGUE_BATCH);
+	while (!err && (rc = sqlite3_step(s)) != SQLITE_DONE) {
+		if (rc != SQLITE_ROW) {
+			err = write_fail(u, rc, why);
+			break;
+		}
 		rows[n].id = (uint64_t)sqlite3_column_int64(s, 0);
 		text_copy(rows[n].name, sizeof(rows[n].name), (const char *)sqlite3_column_text(s, 1));
 		n++;
 	}
 	sqlite3_reset(s);
 	sqlite3_clear_bindings(s);
-	if (rc != SQLITE_DONE)
-		err = write_fail(u, rc, why);
 	for (int i = 0; !err && i < n; i++)
 		err = rest_drop(u, rows[i].id, rows[i].name, why);
-	err = batch_end(u, err, why);
+	err = batch_end(u, u->counts.dropped != dropped, err, why);
 	*more = n == CATALOGUE_BATCH;
 	if (n)
 		*after = rows[n - 1].id;
@@ -601,23 +531,14 @@ static int rest_batch(struct catalogue_update *u, uint64_t *after, bool *more, s
 	return err;
 }
 
-int catalogue_update_end(struct catalogue_update *u, bool drop_rest, struct reason *why)
+int store_listed_drop_rest(struct catalogue_update *u, struct reason *why)
 {
-	int err = batch_write(u, why);
 	uint64_t after = 0;
-	bool more = drop_rest;
+	/* When all that were there came again, there is no need to look for others. */
+	bool more = u->counts.listed - u->counts.added < u->counts.before;
+	int err = 0;
 
 	while (!err && more)
 		err = rest_batch(u, &after, &more, why);
 	return err;
-}
-
-void catalogue_update_free(struct catalogue_update *u)
-{
-	if (!u)
-		return;
-	queue_empty(u);
-	free(u->stale);
-	free(u->seen);
-	free(u);
 }

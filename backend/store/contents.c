@@ -174,7 +174,7 @@ static int row_change(struct store *store, enum contents_stmt which, struct reas
 	} else {
 		sqlite3_clear_bindings(s);
 	}
-	pthread_mutex_unlock(&store->write_lock);
+	store_write_unlock(store);
 	if (!err)
 		store_dirty(store);
 	return err;
@@ -182,7 +182,7 @@ static int row_change(struct store *store, enum contents_stmt which, struct reas
 
 static sqlite3_stmt *change_begin(struct store *store, enum contents_stmt which, uint64_t id)
 {
-	pthread_mutex_lock(&store->write_lock);
+	store_write_lock(store);
 	sqlite3_bind_int64(stmt_of(store, which), 1, (int64_t)id);
 	return stmt_of(store, which);
 }
@@ -197,7 +197,7 @@ int cache_content_make(struct store *store, const char *key, struct cache_conten
 	err = cache_content_find(store, key, out, why);
 	if (err != -ENOENT)
 		return err;
-	pthread_mutex_lock(&store->write_lock);
+	store_write_lock(store);
 	sqlite3_bind_text(stmt_of(store, K_MAKE), 1, key, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(stmt_of(store, K_MAKE), 2, clock_now_ns());
 	err = row_change(store, K_MAKE, why);
@@ -237,7 +237,7 @@ int cache_facts_keep(struct store *store, const char *sha256, const char *json, 
 {
 	sqlite3_stmt *s = stmt_of(store, K_FACTS_SET);
 
-	pthread_mutex_lock(&store->write_lock);
+	store_write_lock(store);
 	sqlite3_bind_text(s, 1, sha256, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, 2, json, -1, SQLITE_STATIC);
 	return row_change(store, K_FACTS_SET, why);
@@ -435,10 +435,10 @@ static int tidy_sql(struct store *store, const char *sql, struct reason *why)
 {
 	int rc, err;
 
-	pthread_mutex_lock(&store->write_lock);
+	store_write_lock(store);
 	rc = sqlite3_exec(store->writer, sql, NULL, NULL, NULL);
 	err = rc ? store_db_fail(store, store->writer, rc, why, "tidying the cache") : 0;
-	pthread_mutex_unlock(&store->write_lock);
+	store_write_unlock(store);
 	return err;
 }
 

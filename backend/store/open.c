@@ -434,6 +434,8 @@ static int store_begin(struct store *store, bool fresh, struct reason *why)
 		err = store_contents_start(store, why);
 	if (!err)
 		err = store_pins_start(store, why);
+	if (!err)
+		err = store_queue_start(store, why);
 	if (err)
 		return err;
 	sqlite3_wal_hook(store->writer, wal_grown, store);
@@ -466,6 +468,7 @@ int store_open(const char *dir, bool fresh, struct store **out, struct reason *w
 	store->dir_fd = store->blobs_fd = store->spool_fd = store->run_fd = store->wal_fd = -1;
 	store->chunks_fd = -1;
 	pthread_mutex_init(&store->write_lock, NULL);
+	pthread_cond_init(&store->write_calm, NULL);
 	pthread_mutex_init(&store->read_lock, NULL);
 	pthread_mutex_init(&store->list_lock, NULL);
 	pthread_mutex_init(&store->names_lock, NULL);
@@ -486,6 +489,7 @@ void store_close(struct store *store)
 {
 	if (!store)
 		return;
+	store_queue_stop(store);
 	store_sync_stop(store);
 	store_gone_close(store);
 	store_contents_stop(store);
@@ -508,6 +512,7 @@ void store_close(struct store *store)
 		if (*fd >= 0)
 			close(*fd);
 	pthread_mutex_destroy(&store->write_lock);
+	pthread_cond_destroy(&store->write_calm);
 	pthread_mutex_destroy(&store->read_lock);
 	pthread_mutex_destroy(&store->list_lock);
 	pthread_mutex_destroy(&store->names_lock);

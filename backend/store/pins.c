@@ -37,7 +37,7 @@ int cache_pin_set(struct store *store, uint64_t entry, bool pinned, struct reaso
 	sqlite3_stmt *s = store->p[pinned ? P_PUT : P_DROP];
 	int err;
 
-	pthread_mutex_lock(&store->write_lock);
+	store_write_lock(store);
 	err = store_tx_begin(store, why);
 	if (!err) {
 		int rc;
@@ -48,7 +48,7 @@ int cache_pin_set(struct store *store, uint64_t entry, bool pinned, struct reaso
 			err = store_db_fail(store, store->writer, rc, why, "noting what is to be kept");
 		err = store_tx_end(store, err, why, "noting what is to be kept");
 	}
-	pthread_mutex_unlock(&store->write_lock);
+	store_write_unlock(store);
 	if (!err)
 		store_dirty(store);
 	return err;

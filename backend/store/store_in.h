@@ -9,6 +9,7 @@
  *   sync_lock    dirty, synced, failed, quit, sync_why, gone
  *   list_lock    the catalogue's reader connection and its statements
  *   heads_lock   heads, newest; a leaf, held for a few instructions
+ *   the queue's  entries of listings that wait to be written (catalogue_queue.c); a leaf
  * No two of write_lock, read_lock and list_lock are held together. No fsync happens under
  * write_lock but the one header that SQLite syncs when the WAL starts again,
  * which the background thread takes upon itself (sync.c).
@@ -61,7 +62,7 @@ enum list_stmt {
 enum pin_stmt { P_PUT, P_DROP, P_GET, P_COUNT };
 enum catalogue_stmt {
 	C_REPO_ADD, C_REPO_GET, C_REPO_OTHER, C_REPO_PUT, C_DROP_SOME, C_SIZE, C_CONTENT, C_FACTS, C_KNOWN,
-	C_FIND, C_ADD, C_ADD_RUN, C_CHANGE, C_ABOUT, C_PROPERTIES, C_BEST, C_SHOWN, C_SHOW, C_REST, C_DROP, C_RANGE,
+	C_BEGIN, C_FIND, C_ADD, C_ADD_RUN, C_CHANGE, C_ABOUT, C_BEST, C_SHOWN, C_SHOW, C_REST, C_DROP, C_RANGE,
 	C_COUNT
 };
 /* Rows that C_ADD_RUN adds at once, and the parameters of each; the first parameter is the repository. */
@@ -87,7 +88,10 @@ struct store {
 	char boot[64]; /* this boot's id: what was written in it is in the page cache at least */
 
 	pthread_mutex_t names_lock;
-	pthread_mutex_t write_lock;
+	pthread_mutex_t write_lock; /* turn.c */
+	pthread_cond_t write_calm;
+	unsigned write_patient;	    /* who waits for that */
+	_Atomic unsigned write_wanted; /* who waits for the lock, but for these */
 	sqlite3 *writer;
 	sqlite3_stmt *w[W_COUNT];
 	uint64_t next_seq;
@@ -103,6 +107,7 @@ struct store {
 	sqlite3_stmt *l[L_COUNT];
 	sqlite3_stmt *c[C_COUNT]; /* of the writer */
 	sqlite3_stmt *p[P_COUNT]; /* P_GET is the reader's, under read_lock; the others the writer's */
+	struct catalogue_queue *queue; /* catalogue_queue.c */
 
 	pthread_mutex_t heads_lock;
 	struct store_head all;
@@ -126,6 +131,14 @@ struct store {
 	struct store_contents *contents; /* statements (contents.c) */
 };
 
+/* turn.c: write_lock. */
+void store_write_lock(struct store *store);
+/* Behind all who wait for it. */
+void store_write_lock_last(struct store *store);
+void store_write_unlock(struct store *store);
+/* Does somebody wait for it, who would not wait behind others? */
+bool store_write_wanted(struct store *store);
+
 /* open.c: the sentence for what SQLite said last about `db`. Returns -errno. */
 int store_db_fail(struct store *store, sqlite3 *db, int rc, struct reason *why, const char *what);
 /* Run a statement that gives no row, and make it ready for the next use. SQLite's code. */
@@ -141,6 +154,10 @@ int store_prepare(struct store *store, sqlite3 *db, const char *const *sql, sqli
 /* catalogue.c */
 extern const char store_catalogue_schema[], store_catalogue_added[];
 int store_catalogue_start(struct store *store, struct reason *why);
+
+/* catalogue_queue.c */
+int store_queue_start(struct store *store, struct reason *why);
+void store_queue_stop(struct store *store);
 
 /* records.c: append within a transaction; write_lock is held. store_record_told
  * follows once it is committed. */

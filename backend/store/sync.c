@@ -111,7 +111,7 @@ static void round_mark(struct store *store, const struct round *round)
 
 	if (!round->len && !round->contents.len)
 		return;
-	pthread_mutex_lock(&store->write_lock);
+	store_write_lock(store);
 	err = store_tx_begin(store, &why);
 	if (!err) {
 		for (size_t i = 0; !err && i < round->len; i++) {
@@ -129,7 +129,7 @@ static void round_mark(struct store *store, const struct round *round)
 			err = reason_set(&why, EIO, "marking cached images");
 		err = store_tx_end(store, err, &why, "marking");
 	}
-	pthread_mutex_unlock(&store->write_lock);
+	store_write_unlock(store);
 	if (err)
 		log_debug("store: %s", why.text);
 }

@@ -52,12 +52,22 @@ static int listed(struct repo_list *list, const struct repo_entry *entry, struct
 	return err;
 }
 
+/* All of it is written. The store's thread, or the kind's. */
+static void written(void *arg)
+{
+	struct repo *repo = arg;
+
+	pthread_mutex_lock(&repo->lock);
+	repo->ended = true;
+	pthread_mutex_unlock(&repo->lock);
+	mirror_kick();
+}
+
 static void done(struct repo_list *list, int err, bool all, bool unchanged, const struct reason *why)
 {
 	struct repo *repo = list->core;
 
 	pthread_mutex_lock(&repo->lock);
-	repo->ended = true;
 	repo->ended_err = err;
 	repo->ended_all = all;
 	repo->ended_unchanged = unchanged;
@@ -65,7 +75,10 @@ static void done(struct repo_list *list, int err, bool all, bool unchanged, cons
 	if (err && why)
 		repo->ended_why = *why;
 	pthread_mutex_unlock(&repo->lock);
-	mirror_kick();
+	if (repo->update)
+		catalogue_update_flush(repo->update, written, repo);
+	else
+		written(repo);
 }
 
 /* --- the mirror's ------------------------------------------------------------------------- */
@@ -146,11 +159,14 @@ static int take_over(struct repo *repo, bool all, bool asked, bool *doubted, str
 	return catalogue_update_end(repo->update, true, why);
 }
 
-static void publish(struct repo *repo, const struct catalogue_counts *counts)
+static void publish(struct repo *repo, int err, const struct catalogue_counts *counts)
 {
 	bool new = counts->added || counts->changed || counts->dropped || counts->renamed;
-	uint64_t images = catalogue_repo_images(mirror_store(), repo->row.id);
+	uint64_t images = 0;
 
+	/* They are counted where an error may have taken back what was counted on the way. */
+	if (err)
+		images = catalogue_repo_images(mirror_store(), repo->row.id);
 	if (new)
 		repo->row.generation++;
 	if (counts->renamed)
@@ -159,7 +175,7 @@ static void publish(struct repo *repo, const struct catalogue_counts *counts)
 	new = new || (!repo->state.answered && repo->row.listed_ns);
 	repo->state.answered = repo->row.listed_ns;
 	repo->state.listed_ns = repo->row.listed_ns;
-	repo->state.images = images;
+	repo->state.images = err ? images : repo->state.images + (uint64_t)counts->shown;
 	if (new)
 		repo->state.changed_ns = clock_now_ns();
 	pthread_mutex_unlock(&repo->lock);
@@ -253,7 +269,7 @@ void listing_end(struct repo *repo)
 	}
 	if (err != ECANCELED)
 		state_error(repo, err || doubted ? why.text : "");
-	publish(repo, &counts);
+	publish(repo, err, &counts);
 	state_save(repo);
 	log_debug("repository %s: listing %llu: %s; %llu images, %llu new, %llu changed, %llu dropped", repo_name(repo),
 		  (unsigned long long)repo->number, err ? why.text : "whole", (unsigned long long)counts.listed,

@@ -3,8 +3,8 @@
  * A repository from the inside (private to fs/remote).
  *
  * One thread for all of them, the mirror's, begins listings, takes over their ends
- * and answers who waits; entries are written by the thread of the kind that brings
- * them. A lock each guards what several look at; no callback, no request and no
+ * and answers who waits; the thread of a kind names the entries that it brings, and one of
+ * the store's writes them. A lock each guards what several look at; no callback, no request and no
  * work of the store's is done under it.
  */
 #ifndef FS_REMOTE_REPO_H

@@ -9,7 +9,7 @@
  *
  * Threads: any. Readers have a connection of their own and wait neither for
  * writers nor for the store's other readers; writers are serialised with the
- * store's others, and none holds that up for longer than CATALOGUE_BATCH rows.
+ * store's others, and a listing makes way for them after a few rows.
  * No call waits for fsync: what is lost with the power is listed again.
  */
 #ifndef FABRICFS_CATALOGUE_H
@@ -23,7 +23,7 @@
 #include <fabricfs/repo.h>
 #include <fabricfs/store.h>
 
-#define CATALOGUE_BATCH	   256	/* rows that are written in one transaction */
+#define CATALOGUE_BATCH	   256	/* rows that are dropped in one transaction */
 #define CATALOGUE_NAME_MAX 256	/* of a name as listed, with its NUL */
 #define CATALOGUE_DIGEST_MAX 129 /* SHA-512 in hex and a NUL */
 
@@ -141,22 +141,28 @@ struct catalogue_counts {
 	uint64_t before;  /* entries that there were */
 	uint64_t added, changed, dropped;
 	uint64_t renamed; /* names that are another entry's now */
+	int64_t shown;	  /* how many more (or fewer) have a name than before */
 };
 
 /*
- * One listing of one repository at a time. What is put is seen by readers batch by
- * batch; what was not put is dropped only by an end that says so.
+ * One listing of one repository at a time. What is put is written by a thread of the store's, and
+ * seen by readers as it is written; what was not put is dropped only by an end that says so.
  *
- * changed (may be NULL): called after each batch, without a lock, for every row
- * that readers may have seen otherwise before, also for dropped ones.
+ * changed (may be NULL): called after each transaction, without a lock, for every row
+ * that readers may have seen otherwise before, also for dropped ones; on that thread, or within the end.
  */
 int catalogue_update_new(struct store *store, uint64_t repo, void (*changed)(uint64_t id, void *arg),
 			 void *arg, struct catalogue_update **update, struct reason *why);
+/* The error may be of one that was put before. Waits only while some 4 MiB of entries (of all
+ * repositories) are not written yet. One thread at a time. */
 int catalogue_update_put(struct catalogue_update *update, const struct catalogue_put *put,
 			 struct reason *why);
-/* How many were there before, and how many distinct ones were put so far. */
+/* Nothing more is put for now: fn(arg) is called once all that was put is written, or could not be;
+ * on the store's thread, or at once. It may end and free the update (elsewhere: an end waits for that thread). */
+void catalogue_update_flush(struct catalogue_update *update, void (*fn)(void *arg), void *arg);
+/* How many were there before, and how many distinct ones were put; of what is written (flush, end). */
 void catalogue_update_counts(const struct catalogue_update *update, struct catalogue_counts *counts);
-/* Write what is left; drop_rest: and drop the entries that were not put. */
+/* Write what is left; drop_rest: and drop the entries that were not put. Waits for that. */
 int catalogue_update_end(struct catalogue_update *update, bool drop_rest, struct reason *why);
 /* NULL is fine; without an end before it, what was written stays. */
 void catalogue_update_free(struct catalogue_update *update);

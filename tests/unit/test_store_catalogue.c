@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The catalogue of what repositories list: names, what stays, what is dropped, and by whose word. */
 #include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +11,8 @@
 
 #include <fabricfs/cache.h>
 #include <fabricfs/catalogue.h>
+
+#include "backend/store/store_in.h"
 
 static struct store *store;
 static struct catalogue_repo repo;
@@ -579,6 +583,143 @@ static void an_image_is_found_by_a_hash_that_was_found_out_here(void **state)
 	with_digest_are("sha256", sha256, "a b ");
 }
 
+static void many_put(struct catalogue_update *u, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "image-%06u", i);
+		put(u, name, name, sized);
+	}
+}
+
+static void post(void *arg)
+{
+	sem_post(arg);
+}
+
+static void a_flush_is_told_once_all_that_was_put_is_written(void **state)
+{
+	struct catalogue_update *u = update_new();
+	struct catalogue_counts counts;
+	sem_t written;
+
+	(void)state;
+	sem_init(&written, 0, 0);
+	catalogue_update_flush(u, post, &written); /* of nothing: at once */
+	assert_int_equal(sem_trywait(&written), 0);
+	many_put(u, 5000);
+	catalogue_update_flush(u, post, &written);
+	sem_wait(&written);
+	assert_true(there("image-004999"));
+	catalogue_update_counts(u, &counts);
+	assert_int_equal(counts.listed, 5000);
+	assert_int_equal(counts.shown, 5000);
+	assert_int_equal(end_with(u, true).dropped, 0);
+	sem_destroy(&written);
+}
+
+static void what_cannot_be_written_is_told_and_no_later_entry_is(void **state)
+{
+	struct catalogue_update *u;
+	struct reason why = { 0 };
+
+	db_edit(*state, "CREATE TRIGGER refuse BEFORE INSERT ON entry WHEN new.name = 'image-000100'"
+			" BEGIN SELECT raise(ABORT, 'refused'); END");
+	u = update_new();
+	for (unsigned i = 0, err = 0; i < 50000 && !err; i++) {
+		struct repo_entry entry = sized;
+		char name[32];
+		struct catalogue_put p = { .entry = &entry, .name = name };
+
+		snprintf(name, sizeof(name), "image-%06u", i);
+		entry.id = name;
+		entry.status = entry.validator = "";
+		err = catalogue_update_put(u, &p, &why) != 0;
+	}
+	why = (struct reason){ 0 };
+	assert_int_not_equal(catalogue_update_end(u, true, &why), 0);
+	assert_non_null(strstr(why.text, "refused"));
+	catalogue_update_free(u);
+	assert_false(there("image-000100"));
+	assert_false(there("image-049999"));
+	/* Who gives up says nothing: what waits is left out. */
+	u = update_new();
+	many_put(u, 200);
+	catalogue_update_free(u);
+}
+
+static char order[4];
+static unsigned order_len;
+
+static void *listing_turn(void *arg)
+{
+	sem_post(arg);
+	store_write_lock_last(store);
+	order[order_len++] = 'l';
+	store_write_unlock(store);
+	return NULL;
+}
+
+static void *commit_turn(void *arg)
+{
+	(void)arg;
+	store_write_lock(store);
+	order[order_len++] = 'c';
+	store_write_unlock(store);
+	return NULL;
+}
+
+static void a_listing_comes_behind_all_who_want_to_write(void **state)
+{
+	pthread_t listing, commits[2];
+	sem_t begun;
+
+	(void)state;
+	order_len = 0;
+	sem_init(&begun, 0, 0);
+	store_write_lock(store);
+	assert_int_equal(pthread_create(&listing, NULL, listing_turn, &begun), 0);
+	sem_wait(&begun);
+	assert_false(store_write_wanted(store));
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&commits[i], NULL, commit_turn, NULL), 0);
+	while (atomic_load(&store->write_wanted) < 2)
+		sched_yield();
+	store_write_unlock(store);
+	pthread_join(listing, NULL);
+	for (int i = 0; i < 2; i++)
+		pthread_join(commits[i], NULL);
+	assert_memory_equal(order, "ccl", 3);
+	sem_destroy(&begun);
+}
+
+static void names_are_counted_as_they_come_change_and_go(void **state)
+{
+	struct catalogue_update *u = update_new();
+	int64_t shown;
+
+	(void)state;
+	put(u, "1", "a", sized);
+	put(u, "2", "a", sized);
+	put(u, "3", "b", sized);
+	put(u, "4", "c", sized);
+	shown = end_with(u, true).shown;
+	assert_int_equal(shown, catalogue_repo_images(store, repo.id));
+	u = update_new();
+	put(u, "2", "d", sized); /* gives its name up, or a claim to it */
+	put(u, "3", "c", sized); /* becomes a rival, or wins */
+	put(u, "4", "c", sized);
+	shown += end_with(u, true).shown;
+	assert_int_equal(shown, 2);
+	assert_int_equal(shown, catalogue_repo_images(store, repo.id));
+	u = update_new();
+	put(u, "9", "z", sized);
+	shown += end_with(u, true).shown;
+	assert_int_equal(shown, 1);
+	assert_int_equal(shown, catalogue_repo_images(store, repo.id));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -597,6 +738,10 @@ int main(void)
 		CLAIM(a_pin_goes_to_the_image_that_takes_the_name),
 		CLAIM(of_two_names_with_the_same_bytes_one_may_be_pinned),
 		CLAIM(an_image_is_found_by_a_hash_that_was_found_out_here),
+		CLAIM(a_flush_is_told_once_all_that_was_put_is_written),
+		CLAIM(what_cannot_be_written_is_told_and_no_later_entry_is),
+		CLAIM(a_listing_comes_behind_all_who_want_to_write),
+		CLAIM(names_are_counted_as_they_come_change_and_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
