@@ -28,8 +28,12 @@ struct origin;
 
 /* What the repository of an origin is told; called without a lock. */
 struct origin_ops {
-	/* Its server is known not to be reachable now: nothing is asked, and reads fail with this at once. */
-	bool (*offline)(const struct origin *origin, struct reason *why);
+	/* Its server is known not to be reachable. *now (out): that was found out just now, so nothing is asked,
+	 * and reads fail with this at once. */
+	bool (*offline)(const struct origin *origin, bool *now, struct reason *why);
+	/* An image with the same digest, of another repository that is not known to be unreachable and that
+	 * may be asked (by its core); a reference. NULL: there is none. */
+	struct origin *(*other)(const struct origin *origin, bool (*may)(const void *core, void *arg), void *arg);
 	/* A request ended: err 0 or positive, as repo.h has it. */
 	void (*asked)(const struct origin *origin, int err, const struct reason *why);
 	/* What is there now is something else than what the listing says (ESTALE), or nothing (ENOENT). */

@@ -492,12 +492,24 @@ static void fetch_unlink(struct content *c, struct fetch *f)
 	}
 }
 
-/* Somebody opened it by way of another repository since: that one may have it. */
-static bool other_origin(const struct content *c, const struct fetch *f, int err)
+/* Somebody opened it by way of another image since: that one may have it. */
+static bool other_image(const struct content *c, const struct fetch *f, int err)
 {
-	return c->origin != f->origin && c->origin->entry != f->origin->entry &&
-	       (err == EHOSTUNREACH || err == EREMOTEIO || err == ETIMEDOUT || err == EACCES || err == ENOENT ||
-		err == ESTALE);
+	return c->origin != f->origin && c->origin->entry != f->origin->entry && error_is_of_origin(err);
+}
+
+/* Is another repository to be asked for the rest of it? */
+static bool fetch_elsewhere(struct fetch *f, int err)
+{
+	struct content *c = f->content;
+	bool wanted;
+
+	if (!error_is_of_origin(err))
+		return false;
+	pthread_mutex_lock(&c->lock);
+	wanted = !f->cancelled && !c->gone.err;
+	pthread_mutex_unlock(&c->lock);
+	return wanted && content_elsewhere(c, f->origin);
 }
 
 /* What came counts as cached, what did not as free. */
@@ -516,7 +528,7 @@ static void fetch_done(struct repo_fetch *rf, int err, const struct reason *said
 	struct content *c = f->content;
 	struct content_wait *ready = NULL, *failed = NULL;
 	struct reason why = said ? *said : (struct reason){ 0 };
-	bool cancelled, sized = false, complete, drop;
+	bool cancelled, sized = false, complete, drop, elsewhere = fetch_elsewhere(f, err);
 
 	if (err && !why.err)
 		reason_set(&why, err, "the repository gave no reason (%s)", errno_name(err));
@@ -529,10 +541,10 @@ static void fetch_done(struct repo_fetch *rf, int err, const struct reason *said
 		err = -end_locked(c, f, &sized, &why);
 	cancelled = f->cancelled;
 	/* Bytes that a digest is known of are what they were, whatever this repository has by now. */
-	drop = err == ESTALE && (!*c->algo || f->misfit);
+	drop = err == ESTALE && (!*c->algo || (f->misfit && !elsewhere));
 	if (!err || cancelled || c->gone.err)
 		ready = waits_ready(c);
-	else if (!drop && other_origin(c, f, err))
+	else if (!drop && (elsewhere || other_image(c, f, err)))
 		fetch_cover(c, f->pos, f->to, &start);
 	else if (!drop)
 		failed = waits_failed(c, f->pos, f->to);

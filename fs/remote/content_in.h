@@ -68,7 +68,9 @@ struct content {
 	struct reason gone; /* err: what its readers get from now on */
 	unsigned opens;
 	unsigned turn; /* of streams */
-	struct origin *origin; /* whom to ask; the last who opened it */
+	struct origin *origin; /* whom to ask: by way of whom it was opened last, or another one */
+	struct miss *misses;   /* repositories that failed (content_origin.c) */
+	unsigned misses_len;
 	struct fetch *fetches;
 	struct content_wait *waits;
 	struct stream streams[CONTENT_STREAMS];
@@ -97,6 +99,12 @@ extern struct content *contents_live[CONTENT_BUCKETS];
 struct content *table_find(uint64_t id);
 void content_ref(struct content *c);
 void content_free(struct content *c);
+
+/* content_origin.c */
+/* lock of nothing held. This origin of it failed, or would: is there another one to be asked from now on? */
+bool content_elsewhere(struct content *c, const struct origin *failed);
+/* Of a fetch: it is the repository that failed, and another one may not. */
+bool error_is_of_origin(int err);
 
 /* content_wait.c */
 /* lock held: take out of `waits` what is over (err 0: what can be answered now; else what only

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,40 +19,6 @@
 struct store *contents_store;
 pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 struct content *contents_live[CONTENT_BUCKETS];
-
-/* --- origins ------------------------------------------------------------------------------ */
-
-struct origin *origin_new(void)
-{
-	struct origin *o = calloc(1, sizeof(*o));
-
-	if (o)
-		atomic_init(&o->refs, 1);
-	return o;
-}
-
-void origin_get(struct origin *o)
-{
-	atomic_fetch_add(&o->refs, 1);
-}
-
-void origin_put(struct origin *o)
-{
-	if (o && atomic_fetch_sub(&o->refs, 1) == 1)
-		free(o);
-}
-
-void origin_key(struct origin *o, uint64_t repo, int64_t mtime_ns, uint64_t listed_size)
-{
-	if (*o->digest_algo)
-		snprintf(o->key, sizeof(o->key), "%s:%s", o->digest_algo, o->digest);
-	else if (*o->validator)
-		snprintf(o->key, sizeof(o->key), "%" PRIu64 "\n%s\n%s", repo, o->id, o->validator);
-	else
-		/* What a fetch says it is of is noted beside it; another listing is another content. */
-		snprintf(o->key, sizeof(o->key), "%" PRIu64 "\n%s\n~%" PRId64 " %" PRIu64, repo, o->id, mtime_ns,
-			 listed_size);
-}
 
 /* --- the table ------------------------------------------------------------------------------- */
 
@@ -102,6 +67,7 @@ void content_free(struct content *c)
 	digest_free(c->sha);
 	digest_free(c->other);
 	origin_put(c->origin);
+	free(c->misses);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }

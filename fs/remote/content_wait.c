@@ -91,11 +91,11 @@ void waits_done(struct content_wait *list, int err, const struct reason *why)
 
 /* --- waiting --------------------------------------------------------------------------------------- */
 
-/* The repository cannot be asked, and no request of before is on its way. */
+/* The repository cannot be asked, nor another one, and no request of before is on its way. */
 static bool is_offline(struct content *c, struct reason *why)
 {
 	struct origin *origin = NULL;
-	bool offline;
+	bool offline, now = false;
 
 	pthread_mutex_lock(&c->lock);
 	if (!c->whole && !c->fetches && c->origin->ops && c->origin->ops->offline) {
@@ -103,9 +103,10 @@ static bool is_offline(struct content *c, struct reason *why)
 		origin_get(origin);
 	}
 	pthread_mutex_unlock(&c->lock);
-	offline = origin && origin->ops->offline(origin, why);
+	offline = origin && origin->ops->offline(origin, &now, why) && !content_elsewhere(c, origin);
 	origin_put(origin);
-	return offline;
+	/* It may be back. */
+	return offline && now;
 }
 
 /* lock held: all that it needs is in the file, and has only to be hashed. */

@@ -87,15 +87,16 @@ static void stale_note(const struct catalogue_entry *e)
 
 /* --- what the repository is told -------------------------------------------------------------------- */
 
-static bool told_offline(const struct origin *o, struct reason *why)
+static bool told_offline(const struct origin *o, bool *now, struct reason *why)
 {
 	struct repo *repo = o->core;
 	struct repo_state state;
 	char since[RFC3339_MAX];
 
 	repo_state_get(repo, &state);
-	if (!state.asked || state.online || clock_mono_ns() - atomic_load(unreached(repo)) > OFFLINE_NS)
+	if (!state.asked || state.online)
 		return false;
+	*now = clock_mono_ns() - atomic_load(unreached(repo)) <= OFFLINE_NS;
 	clock_rfc3339(state.since_ns, since);
 	reason_set(why, EHOSTUNREACH, "%s is not cached, and its repository is offline since %s: %s", o->name, since,
 		   state.reason);
@@ -202,14 +203,7 @@ static void told_facts(const struct origin *o, const struct image_facts *facts)
 	json_decref(from);
 }
 
-static const struct origin_ops told = {
-	.offline = told_offline,
-	.asked = told_asked,
-	.replaced = told_replaced,
-	.refused = told_refused,
-	.sized = told_size,
-	.recognised = told_facts,
-};
+static const struct origin_ops told;
 
 /* --- origins ------------------------------------------------------------------------------------------ */
 
@@ -297,6 +291,68 @@ int origin_content(struct origin *o, struct content **out, struct reason *why)
 		log_debug("%s: %s", o->name, note.text);
 	return 0;
 }
+
+/* --- the same bytes elsewhere ------------------------------------------------------------------------- */
+
+/* Images with a digest, one of each repository. */
+struct others {
+	const struct origin *than;
+	struct repo *repos[CONFIG_REPOS_MAX];
+	uint64_t entries[CONFIG_REPOS_MAX];
+	unsigned len;
+};
+
+static int other_add(const struct catalogue_entry *e, void *arg)
+{
+	struct others *others = arg;
+	struct repo *repo = mirror_find(e->repo);
+
+	if (!repo || repo == others->than->core || e->data != REPO_DATA ||
+	    strcmp(e->digest_algo, others->than->digest_algo) != 0)
+		return 0;
+	for (unsigned i = 0; i < others->len; i++)
+		if (others->repos[i] == repo)
+			return 0;
+	others->repos[others->len] = repo;
+	others->entries[others->len++] = e->id;
+	return others->len == CONFIG_REPOS_MAX;
+}
+
+static struct origin *told_other(const struct origin *o, bool (*may)(const void *core, void *arg), void *arg)
+{
+	struct others others = { .than = o };
+	struct origin *other = NULL;
+	struct reason why = { 0 };
+
+	if (catalogue_with_digest(mirror_store(), o->digest_algo, o->digest, other_add, &others, &why) < 0)
+		log_debug("%s: %s", o->name, why.text);
+	for (unsigned i = 0; i < others.len && !other; i++) {
+		struct repo_state state;
+
+		repo_state_get(others.repos[i], &state);
+		if ((state.asked && !state.online) || !may(others.repos[i], arg) ||
+		    origin_of_entry(others.entries[i], &other, &why))
+			continue;
+		/* It may have been listed anew meanwhile. */
+		if (strcmp(other->key, o->key)) {
+			origin_put(other);
+			other = NULL;
+		}
+	}
+	if (other)
+		log_info("%s is read from %s", o->name, other->name);
+	return other;
+}
+
+static const struct origin_ops told = {
+	.offline = told_offline,
+	.other = told_other,
+	.asked = told_asked,
+	.replaced = told_replaced,
+	.refused = told_refused,
+	.sized = told_size,
+	.recognised = told_facts,
+};
 
 /* --- what the cache has ---------------------------------------------------------------------------- */
 

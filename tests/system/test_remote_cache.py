@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """remote/: what the cache keeps, what it drops, and what it says of that (DESIGN 4, bounded)."""
+import errno
 import os
 import random
 
 import pytest
 
-from harness import until
+from fault_proxy import FaultProxy
+from harness import run, until
 from images import UPPER, sha256
+from webserver import WebServer
 
 MIB = 1 << 20
 
@@ -141,3 +144,78 @@ def test_a_hash_names_no_repository_that_is_not_configured(fpga, tmp_path):
     refresh(fabric.mount / "remote" / "new")
     card.load(UPPER)
     assert card.value("loaded/source") == ""
+
+
+# --- the same bytes elsewhere ----------------------------------------------------------------------
+
+DATA = noise(6_000_000, 99)
+
+
+@pytest.fixture
+def pair(fpga, tmp_path):
+    """Two web servers, the second of them behind a proxy, with the same images under other names."""
+    with WebServer(tmp_path / "one") as one, WebServer(tmp_path / "two") as two, FaultProxy(two.address) as proxy:
+        for name, server, age in (("one", one, 3600), ("two", two, 7200)):
+            images = {f"{name}.bin": DATA, f"{name}-upper.bin": UPPER.read_bytes(),
+                      "alone.bin": noise(200_000, age)}
+            for file, data in images.items():
+                server.put(file, data, age=age)
+            server.put("SHA256SUMS", "".join(f"{sha256(d)}  {f}\n" for f, d in images.items()).encode())
+        fabric = fpga(config="repositories:\n"
+                      f"  one: {{kind: http, url: \"{one.url('json')}\", max-age: 1h}}\n"
+                      f"  two: {{kind: http, url: \"{proxy.url}/json/\", max-age: 1h}}\n"
+                      "cache: {connect-timeout: 2s, offline-timeout: 2s}\n")
+        remote = fabric.mount / "remote"
+        for name in ("one", "two"):
+            until(lambda: f"{name}.bin" in os.listdir(remote / name), "it is listed")
+        proxy.forget()
+        yield fabric, remote, one, proxy
+
+
+def test_a_read_goes_on_at_another_repository_with_the_same_digest(pair):
+    fabric, remote, one, proxy = pair
+    with open(remote / "one" / "one.bin", "rb") as f:
+        assert f.read(1_000_000) == DATA[:1_000_000]
+        assert not proxy.count("bin")
+        one.stop()
+        assert f.read() == DATA[1_000_000:]
+    # What had come is not asked for again.
+    assert 0 < proxy.sent("two.bin") < len(DATA) - 500_000
+    # What no other has cannot be read, within the time that is configured.
+    with pytest.raises(OSError) as e:
+        (remote / "one" / "alone.bin").read_bytes()
+    assert e.value.errno == errno.EHOSTUNREACH
+    card = fabric.card()
+    done = run(["cp", str(remote / "one" / "one-upper.bin"), str(card.image)])
+    assert done.returncode == 0, done.stderr
+    assert card.value("loaded/source") == "one:one-upper.bin@one-upper.bin"
+
+
+def test_an_image_that_was_taken_away_there_is_read_from_another(pair):
+    _, remote, one, proxy = pair
+    with open(remote / "one" / "one.bin", "rb") as f:
+        assert f.read(100_000) == DATA[:100_000]
+        os.remove(one.root / "one.bin")
+        assert f.read() == DATA[100_000:]
+    assert proxy.count("two.bin")
+
+
+def head_of(f):
+    try:
+        return os.pread(f.fileno(), 4096, 0)
+    except OSError:
+        return None
+
+
+def test_when_every_repository_fails_each_was_asked(pair):
+    _, remote, one, proxy = pair
+    one.stop()
+    proxy.fault(match="bin", status=404)
+    with open(remote / "one" / "one.bin", "rb") as f:
+        with pytest.raises(OSError) as e:
+            os.pread(f.fileno(), 4096, 0)
+        assert e.value.errno == errno.ESTALE
+        assert proxy.count("two.bin") == 1
+        one.start()
+        proxy.heal()
+        until(lambda: head_of(f) == DATA[:4096], "it is read again")

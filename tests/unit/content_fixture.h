@@ -211,9 +211,10 @@ static struct {
 	bool offline;
 } told = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static bool tell_offline(const struct origin *o, struct reason *why)
+static bool tell_offline(const struct origin *o, bool *now, struct reason *why)
 {
 	(void)o;
+	*now = true;
 	if (told.offline)
 		reason_set(why, EHOSTUNREACH, "it is offline");
 	return told.offline;
