@@ -181,7 +181,8 @@ static struct content_wait *all_waits(struct fetch **fetches)
 			struct fetch *f;
 
 			pthread_mutex_lock(&c->lock);
-			reason_set(&c->gone, EINTR, "fabricfs is ending");
+			if (!c->gone.err)
+				reason_set(&c->gone, EINTR, "fabricfs is ending");
 			while ((w = c->waits)) {
 				c->waits = w->next;
 				w->next = all;

@@ -125,7 +125,8 @@ static void content_note(struct content *c, bool sync)
 	pthread_mutex_lock(&c->lock);
 	cached = content_bytes(c);
 	dirty = sync && c->dirty && c->chunks && !c->whole;
-	gone = c->gone.err;
+	/* At the end nobody reads on, and what is here stays. */
+	gone = c->gone.err && c->gone.err != EINTR;
 	c->dirty = c->dirty && !dirty;
 	pthread_mutex_unlock(&c->lock);
 	if (gone)
@@ -225,9 +226,14 @@ static bool work_round(bool last)
 	for (size_t i = 0; i < len; i++) {
 		struct look look = { 0 };
 
+		if (last) {
+			/* Still open; not synced, as somebody waits for the end. */
+			content_note(list[i], false);
+			content_put(list[i]);
+			continue;
+		}
 		pthread_mutex_lock(&list[i]->lock);
-		if (!last)
-			again |= content_look(list[i], now, &look);
+		again |= content_look(list[i], now, &look);
 		pthread_mutex_unlock(&list[i]->lock);
 		look_end(&look);
 		content_put(list[i]);

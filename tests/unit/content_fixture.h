@@ -47,6 +47,8 @@ static struct {
 	int err;
 	uint64_t cuts;	 /* bytes until a request is broken off with `err`; 0 = never */
 	uint64_t flips;	 /* this byte is given wrong, while it is not 0 */
+	uint64_t stops;	 /* the next request ends well after so many bytes; 0 = not */
+	const char *next; /* after the next request it has this version; NULL = that of before */
 	/* what it saw */
 	unsigned requests, cancels;
 	uint64_t given;
@@ -57,10 +59,12 @@ static int server_give(struct repo_fetch *f, struct reason *why)
 {
 	struct repo_content content = { .has_size = server.tells_size, .size = server.size,
 					.validator = server.validator };
-	uint64_t to, cuts;
+	uint64_t to, cuts, stops;
 	int err;
 
 	pthread_mutex_lock(&server.lock);
+	stops = server.stops;
+	server.stops = 0;
 	err = server.fails > 0 ? server.err : 0;
 	server.fails -= server.fails > 0;
 	cuts = server.cuts;
@@ -75,6 +79,8 @@ static int server_give(struct repo_fetch *f, struct reason *why)
 	to = f->length ? f->offset + f->length : server.size;
 	if (to > server.size)
 		to = server.size;
+	if (stops && to > f->offset + stops)
+		to = f->offset + stops;
 	for (uint64_t at = f->offset; at < to;) {
 		size_t n = to - at < 16 * KIB ? (size_t)(to - at) : 16 * KIB;
 		char piece[16 * KIB];
@@ -120,6 +126,9 @@ static void *server_main(void *arg)
 		pthread_mutex_unlock(&server.lock);
 		err = ask->cancelled ? reason_set(&why, ECANCELED, "cancelled") : server_give(ask->f, &why);
 		ask->f->done(ask->f, -err, &why);
+		if (server.next)
+			snprintf(server.validator, sizeof(server.validator), "%s", server.next);
+		server.next = NULL;
 		free(ask);
 		pthread_mutex_lock(&server.lock);
 		pthread_cond_broadcast(&server.cond);
@@ -269,7 +278,8 @@ static int begin(void **state)
 	struct reason why = { 0 };
 
 	server.requests = server.cancels = 0;
-	server.given = server.cuts = server.flips = 0;
+	server.given = server.cuts = server.flips = server.stops = 0;
+	server.next = NULL;
 	server.holds = server.ends = false;
 	server.fails = 0;
 	server.tells_size = true;

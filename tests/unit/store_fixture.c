@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A folder for a store (store_fixture.h). */
+#include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,15 @@ void place_empty(struct place *p)
 {
 	nftw(p->dir, place_remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	assert_int_equal(mkdir(p->dir, 0700), 0);
+}
+
+void place_mount(struct place *p, const char *options)
+{
+	if (mount("tmpfs", p->dir, "tmpfs", MS_NOSUID | MS_NODEV, options)) {
+		print_message("[ SKIPPED: a tmpfs cannot be mounted here (%s), run as root ]\n", strerror(errno));
+		skip();
+	}
+	p->mounted = true;
 }
 
 struct store *open_ok(struct place *p, bool fresh)

@@ -24,6 +24,8 @@ int place_remove(void **state);
 
 /* As it was at first. */
 void place_empty(struct place *p);
+/* On a disk of its own, of tmpfs with these options. */
+void place_mount(struct place *p, const char *options);
 struct store *open_ok(struct place *p, bool fresh);
 /* A change made behind the store's back, as a disk or another program would. */
 void db_edit(struct place *p, const char *sql);

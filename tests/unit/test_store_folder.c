@@ -141,15 +141,6 @@ static void a_file_of_another_program_is_not_taken_over(void **state)
 	catalogue_refused_as_damaged(p);
 }
 
-static void place_mount(struct place *p, const char *options)
-{
-	if (mount("tmpfs", p->dir, "tmpfs", MS_NOSUID | MS_NODEV, options)) {
-		print_message("[ SKIPPED: a tmpfs cannot be mounted here (%s), run as root ]\n", strerror(errno));
-		skip();
-	}
-	p->mounted = true;
-}
-
 static void a_read_only_folder_is_refused_with_a_sentence(void **state)
 {
 	struct place *p = *state;
