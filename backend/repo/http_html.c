@@ -73,12 +73,14 @@ static bool attribute_find(const char *tag, const char *name, struct buf *value)
 		quote = *at == '"' || *at == '\'' ? *at++ : 0;
 		len = quote ? strcspn(at, (char[]){ quote, 0 }) : strcspn(at, " \t\r\n");
 		if (key_len == strlen(name) && strncasecmp(key, name, key_len) == 0) {
-			for (size_t i = 0, used = 1; i < len; i += used) {
-				used = 1;
-				if (at[i] == '&')
-					reference_decode(at + i, value, &used);
+			for (size_t i = 0, used; i < len; i += used) {
+				const char *reference = memchr(at + i, '&', len - i);
+
+				used = (size_t)((reference ? reference : at + len) - (at + i));
+				if (used > 0)
+					buf_add(value, at + i, used);
 				else
-					buf_add(value, at + i, 1);
+					reference_decode(at + i, value, &used);
 			}
 			return true;
 		}
@@ -129,7 +131,7 @@ static bool tag_is(const char *tag, const char *name)
 {
 	size_t n = strlen(name);
 
-	return strncasecmp(tag, name, n) == 0 && !isalnum((unsigned char)tag[n]);
+	return (*tag | 0x20) == (*name | 0x20) && strncasecmp(tag, name, n) == 0 && !isalnum((unsigned char)tag[n]);
 }
 
 static int tag_end(struct html_index *html, struct reason *why)
@@ -165,12 +167,17 @@ static int tag_end(struct html_index *html, struct reason *why)
 	return rc;
 }
 
-static void text_byte(struct html_index *html, char c)
+static void text_add(struct html_index *html, const char *text, size_t n)
 {
-	if (html->in_title && html->title.len < TITLE_MAX)
-		buf_add(&html->title, c >= 0x20 && c < 0x7f ? &c : " ", 1);
-	if (html->href.len > 0 && !html->in_link && html->behind_len + 1 < sizeof(html->behind))
-		html->behind[html->behind_len++] = c;
+	if (html->in_title)
+		for (size_t i = 0; i < n && html->title.len < TITLE_MAX; i++)
+			buf_add(&html->title, text[i] >= 0x20 && text[i] < 0x7f ? &text[i] : " ", 1);
+	if (html->href.len > 0 && !html->in_link) {
+		size_t room = sizeof(html->behind) - 1 - html->behind_len;
+
+		memcpy(html->behind + html->behind_len, text, n < room ? n : room);
+		html->behind_len += n < room ? n : room;
+	}
 }
 
 /* Could what came so far be the end of a script or a style sheet? */
@@ -228,7 +235,7 @@ static int byte_feed(struct html_index *html, char c, struct reason *why)
 			html->state = IN_TAG;
 			buf_clear(&html->tag);
 		} else {
-			text_byte(html, c);
+			text_add(html, &c, 1);
 		}
 		return 0;
 	case IN_TAG:
@@ -260,10 +267,39 @@ static int byte_feed(struct html_index *html, char c, struct reason *why)
 	return 0;
 }
 
+/* As many bytes as mean nothing but themselves where they are, at once; 0: the next one may. */
+static size_t run_feed(struct html_index *html, const char *bytes, size_t n)
+{
+	size_t run = 0;
+
+	if (html->state == IN_TEXT) {
+		const char *tag = memchr(bytes, '<', n);
+
+		run = tag ? (size_t)(tag - bytes) : n;
+		text_add(html, bytes, run);
+		return run;
+	}
+	/* A comment, or the end of a script, shows in a tag's first bytes. */
+	if (html->state == IN_COMMENT || html->tag.len >= TAG_MAX || (html->state == IN_TAG && (html->raw || html->tag.len < 3)))
+		return 0;
+	if (n > TAG_MAX - html->tag.len)
+		n = TAG_MAX - html->tag.len;
+	while (run < n && bytes[run] && (html->state == IN_QUOTE ? bytes[run] != html->quote :
+					 bytes[run] != '>' && bytes[run] != '"' && bytes[run] != '\''))
+		run++;
+	buf_add(&html->tag, bytes, run);
+	return run;
+}
+
 int html_index_feed(struct html_index *html, const char *bytes, size_t n, struct reason *why)
 {
 	for (size_t i = 0; i < n; i++) {
-		int rc = byte_feed(html, bytes[i], why);
+		int rc;
+
+		i += run_feed(html, bytes + i, n - i);
+		if (i == n)
+			break;
+		rc = byte_feed(html, bytes[i], why);
 
 		if (rc < 0)
 			return rc;

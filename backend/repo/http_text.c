@@ -3,23 +3,35 @@
 #include "backend/repo/http_index.h"
 
 #include <ctype.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
+
+/* Digits, ASCII letters and "-._~": what is in a path as it is. */
+static bool is_plain(unsigned char c)
+{
+	unsigned char letter = c | 0x20;
+
+	return (letter >= 'a' && letter <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' ||
+	       c == '~';
+}
 
 void path_encode(struct buf *out, const char *bytes, size_t n, bool slashes)
 {
 	static const char hex[] = "0123456789ABCDEF";
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0, run; i < n; i += run) {
 		unsigned char c = (unsigned char)bytes[i];
-		char code[3] = { '%', hex[c >> 4], hex[c & 15] };
-		bool plain = (c < 0x80 && isalnum(c)) || c == '-' || c == '.' || c == '_' || c == '~' ||
-			     (slashes && c == '/');
 
-		buf_add(out, plain ? &bytes[i] : code, plain ? 1 : 3);
+		for (run = 0; i + run < n; run++)
+			if (!is_plain((unsigned char)bytes[i + run]) && (!slashes || bytes[i + run] != '/'))
+				break;
+		if (run > 0) {
+			buf_add(out, bytes + i, run);
+			continue;
+		}
+		buf_add(out, (char[]){ '%', hex[c >> 4], hex[c & 15] }, 3);
+		run = 1;
 	}
 }
 
@@ -33,21 +45,25 @@ static int hex_digit(char c)
 
 bool path_decode(struct buf *out, const char *text, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		char c = text[i];
+	if (memchr(text, 0, n))
+		return false;
+	for (size_t i = 0; i < n;) {
+		const char *code = memchr(text + i, '%', n - i);
+		size_t run = code ? (size_t)(code - text) - i : n - i;
+		int high, low;
+		char c;
 
-		if (c == '%') {
-			int high = i + 2 < n ? hex_digit(text[i + 1]) : -1;
-			int low = i + 2 < n ? hex_digit(text[i + 2]) : -1;
-
-			if (high < 0 || low < 0)
-				return false;
-			c = (char)(high << 4 | low);
-			i += 2;
-		}
-		if (c == 0)
+		buf_add(out, text + i, run);
+		i += run;
+		if (!code)
+			break;
+		high = i + 2 < n ? hex_digit(text[i + 1]) : -1;
+		low = i + 2 < n ? hex_digit(text[i + 2]) : -1;
+		c = (char)(high << 4 | low);
+		if (high < 0 || low < 0 || c == 0)
 			return false;
 		buf_add(out, &c, 1);
+		i += 3;
 	}
 	return true;
 }
@@ -105,49 +121,162 @@ bool link_child(const char *page, const char *href, struct buf *name, bool *fold
 	return strcmp(name->data, ".") != 0 && strcmp(name->data, "..") != 0;
 }
 
-static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+/* --- times ----------------------------------------------------------------------------------- */
 
-static int month_of(const char *text)
+/* One or two digits, or just four, at *at, which is moved behind them. */
+static bool number_parse(const char **at, unsigned digits, int *value)
 {
-	for (int i = 0; i < 12; i++)
-		if (strncasecmp(months + 3 * i, text, 3) == 0)
-			return i + 1;
-	return 0;
+	unsigned n = 0;
+
+	*value = 0;
+	for (; n < digits && isdigit((unsigned char)**at); n++)
+		*value = *value * 10 + (*(*at)++ - '0');
+	return n == digits || (n > 0 && digits == 2);
 }
 
-/* 0 = no such day. */
-static int64_t seconds_of(int year, int month, int day, int hour, int minute, int second)
+static bool letter_parse(const char **at, char c)
 {
-	struct tm tm = { .tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day, .tm_hour = hour,
-			 .tm_min = minute, .tm_sec = second };
+	if (**at != c)
+		return false;
+	(*at)++;
+	return true;
+}
 
-	if (year < 1970 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 ||
-	    minute > 59 || second > 60 || hour < 0 || minute < 0 || second < 0)
+/* The English name of a month, its first three letters; 0: it is none. */
+static bool month_parse(const char **at, int *month)
+{
+	static const char months[] = "janfebmaraprmayjunjulaugsepoctnovdec";
+
+	for (int i = 0; i < 12; i++)
+		if (strncasecmp(months + 3 * i, *at, 3) == 0) {
+			*month = i + 1;
+			*at += 3;
+			return true;
+		}
+	return false;
+}
+
+static void blanks_skip(const char **at)
+{
+	*at += strspn(*at, " \t\r\n");
+}
+
+struct stamp {
+	int year, month, day, hour, minute, second;
+};
+
+/* Seconds since the epoch; 0 = there is no such day. */
+static int64_t seconds_of(const struct stamp *t)
+{
+	/* Years begin in March here, so that the day which may be missing is their last. */
+	int64_t year = t->month > 2 ? t->year : t->year - 1, month = (t->month + 9) % 12;
+	int64_t days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + t->day - 1;
+
+	if (t->year < 1970 || t->month < 1 || t->month > 12 || t->day < 1 || t->day > 31 || t->hour > 23 ||
+	    t->minute > 59 || t->second > 60)
 		return 0;
-	return (int64_t)timegm(&tm);
+	/* From the first of March of the year 0 to the first of January 1970. */
+	return (days - 719468) * 86400 + t->hour * 3600 + t->minute * 60 + t->second;
+}
+
+/* hh:mm, and :ss if that follows or is wanted. */
+static bool clock_parse(const char **at, bool seconds, struct stamp *t)
+{
+	const char *more;
+
+	if (!number_parse(at, 2, &t->hour) || !letter_parse(at, ':') || !number_parse(at, 2, &t->minute))
+		return false;
+	more = *at;
+	t->second = 0;
+	if (letter_parse(&more, ':') && number_parse(&more, 2, &t->second))
+		*at = more;
+	else if (seconds)
+		return false;
+	return true;
+}
+
+/* 2026-11-21, or 2026-Nov-21 (lighttpd). */
+static bool date_parse(const char **at, struct stamp *t)
+{
+	return number_parse(at, 4, &t->year) && letter_parse(at, '-') &&
+	       (number_parse(at, 2, &t->month) || month_parse(at, &t->month)) && letter_parse(at, '-') &&
+	       number_parse(at, 2, &t->day);
 }
 
 /* A date and a time at the beginning of text: their end, or NULL. */
 static const char *stamp_parse(const char *text, int64_t *seconds)
 {
-	int day, year, month = 0, hour, minute, second = 0, end = 0;
-	char name[4] = "";
+	struct stamp t = { 0 };
+	const char *at = text;
 
-	if (sscanf(text, "%2d-%3[A-Za-z]-%4d %2d:%2d%n", &day, name, &year, &hour, &minute, &end) == 5 && end > 0)
-		month = month_of(name); /* nginx */
-	else if (sscanf(text, "%4d-%3[A-Za-z]-%2d %2d:%2d%n", &year, name, &day, &hour, &minute, &end) == 5 && end > 0)
-		month = month_of(name); /* lighttpd */
-	else if (sscanf(text, "%4d-%2d-%2d%*1[T ]%2d:%2d%n", &year, &month, &day, &hour, &minute, &end) != 5 || end == 0)
-		return NULL; /* Apache */
-	if (text[end] == ':') {
-		int more = 0;
-
-		if (sscanf(text + end, ":%2d%n", &second, &more) == 1 && more > 0)
-			end += more;
+	/* 21-Nov-2026 (nginx), else as above (Apache). */
+	if (!number_parse(&at, 2, &t.day) || !letter_parse(&at, '-') || !month_parse(&at, &t.month) ||
+	    !letter_parse(&at, '-') || !number_parse(&at, 4, &t.year)) {
+		at = text;
+		if (!date_parse(&at, &t))
+			return NULL;
 	}
-	*seconds = seconds_of(year, month, day, hour, minute, second);
-	return *seconds ? text + end : NULL;
+	if (*at != 'T' && !strchr(" \t\r\n", *at))
+		return NULL;
+	if (*at)
+		at++;
+	blanks_skip(&at);
+	if (!clock_parse(&at, false, &t))
+		return NULL;
+	*seconds = seconds_of(&t);
+	return *seconds ? at : NULL;
 }
+
+/* "Sat, 21 Nov 2026 12:00:00 GMT" */
+static bool http_parse(const char *at, struct stamp *t)
+{
+	size_t day = 0;
+
+	while (isalpha((unsigned char)at[day]))
+		day++;
+	at += day;
+	if (day == 0 || day > 3 || !letter_parse(&at, ','))
+		return false;
+	blanks_skip(&at);
+	if (!number_parse(&at, 2, &t->day))
+		return false;
+	blanks_skip(&at);
+	if (!month_parse(&at, &t->month))
+		return false;
+	blanks_skip(&at);
+	if (!number_parse(&at, 4, &t->year))
+		return false;
+	blanks_skip(&at);
+	if (!clock_parse(&at, true, t))
+		return false;
+	blanks_skip(&at);
+	return strcmp(at, "GMT") == 0;
+}
+
+int64_t time_parse(const char *text)
+{
+	struct stamp t = { 0 }, zone = { 0 };
+	const char *at = text;
+	int64_t seconds;
+	int sign;
+
+	if (http_parse(text, &t))
+		return seconds_of(&t);
+	if (!date_parse(&at, &t) || (!letter_parse(&at, 'T') && !letter_parse(&at, ' ')) || !clock_parse(&at, true, &t))
+		return 0;
+	seconds = seconds_of(&t);
+	if (*at == '.' || *at == ',')
+		at += 1 + strspn(at + 1, "0123456789");
+	if ((*at == 'Z' || *at == 'z') && at[1] == 0)
+		return seconds;
+	sign = *at == '+' ? 1 : *at == '-' ? -1 : 0;
+	if (!sign || !seconds)
+		return 0;
+	at++;
+	return clock_parse(&at, false, &zone) && *at == 0 ? seconds - sign * (zone.hour * 3600 + zone.minute * 60) : 0;
+}
+
+/* --- sizes ----------------------------------------------------------------------------------- */
 
 static void size_parse(const char *text, struct index_entry *entry)
 {
@@ -203,26 +332,4 @@ void listing_parse(const char *text, struct index_entry *entry, char when[64])
 		}
 		return;
 	}
-}
-
-int64_t time_parse(const char *text)
-{
-	char name[4], zone[4] = "";
-	int day, year, month, hour, minute, second, end = 0;
-	int64_t seconds = 0;
-
-	if (sscanf(text, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d %3s%n", &day, name, &year, &hour, &minute,
-		   &second, zone, &end) == 7 && strcmp(zone, "GMT") == 0 && text[end] == 0)
-		return seconds_of(year, month_of(name), day, hour, minute, second);
-	if (sscanf(text, "%4d-%2d-%2d%*1[T ]%2d:%2d:%2d%n", &year, &month, &day, &hour, &minute, &second, &end) != 6 ||
-	    end == 0)
-		return 0;
-	seconds = seconds_of(year, month, day, hour, minute, second);
-	text += end;
-	if (*text == '.' || *text == ',')
-		text += 1 + strspn(text + 1, "0123456789");
-	if (seconds && (*text == '+' || *text == '-') &&
-	    sscanf(text + 1, "%2d:%2d%n", &hour, &minute, &end) == 2 && end > 0)
-		return seconds - (*text == '+' ? 1 : -1) * (hour * 3600 + minute * 60);
-	return (*text == 'Z' || *text == 'z') && text[1] == 0 ? seconds : 0;
 }

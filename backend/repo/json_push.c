@@ -5,6 +5,8 @@
 #include <ctype.h>
 #include <string.h>
 
+#define PLAIN_MAX 64 /* bytes of a number */
+
 enum state {
 	WANT_VALUE,	     /* or blanks */
 	WANT_VALUE_OR_END,   /* behind [ */
@@ -193,6 +195,17 @@ static size_t in_string(struct json_push *json, const char *bytes, size_t n)
 	return len;
 }
 
+/* The same of a number or a word. */
+static size_t in_plain(struct json_push *json, const char *bytes, size_t n)
+{
+	size_t len = 0;
+
+	while (len < n && json->text.len + len < PLAIN_MAX && isalnum((unsigned char)bytes[len]))
+		len++;
+	buf_add(&json->text, bytes, len);
+	return len;
+}
+
 static int string_byte(struct json_push *json, char c, struct reason *why)
 {
 	if (json->text.len > JSON_TEXT_MAX)
@@ -261,7 +274,7 @@ static int byte_feed(struct json_push *json, char c, struct reason *why)
 	case IN_PLAIN:
 		if (isalnum((unsigned char)c) || c == '.' || c == '+' || c == '-') {
 			buf_add(&json->text, &c, 1);
-			return json->text.len > 64 ? wrong(why, "a number is too long") : 0;
+			return json->text.len > PLAIN_MAX ? wrong(why, "a number is too long") : 0;
 		}
 		rc = plain_end(json, why);
 		if (rc < 0)
@@ -284,6 +297,8 @@ int json_push_feed(struct json_push *json, const char *bytes, size_t n, struct r
 
 		if (json->state == IN_STRING)
 			i += in_string(json, bytes + i, n - i);
+		else if (json->state == IN_PLAIN)
+			i += in_plain(json, bytes + i, n - i);
 		if (i == n)
 			break;
 		rc = byte_feed(json, bytes[i++], why);

@@ -21,19 +21,27 @@ static bool is_special(const char *name, size_t len)
 	       (len == 5 && !memcmp(name, ".repo", 5));
 }
 
+static bool is_encoded(char letter, bool special, bool first)
+{
+	unsigned char c = (unsigned char)letter;
+
+	return c == '/' || c == '%' || c < 0x20 || c == 0x7f || (special && c == '.') || (first && c == '@');
+}
+
 /* `first`: @ at the beginning is what an image without a name begins with. */
 static void text_encode(const char *text, size_t len, bool first, struct buf *out)
 {
 	bool special = is_special(text, len);
 
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
-
-		if (c == '/' || c == '%' || c < 0x20 || c == 0x7f || (special && c == '.') ||
-		    (first && !i && c == '@'))
-			buf_addf(out, "%%%02X", c);
-		else
-			buf_add(out, &text[i], 1);
+	for (size_t i = 0, run; i < len; i += run) {
+		for (run = 0; i + run < len && !is_encoded(text[i + run], special, first && i + run == 0); run++)
+			;
+		if (run > 0) {
+			buf_add(out, text + i, run);
+			continue;
+		}
+		buf_addf(out, "%%%02X", (unsigned char)text[i]);
+		run = 1;
 	}
 }
 

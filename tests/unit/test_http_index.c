@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -346,6 +347,55 @@ static void times(void **state)
 	assert_int_equal(time_parse(""), 0);
 }
 
+static int64_t listed_at(const char *text)
+{
+	struct index_entry entry = { 0 };
+	char when[64] = "";
+
+	listing_parse(text, &entry, when);
+	return entry.mtime_s;
+}
+
+static void each_day_is_the_one_that_the_c_library_knows(void **state)
+{
+	(void)state;
+	for (int day = 0; day < 400 * 365; day += 17) {
+		time_t then = (time_t)day * 86400 + day % 86400;
+		char text[64];
+		struct tm tm;
+
+		gmtime_r(&then, &tm);
+		strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+		assert_int_equal(time_parse(text), then);
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+		assert_int_equal(time_parse(text), then);
+		strftime(text, sizeof(text), "   %d-%b-%Y %H:%M   17", &tm);
+		assert_int_equal(listed_at(text), then - tm.tm_sec);
+		strftime(text, sizeof(text), "%Y-%b-%d %H:%M:%S 1.2M", &tm);
+		assert_int_equal(listed_at(text), then);
+	}
+}
+
+static void what_is_nearly_a_time_is_none(void **state)
+{
+	static const char *const others[] = {
+		"21-Nov-20261200:00", "21-Nov-2026 12", "21-Nov-2026 12:", "21-Nov-2026", "21-No-2026 12:00",
+		"21-November-2026 12:00", "2026-11-2112:00", "2026-11 12:00", "12026-11-21 12:00", "26-11-21 12:00",
+		"2026-11-21 24:00", "2026-11-21 12:60", "2026-00-21 12:00", "2026-11-32 12:00", "1969-12-31 12:00",
+		"2026--1-21 12:00", "2026-11-21 +2:00", "x2026-11-21 12:00",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		if (listed_at(others[i]))
+			fail_msg("%s is taken for a time", others[i]);
+		assert_int_equal(time_parse(others[i]), 0);
+	}
+	assert_int_equal(time_parse("2026-11-21T12:00:00+1:2:3:4"), 0);
+	assert_int_equal(time_parse("2026-11-21T12:00:00.Zulu"), 0);
+	assert_int_equal(listed_at("1-nov-2026 2:03"), 1793498580);
+}
+
 static int seen_free(void **state)
 {
 	(void)state;
@@ -374,6 +424,8 @@ int main(void)
 		cmocka_unit_test(a_text_without_checksums_is_none),
 		cmocka_unit_test(paths_are_encoded_in_one_way),
 		cmocka_unit_test(times),
+		cmocka_unit_test(each_day_is_the_one_that_the_c_library_knows),
+		cmocka_unit_test(what_is_nearly_a_time_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, seen_free);
