@@ -17,9 +17,6 @@
 #include <fabricfs/clock.h>
 #include <fabricfs/log.h>
 
-/* Fewer than this many may go without being doubted, unless all do. */
-#define DOUBT_FROM 4
-
 /* Nobody chooses from more by their names; a server that has no end would fill the disk. */
 #define IMAGES_MAX 2000000u
 
@@ -110,12 +107,12 @@ void listing_begin(struct repo *repo, bool full)
 		done(&repo->list, -err, false, false, &why);
 }
 
-/* Is a list of so many instead of so many to be believed? */
+/* Is a list of so many instead of so many to be believed? Of three or less only their end is doubted. */
 static bool implausible(const struct catalogue_counts *counts)
 {
 	if (!counts->listed)
 		return counts->before;
-	return counts->before >= DOUBT_FROM && counts->listed < counts->before / 2;
+	return counts->listed < counts->before / 2;
 }
 
 static bool doubt_over(const struct repo *repo, bool asked)

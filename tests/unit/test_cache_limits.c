@@ -228,6 +228,39 @@ static void a_cached_image_that_was_cut_on_the_disk_is_fetched_anew(void **state
 	origin_put(o);
 }
 
+/* What it was is known by the hash that it is kept under. */
+static void damage_of_an_image_without_a_digest_is_found_after_a_power_loss(void **state)
+{
+	struct origin *o = origin_listed(MIB, "v1", NULL, NULL);
+	struct reason why = { 0 };
+	struct content *c;
+	char path[256];
+	FILE *f;
+
+	server_has(MIB, 1, "v1");
+	c = open_it(o);
+	assert_int_equal(whole(c), 0);
+	close_it(c);
+	assert_int_equal(store_sync(store, &why), 0);
+	contents_stop();
+	db_edit(*state, "UPDATE content SET boot = 'another'");
+	blob_path(*state, path);
+	assert_int_equal(chmod(path, 0600), 0);
+	f = fopen(path, "r+");
+	assert_non_null(f);
+	fputs("zeros", f);
+	fclose(f);
+	assert_int_equal(contents_start(store, 0, false, &why), 0);
+	c = open_it(o);
+	assert_int_equal(read_range(c, 0, 100), EBADMSG);
+	close_it(c);
+	c = open_it(o);
+	assert_int_equal(read_all(c, 500000), 0);
+	assert_int_equal(given(), 2 * MIB);
+	close_it(c);
+	origin_put(o);
+}
+
 /* A store on a disk of so many bytes. */
 static void small_disk(struct place *p, const char *options)
 {
@@ -322,6 +355,7 @@ int main(void)
 		CLAIM(room_that_was_taken_for_what_did_not_come_is_free_again),
 		CLAIM(what_came_of_an_image_is_noted_when_fabricfs_ends),
 		CLAIM(a_cached_image_that_was_cut_on_the_disk_is_fetched_anew),
+		CLAIM(damage_of_an_image_without_a_digest_is_found_after_a_power_loss),
 		CLAIM(nothing_is_fetched_that_the_disk_has_no_room_for),
 		CLAIM(room_that_is_gone_when_the_bytes_come_is_made_of_older_images),
 	};

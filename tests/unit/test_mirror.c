@@ -16,6 +16,7 @@
 
 #include "fs/remote/mirror.h"
 
+#include <fabricfs/catalogue.h>
 #include <fabricfs/clock.h>
 
 /* --- the time of day, which somebody sets ------------------------------------------------------- */
@@ -255,10 +256,12 @@ static void a_listing_that_fails_drops_nothing_and_is_told(void **state)
 	refresh(&r);
 	list = asked();
 	give(list, "n3", 6);
+	give(list, "new", 6);
 	reason_set(&why, EREMOTEIO, "it said\n500");
 	list->done(list, EREMOTEIO, true, false, &why);
 	assert_int_equal(wait_for(&r), EREMOTEIO);
-	assert_int_equal(state_now().images, 10);
+	/* What it said before that is true. */
+	assert_int_equal(state_now().images, 11);
 	assert_true(state_now().online);
 	assert_string_equal(state_now().error, "it said 500");
 }
@@ -279,6 +282,65 @@ static void a_short_list_is_believed_when_it_is_asked_for_again(void **state)
 		assert_int_equal(state_now().images, twice ? 1 : 10);
 	}
 	assert_string_equal(state_now().error, "");
+}
+
+/* Who asks for the first time has not heard of the doubt. */
+static void a_doubt_that_nobody_was_told_of_is_told_and_not_taken_for_an_answer(void **state)
+{
+	struct repo_list *list;
+	struct refresh r;
+
+	(void)state;
+	list_first(10);
+	repo_looked(repo);
+	list = asked();
+	/* From now on no listing is old enough to be believed by its age. */
+	configured.repo.max_age_ms = 3600000;
+	give(list, "n3", 5);
+	end(list, "c", true, false);
+	for (int twice = 0; twice < 2; twice++) {
+		refresh(&r);
+		list = asked();
+		give(list, "n3", 5);
+		end(list, "c", true, false);
+		assert_int_equal(wait_for(&r), twice ? 0 : EREMOTEIO);
+		assert_int_equal(state_now().images, twice ? 1 : 10);
+	}
+}
+
+static void what_no_file_can_be_is_not_taken_from_a_list(void **state)
+{
+	char id[REPO_ID_MAX + 1] = "";
+	struct repo_entry entry = { .id = "n0", .name = "n0", .name_len = 2, .status = "", .validator = "v",
+				    .has_size = true, .size = (uint64_t)INT64_MAX + 1 };
+	struct catalogue_entry e;
+	struct reason why = { 0 };
+	struct repo_list *list;
+	struct refresh r;
+
+	(void)state;
+	list_first(3);
+	refresh(&r);
+	list = asked();
+	/* A size that the kernel would not look at is none. */
+	assert_int_equal(list->entry(list, &entry, &why), 0);
+	entry = (struct repo_entry){ .id = "n1", .name = "n1", .name_len = 2, .status = "", .validator = "v",
+				     .has_size = true, .size = INT64_MAX };
+	assert_int_equal(list->entry(list, &entry, &why), 0);
+	give(list, "n2", 5);
+	memset(id, 'i', sizeof(id) - 1);
+	entry.id = id;
+	assert_int_equal(list->entry(list, &entry, &why), -EBADMSG);
+	assert_non_null(strstr(why.text, "an image without an id, or with one that is too long"));
+	entry.id = "";
+	assert_int_equal(list->entry(list, &entry, &why), -EBADMSG);
+	end(list, "c", true, false);
+	assert_int_equal(wait_for(&r), 0);
+	assert_int_equal(state_now().images, 3);
+	assert_int_equal(catalogue_entry_with_id(store, repo_id(repo), "n0", &e, &why), 0);
+	assert_false(e.has_size);
+	assert_int_equal(catalogue_entry_with_id(store, repo_id(repo), "n1", &e, &why), 0);
+	assert_true(e.has_size && e.size == INT64_MAX);
 }
 
 static void a_clock_that_is_set_makes_no_listing_older_or_younger(void **state)
@@ -558,6 +620,8 @@ int main(void)
 		CLAIM(after_a_whole_listing_only_what_is_new_is_asked_for),
 		CLAIM(a_listing_that_fails_drops_nothing_and_is_told),
 		CLAIM(a_short_list_is_believed_when_it_is_asked_for_again),
+		CLAIM(a_doubt_that_nobody_was_told_of_is_told_and_not_taken_for_an_answer),
+		CLAIM(what_no_file_can_be_is_not_taken_from_a_list),
 		CLAIM(a_clock_that_is_set_makes_no_listing_older_or_younger),
 		CLAIM(a_clock_that_is_set_makes_no_doubt_older),
 		CLAIM(after_a_start_with_another_clock_everything_is_listed_once),
