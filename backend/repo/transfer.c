@@ -68,6 +68,7 @@ static void transfer_free(struct transfer *t)
 	free(t->url);
 	free(t->validator);
 	free(t->also);
+	free(t->gathered);
 	transfer_peer_put(t->request.peer);
 	t->magic = 0;
 	free(t);
@@ -403,6 +404,17 @@ static void finished_take(void)
 	}
 }
 
+/* libcurl has nothing more for now. */
+static void gathered_give(void)
+{
+again:
+	for (struct transfer *t = engine.live; t; t = t->live_next)
+		if (t->gathered_len && request_flush(t) < 0) {
+			try_end(t, CURLE_WRITE_ERROR, false);
+			goto again;
+		}
+}
+
 /* Has it earned its time? Starts the next span when it has. */
 static bool transfer_stalls(struct transfer *t, int64_t now)
 {
@@ -479,6 +491,7 @@ static void *engine_run(void *arg)
 			break;
 		curl_multi_perform(engine.multi, &running);
 		finished_take();
+		gathered_give();
 		live_check(clock_mono_ns());
 		later_call(clock_mono_ns());
 		curl_multi_poll(engine.multi, NULL, 0, poll_ms(clock_mono_ns()), NULL);

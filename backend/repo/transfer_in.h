@@ -130,7 +130,9 @@ struct transfer {
 
 	/* Over all tries. */
 	bool begun;
-	uint64_t given;		/* bytes of the range */
+	uint64_t given;		/* bytes of the range, with those that are gathered */
+	char *gathered;		/* of a body without a limit: what libcurl gave and data() has not had */
+	size_t gathered_len;
 	uint64_t given_before;	/* at the beginning of this try */
 	bool has_total;
 	uint64_t total;		/* of the whole content, as the first answer said */
@@ -157,6 +159,8 @@ void request_fail(struct transfer *t, int err, const char *fmt, ...) __attribute
 void request_status_fail(struct transfer *t);
 /* Forget what belongs to one try. */
 void request_reset(struct transfer *t);
+/* Give the asker what was gathered. Negative: it failed, t->err is set. */
+int request_flush(struct transfer *t);
 /* What the asker sees of it. */
 struct transfer_answer request_answer(struct transfer *t);
 

@@ -265,12 +265,58 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *arg)
 	return size * n;
 }
 
+static int data_give(struct transfer *t, const char *bytes, size_t n)
+{
+	int rc = t->request.data(t, t->request.core, bytes, n, &t->why);
+
+	if (rc < 0) {
+		t->err = -rc;
+		if (!t->why.err)
+			reason_set(&t->why, -rc, "repository %s: %s", t->request.peer->name, strerror(-rc));
+	}
+	return rc;
+}
+
+int request_flush(struct transfer *t)
+{
+	size_t n = t->gathered_len;
+
+	t->gathered_len = 0;
+	return n && !t->err ? data_give(t, t->gathered, n) : 0;
+}
+
+/*
+ * libcurl gives 16 KiB at a time of the READ_MAX that it reads. They are gathered until it has no more
+ * now (transfer.c), so that the asker does its work for each of them once, and on larger pieces.
+ */
+static int data_gather(struct transfer *t, const char *bytes, size_t n)
+{
+	if (t->request.body_max)
+		return data_give(t, bytes, n);
+	if (!t->gathered)
+		t->gathered = malloc(READ_MAX);
+	if (!t->gathered) {
+		request_fail(t, ENOMEM, "no memory");
+		return -ENOMEM;
+	}
+	while (n > 0) {
+		size_t room = READ_MAX - t->gathered_len, take = n < room ? n : room;
+
+		memcpy(t->gathered + t->gathered_len, bytes, take);
+		t->gathered_len += take;
+		bytes += take;
+		n -= take;
+		if (t->gathered_len == READ_MAX && request_flush(t) < 0)
+			return -t->err;
+	}
+	return 0;
+}
+
 /* Bytes of the body which are the asker's. What it takes beyond its range is the end of the try. */
 static bool body_give(struct transfer *t, const char *bytes, size_t n)
 {
 	uint64_t left = t->request.length ? t->request.length - t->given : UINT64_MAX;
 	bool more = n < left;
-	int rc = 0;
 
 	if (!more) {
 		n = (size_t)left;
@@ -280,14 +326,8 @@ static bool body_give(struct transfer *t, const char *bytes, size_t n)
 		request_fail(t, EBADMSG, "more than %" PRIu64 " bytes came", t->request.body_max);
 		return false;
 	}
-	if (n > 0 && t->request.data)
-		rc = t->request.data(t, t->request.core, bytes, n, &t->why);
-	if (rc < 0) {
-		t->err = -rc;
-		if (!t->why.err)
-			reason_set(&t->why, -rc, "repository %s: %s", t->request.peer->name, strerror(-rc));
+	if (n > 0 && t->request.data && data_gather(t, bytes, n) < 0)
 		return false;
-	}
 	t->given += n;
 	if (t->given - t->given_before >= RETRY_PROGRESS)
 		retry_progress(&t->retry);
@@ -559,6 +599,7 @@ static enum try_end failure_judge(struct transfer *t, CURLcode code)
 
 enum try_end request_judge(struct transfer *t, CURLcode code, bool stalled)
 {
+	request_flush(t);
 	if (atomic_load(&t->cancelled))
 		request_fail(t, ECANCELED, "cancelled");
 	if (t->err)

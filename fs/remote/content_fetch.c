@@ -45,6 +45,7 @@ static void fetch_put(struct fetch *f)
 		return;
 	origin_put(f->origin);
 	content_put(f->content);
+	free(f->bytes);
 	free(f);
 }
 
@@ -94,7 +95,9 @@ static void fetch_add(struct content *c, uint64_t from, uint64_t to, struct fetc
 				    .done = fetch_done, .core = f };
 	f->next = c->fetches;
 	c->fetches = f;
-	f->start = *start;
+	/* In this order: the first connection that is free is for what is read first. */
+	while (*start)
+		start = &(*start)->start;
 	*start = f;
 	if (!c->progress_ns || !f->next)
 		c->progress_ns = clock_mono_ns();
@@ -391,30 +394,6 @@ static int fetch_begin(struct repo_fetch *rf, const struct repo_content *content
 	return err;
 }
 
-/* To the file; a full disk is a reason to evict, too. */
-static int bytes_put(struct fetch *f, const char *bytes, size_t n, struct reason *why)
-{
-	uint64_t at = f->pos;
-	bool freed;
-
-	while (n) {
-		ssize_t w = pwrite(f->content->fd, bytes, n, (off_t)at);
-		int err = w < 0 ? errno : 0;
-
-		if (err == EINTR)
-			continue;
-		if ((err == ENOSPC || err == EDQUOT) && usage_evict(&freed) && freed)
-			continue;
-		if (err)
-			return reason_set(why, err, "no room for %s in the cache in the state folder: %s",
-					  f->origin->name, strerror(err));
-		bytes += w;
-		at += (uint64_t)w;
-		n -= (size_t)w;
-	}
-	return 0;
-}
-
 /* lock held: chunks that are complete by now. */
 static int chunks_come(struct content *c, struct fetch *f, struct reason *why)
 {
@@ -430,40 +409,46 @@ static int chunks_come(struct content *c, struct fetch *f, struct reason *why)
 	return err;
 }
 
-static int fetch_data(struct repo_fetch *rf, const void *bytes, size_t n, struct reason *why)
+int fetch_written(struct fetch *f, size_t n, struct reason *why)
 {
-	struct fetch *f = rf->core, *start = NULL;
 	struct content *c = f->content;
 	struct content_wait *ready = NULL;
-	uint64_t before;
+	struct fetch *start = NULL;
+	uint64_t before = f->pos;
+	bool step = before >> 20 != (before + n) >> 20;
 	int err;
 
-	if (n > f->to - f->pos)
-		return reason_set(why, EBADMSG, "%s: the repository sends more than was asked for", f->origin->name);
-	err = bytes_put(f, bytes, n, why);
-	if (err)
-		return err;
 	pthread_mutex_lock(&c->lock);
-	before = f->pos;
 	f->pos += n;
-	c->progress_ns = clock_mono_ns();
 	if (c->gone.err) {
 		err = reason_set(why, ECANCELED, "nobody waits for it any more");
 	} else {
 		err = chunks_come(c, f, why);
 		ready = waits_ready(c);
-		if (before >> 20 != f->pos >> 20) {
+		if (step) {
 			waits_progress(c);
 			if (!f->cancelled)
 				fetch_wanted(c, &start);
 		}
 	}
 	pthread_mutex_unlock(&c->lock);
-	if (!err && (before >> 20 != f->pos >> 20 || !before))
+	if (!err && (step || !before))
 		hash_queue(c);
 	waits_done(ready, 0, NULL);
 	fetch_start(start);
 	return err;
+}
+
+static int fetch_data(struct repo_fetch *rf, const void *bytes, size_t n, struct reason *why)
+{
+	struct fetch *f = rf->core;
+
+	if (n > f->to - f->pos - f->held)
+		return reason_set(why, EBADMSG, "%s: the repository sends more than was asked for", f->origin->name);
+	pthread_mutex_lock(&f->content->lock);
+	f->content->progress_ns = clock_mono_ns();
+	pthread_mutex_unlock(&f->content->lock);
+	return fetch_take(f, bytes, n, why);
 }
 
 /* lock held. It ended well; is it all? */
@@ -522,18 +507,32 @@ static void unreserve(struct fetch *f)
 	f->reserved = 0;
 }
 
+/* What came last goes into the file, whatever the end is. */
+static int fetch_outcome(struct fetch *f, int err, const struct reason *said, struct reason *why)
+{
+	int put = -fetch_flush(f, why);
+
+	if (err)
+		*why = said ? *said : (struct reason){ 0 };
+	else
+		err = put;
+	if (err && !why->err)
+		reason_set(why, err, "the repository gave no reason (%s)", errno_name(err));
+	if (err && !strstr(why->text, f->origin->name))
+		reason_wrap(why, "%s", f->origin->name);
+	return err;
+}
+
 static void fetch_done(struct repo_fetch *rf, int err, const struct reason *said)
 {
 	struct fetch *f = rf->core, *start = NULL;
 	struct content *c = f->content;
 	struct content_wait *ready = NULL, *failed = NULL;
-	struct reason why = said ? *said : (struct reason){ 0 };
-	bool cancelled, sized = false, complete, drop, elsewhere = fetch_elsewhere(f, err);
+	struct reason why = { 0 };
+	bool cancelled, sized = false, complete, drop, elsewhere;
 
-	if (err && !why.err)
-		reason_set(&why, err, "the repository gave no reason (%s)", errno_name(err));
-	if (err && !strstr(why.text, f->origin->name))
-		reason_wrap(&why, "%s", f->origin->name);
+	err = fetch_outcome(f, err, said, &why);
+	elsewhere = fetch_elsewhere(f, err);
 	pthread_mutex_lock(&c->lock);
 	f->over = true;
 	fetch_unlink(c, f);

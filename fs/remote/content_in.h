@@ -24,7 +24,9 @@ struct fetch {
 	struct content *content;
 	struct origin *origin;
 	_Atomic unsigned refs;
-	uint64_t from, pos, to; /* bytes: asked, come to, up to */
+	uint64_t from, pos, to; /* bytes: asked, written to the file, up to */
+	char *bytes;		/* of the chunk at pos those that came; its kind's thread */
+	size_t held;
 	uint64_t marked;	/* first chunk that was not marked */
 	uint64_t reserved;	/* bytes of the quota */
 	bool started;		/* the kind has taken it */
@@ -125,6 +127,12 @@ struct fetch *fetch_give_up(struct content *c);
 /* Without a lock. */
 void fetch_start(struct fetch *start);
 void fetch_cancel(struct fetch *list);
+/* content_write.c; on the thread of the kind, without a lock. What came next: whole chunks go into the file. */
+int fetch_take(struct fetch *f, const char *bytes, size_t n, struct reason *why);
+/* The part of a chunk that is left, too. */
+int fetch_flush(struct fetch *f, struct reason *why);
+/* content_fetch.c. The next n bytes are in the file. */
+int fetch_written(struct fetch *f, size_t n, struct reason *why);
 /* Wait until the kinds have given back all that they had, or a moment. */
 void fetches_settle(void);
 

@@ -9,6 +9,7 @@
  *	ops last FILE IMAGE                                  from the last byte to close() back
  *	ops gap FILE MS                                      longest open+read+close, errors, how many
  *	ops bytes TX RX BYTES                                through a design, which gives as many back
+ *	ops touch BYTES                                      so much memory is taken, written to and given back
  *
  * CPU -1: not pinned.
  */
@@ -22,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -234,6 +236,18 @@ static int bytes_through(const char *tx, const char *rx, size_t bytes)
 	return f.err ? die(tx) : 0;
 }
 
+static int touch(size_t bytes)
+{
+	char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return die("memory");
+	madvise(memory, bytes, MADV_HUGEPAGE);
+	for (size_t at = 0; at < bytes; at += 4096)
+		memory[at] = 1;
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 9 && !strcmp(argv[1], "orc"))
@@ -248,6 +262,8 @@ int main(int argc, char **argv)
 		return gap(argv[2], strtol(argv[3], NULL, 10));
 	if (argc == 5 && !strcmp(argv[1], "bytes"))
 		return bytes_through(argv[2], argv[3], strtoul(argv[4], NULL, 10));
+	if (argc == 3 && !strcmp(argv[1], "touch"))
+		return touch(strtoul(argv[2], NULL, 10));
 	fprintf(stderr, "usage: the head of ops.c\n");
 	return 2;
 }

@@ -21,6 +21,7 @@
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * KIB)
+#define READER_S 120 /* until a read that nobody answers fails its test */
 
 /* --- the repository --------------------------------------------------------------------- */
 
@@ -46,6 +47,7 @@ static struct {
 	int fails;	 /* so many requests get `err` */
 	int err;
 	uint64_t cuts;	 /* bytes until a request is broken off with `err`; 0 = never */
+	uint64_t pauses; /* after so many bytes of a request, until it is let go (0); 0 = never */
 	uint64_t flips;	 /* this byte is given wrong, while it is not 0 */
 	uint64_t stops;	 /* the next request ends well after so many bytes; 0 = not */
 	const char *next; /* after the next request it has this version; NULL = that of before */
@@ -91,6 +93,8 @@ static int server_give(struct repo_fetch *f, struct reason *why)
 		if (server.flips && at <= server.flips && server.flips < at + n)
 			piece[server.flips - at] ^= 1;
 		pthread_mutex_lock(&server.lock);
+		while (server.pauses && at - f->offset >= server.pauses && !server.ends)
+			pthread_cond_wait(&server.cond, &server.lock);
 		server.given += n;
 		pthread_mutex_unlock(&server.lock);
 		err = f->data(f, piece, n, why);
@@ -190,6 +194,14 @@ static void server_holds(bool holds)
 	pthread_mutex_unlock(&server.lock);
 }
 
+static void server_pauses(uint64_t bytes)
+{
+	pthread_mutex_lock(&server.lock);
+	server.pauses = bytes;
+	pthread_cond_broadcast(&server.cond);
+	pthread_mutex_unlock(&server.lock);
+}
+
 static unsigned requests(void)
 {
 	unsigned n;
@@ -208,6 +220,17 @@ static uint64_t given(void)
 	n = server.given;
 	pthread_mutex_unlock(&server.lock);
 	return n;
+}
+
+/* Up to where the last request went. */
+static uint64_t last_to(void)
+{
+	uint64_t to;
+
+	pthread_mutex_lock(&server.lock);
+	to = server.last_to;
+	pthread_mutex_unlock(&server.lock);
+	return to;
 }
 
 /* --- what is told of it ----------------------------------------------------------------------- */
@@ -278,7 +301,7 @@ static int begin(void **state)
 	struct reason why = { 0 };
 
 	server.requests = server.cancels = 0;
-	server.given = server.cuts = server.flips = server.stops = 0;
+	server.given = server.cuts = server.flips = server.stops = server.pauses = 0;
 	server.next = NULL;
 	server.holds = server.ends = false;
 	server.fails = 0;
@@ -415,10 +438,18 @@ static void reader_ask(struct reader *r, struct content *c, uint64_t from, uint6
 
 static int reader_end(struct reader *r)
 {
+	struct timespec until;
+	bool over;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += READER_S;
 	pthread_mutex_lock(&r->lock);
-	while (!r->over)
-		pthread_cond_wait(&r->cond, &r->lock);
+	while (!r->over && !pthread_cond_clockwait(&r->cond, &r->lock, CLOCK_MONOTONIC, &until))
+		;
+	over = r->over;
 	pthread_mutex_unlock(&r->lock);
+	if (!over)
+		fail_msg("a reader of %d s got no answer", READER_S);
 	return r->err;
 }
 

@@ -44,16 +44,16 @@ static void what_was_asked_for_ahead_is_bounded_by_what_was_read(void **state)
 {
 	struct origin *o = origin_listed(40 * MIB, "v1", NULL, NULL);
 	struct content *c;
+	uint64_t to;
 
 	(void)state;
 	server_has(40 * MIB, 2, "v1");
 	c = open_it(o);
 	for (uint64_t at = 0; at < MIB; at += 64 * KIB)
 		assert_int_equal(read_range(c, at, at + 64 * KIB), 0);
-	pthread_mutex_lock(&server.lock);
-	assert_true(server.last_to > MIB);
-	assert_true(server.last_to <= 8 * MIB);
-	pthread_mutex_unlock(&server.lock);
+	to = last_to();
+	assert_true(to > MIB);
+	assert_true(to <= 8 * MIB);
 	close_it(c);
 	origin_put(o);
 }
@@ -75,6 +75,48 @@ static void any_number_of_readers_of_a_chunk_cause_one_request(void **state)
 	for (int i = 0; i < 50; i++)
 		assert_int_equal(reader_end(&readers[i]), 0);
 	assert_true(given() <= 32 * KIB);
+	close_it(c);
+	origin_put(o);
+}
+
+static void who_waits_for_a_chunk_has_it_while_more_of_its_range_comes(void **state)
+{
+	struct origin *o = origin_listed(4 * MIB, "v1", NULL, NULL);
+	struct reader later;
+	struct content *c;
+
+	(void)state;
+	server_has(4 * MIB, 12, "v1");
+	c = open_it(o);
+	/* A little more than three chunks of the second request, and then nothing for now. */
+	assert_int_equal(read_range(c, 0, 32 * KIB), 0);
+	server_pauses(112 * KIB);
+	reader_ask(&later, c, 32 * KIB, 512 * KIB);
+	assert_int_equal(read_range(c, 32 * KIB, 64 * KIB), 0);
+	assert_int_equal(read_range(c, 64 * KIB, 128 * KIB), 0);
+	assert_false(later.over);
+	server_pauses(0);
+	assert_int_equal(reader_end(&later), 0);
+	assert_int_equal(read_all(c, MIB), 0);
+	close_it(c);
+	origin_put(o);
+}
+
+static void what_came_before_a_break_is_kept_to_the_last_chunk(void **state)
+{
+	struct origin *o = origin_listed(4 * MIB, "v1", NULL, NULL);
+	struct content *c;
+
+	(void)state;
+	server_has(4 * MIB, 13, "v1");
+	server.err = EREMOTEIO;
+	c = open_it(o);
+	server.cuts = 336 * KIB;
+	assert_int_equal(read_range(c, 0, MIB), EREMOTEIO);
+	/* Whole chunks of it; nobody waited for them. */
+	assert_int_equal(content_cached(c), 320 * KIB);
+	server.cuts = 0;
+	assert_int_equal(read_range(c, 0, MIB), 0);
 	close_it(c);
 	origin_put(o);
 }
@@ -665,6 +707,8 @@ int main(void)
 		CLAIM(sequential_reading_asks_ahead_in_few_requests_and_for_each_byte_once),
 		CLAIM(what_was_asked_for_ahead_is_bounded_by_what_was_read),
 		CLAIM(any_number_of_readers_of_a_chunk_cause_one_request),
+		CLAIM(who_waits_for_a_chunk_has_it_while_more_of_its_range_comes),
+		CLAIM(what_came_before_a_break_is_kept_to_the_last_chunk),
 		CLAIM(an_interrupted_reader_is_answered_while_the_server_says_nothing),
 		CLAIM(a_closed_file_asks_for_nothing_more),
 		CLAIM(a_whole_image_is_hashed_matched_and_kept_as_a_blob),
