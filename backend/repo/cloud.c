@@ -1,78 +1,75 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Where a cloud is and who asks it (cloud.h).
- *
- * What is asked for is looked up in layers, the first that has it counts: the
- * keys of fabricfs.yaml, then secure.yaml, clouds.yaml and the profile's entry
- * in clouds-public.yaml, or the environment in place of those three. Names of
- * keys, their meaning and the order are openstacksdk's (its documentation,
- * "Configuring OpenStack SDK Applications").
+ * Where a cloud is and who asks it (cloud.h): what its layers (cloud_layers.h)
+ * say, as one whole that can be used. Names of keys and their meaning are those
+ * of openstacksdk and keystoneauth; what they would take and this does not is
+ * refused by name.
  */
 #include <limits.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <fabricfs/buf.h>
 #include <fabricfs/log.h>
 #include <fabricfs/url.h>
 
-#include "backend/repo/cloud.h"
-#include "backend/repo/yaml_file.h"
+#include "backend/repo/cloud_layers.h"
 
 /* --- what there is to be looked up ------------------------------------------------- */
 
-enum place { PLACE_AUTH, PLACE_CLOUD, PLACE_PATH };
-
-/* A string of struct cloud under its names: fabricfs.yaml, clouds.yaml (new and old), environment. */
-struct field {
-	size_t at;
-	enum place place; /* below `auth:` (or beside it), beside it, and there as a path */
-	const char *key, *yaml, *yaml_old, *env, *env_old;
-};
-
 #define FIELD(name) offsetof(struct cloud, name)
 static const struct field fields[] = {
-	{ FIELD(auth_url), PLACE_AUTH, "auth-url", "auth_url", NULL, "OS_AUTH_URL", NULL },
-	{ FIELD(username), PLACE_AUTH, "username", "username", "user_name", "OS_USERNAME", NULL },
-	{ FIELD(user_id), PLACE_AUTH, "user-id", "user_id", NULL, "OS_USER_ID", NULL },
-	{ FIELD(user_domain), PLACE_AUTH, "user-domain", "user_domain_name", NULL,
-	  "OS_USER_DOMAIN_NAME", "OS_DEFAULT_DOMAIN_NAME" },
-	{ FIELD(user_domain_id), PLACE_AUTH, "user-domain-id", "user_domain_id", NULL,
-	  "OS_USER_DOMAIN_ID", "OS_DEFAULT_DOMAIN_ID" },
-	{ FIELD(project), PLACE_AUTH, "project", "project_name", "tenant_name", "OS_PROJECT_NAME",
-	  "OS_TENANT_NAME" },
-	{ FIELD(project_id), PLACE_AUTH, "project-id", "project_id", "tenant_id", "OS_PROJECT_ID",
-	  "OS_TENANT_ID" },
-	{ FIELD(project_domain), PLACE_AUTH, "project-domain", "project_domain_name", NULL,
-	  "OS_PROJECT_DOMAIN_NAME", "OS_DEFAULT_DOMAIN_NAME" },
-	{ FIELD(project_domain_id), PLACE_AUTH, "project-domain-id", "project_domain_id", NULL,
-	  "OS_PROJECT_DOMAIN_ID", "OS_DEFAULT_DOMAIN_ID" },
-	{ FIELD(application), PLACE_AUTH, "application-credential", "application_credential_name", NULL,
-	  "OS_APPLICATION_CREDENTIAL_NAME", NULL },
-	{ FIELD(application_id), PLACE_AUTH, "application-credential-id", "application_credential_id",
-	  NULL, "OS_APPLICATION_CREDENTIAL_ID", NULL },
-	{ FIELD(region), PLACE_CLOUD, "region", "region_name", NULL, "OS_REGION_NAME", NULL },
-	{ FIELD(interface), PLACE_CLOUD, "interface", "interface", "endpoint_type", "OS_INTERFACE",
-	  "OS_ENDPOINT_TYPE" },
-	{ FIELD(endpoint), PLACE_CLOUD, "endpoint", "image_endpoint_override", NULL,
-	  "OS_IMAGE_ENDPOINT_OVERRIDE", NULL },
-	{ FIELD(cacert), PLACE_PATH, "cacert", "cacert", NULL, "OS_CACERT", NULL },
-	{ FIELD(cert), PLACE_PATH, "cert", "cert", NULL, "OS_CERT", NULL },
-	{ FIELD(key), PLACE_PATH, "key", "key", NULL, "OS_KEY", NULL },
+	{ FIELD(auth_url), PLACE_AUTH, "auth-url", { "auth_url" }, { "OS_AUTH_URL" } },
+	{ FIELD(username), PLACE_AUTH, "username", { "username", "user_name" }, { "OS_USERNAME" } },
+	{ FIELD(user_id), PLACE_AUTH, "user-id", { "user_id" }, { "OS_USER_ID" } },
+	{ FIELD(user_domain), PLACE_AUTH, "user-domain", { "user_domain_name" }, { "OS_USER_DOMAIN_NAME" } },
+	{ FIELD(user_domain_id), PLACE_AUTH, "user-domain-id", { "user_domain_id" }, { "OS_USER_DOMAIN_ID" } },
+	{ FIELD(project), PLACE_AUTH, "project", { "project_name", "tenant_name" },
+	  { "OS_PROJECT_NAME", "OS_TENANT_NAME" } },
+	{ FIELD(project_id), PLACE_AUTH, "project-id", { "project_id", "tenant_id" },
+	  { "OS_PROJECT_ID", "OS_TENANT_ID" } },
+	{ FIELD(project_domain), PLACE_AUTH, "project-domain", { "project_domain_name" },
+	  { "OS_PROJECT_DOMAIN_NAME" } },
+	{ FIELD(project_domain_id), PLACE_AUTH, "project-domain-id", { "project_domain_id" },
+	  { "OS_PROJECT_DOMAIN_ID" } },
+	{ FIELD(application), PLACE_AUTH, "application-credential", { "application_credential_name" },
+	  { "OS_APPLICATION_CREDENTIAL_NAME" } },
+	{ FIELD(application_id), PLACE_AUTH, "application-credential-id", { "application_credential_id" },
+	  { "OS_APPLICATION_CREDENTIAL_ID" } },
+	{ FIELD(interface), PLACE_CLOUD, "interface", { "image_interface", "interface", "endpoint_type" },
+	  { "OS_INTERFACE", "OS_ENDPOINT_TYPE" } },
+	{ FIELD(endpoint), PLACE_CLOUD, "endpoint", { "image_endpoint_override", "image_endpoint" },
+	  { "OS_IMAGE_ENDPOINT_OVERRIDE", "OS_IMAGE_ENDPOINT" } },
+	{ FIELD(cacert), PLACE_PATH, "cacert", { "cacert" }, { "OS_CACERT" } },
+	{ FIELD(cert), PLACE_PATH, "cert", { "cert" }, { "OS_CERT" } },
+	{ FIELD(key), PLACE_PATH, "key", { "key" }, { "OS_KEY" } },
+};
+#define FIELDS (sizeof(fields) / sizeof(fields[0]))
+
+/* Before the others, as it says what else holds. */
+static const struct field region = { FIELD(region), PLACE_CLOUD, "region", { "image_region_name", "region_name" },
+				     { "OS_REGION_NAME" } };
+
+/* Two ways to say one thing: an id counts, unless the name was said over it. */
+static const struct {
+	size_t name, id;
+	bool domain;
+} pairs[] = {
+	{ FIELD(username), FIELD(user_id), false },
+	{ FIELD(user_domain), FIELD(user_domain_id), true },
+	{ FIELD(project), FIELD(project_id), false },
+	{ FIELD(project_domain), FIELD(project_domain_id), true },
+	{ FIELD(application), FIELD(application_id), false },
 };
 
 /* The secrets, of which one is used. */
 static const struct field secrets[] = {
-	[CLOUD_PASSWORD] = { 0, PLACE_AUTH, "password-file", "password", NULL, "OS_PASSWORD", NULL },
+	[CLOUD_PASSWORD] = { 0, PLACE_AUTH, "password-file", { "password" }, { "OS_PASSWORD" } },
 	[CLOUD_APPLICATION] = { 0, PLACE_AUTH, "application-credential-secret-file",
-				"application_credential_secret", NULL, "OS_APPLICATION_CREDENTIAL_SECRET",
-				NULL },
-	[CLOUD_TOKEN] = { 0, PLACE_AUTH, "token-file", "token", NULL, "OS_TOKEN", NULL },
+				{ "application_credential_secret" }, { "OS_APPLICATION_CREDENTIAL_SECRET" } },
+	[CLOUD_TOKEN] = { 0, PLACE_AUTH, "token-file", { "token", "auth_token" }, { "OS_TOKEN", "OS_AUTH_TOKEN" } },
 };
 
 static const struct {
@@ -85,345 +82,114 @@ static const struct {
 	{ "token", CLOUD_TOKEN },
 	{ "v3token", CLOUD_TOKEN },
 	{ "admin_token", CLOUD_FIXED_TOKEN },
+	{ "token_endpoint", CLOUD_FIXED_TOKEN }, /* as openstacksdk takes it */
 	{ "none", CLOUD_NONE },
 };
 
-/* --- files ------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------- */
 
-static void file_look(struct cloud_file *file)
+static char **string_at(struct cloud *cloud, size_t at)
 {
-	struct stat st;
-
-	/* One that is not there has no inode. */
-	if (stat(file->path, &st))
-		memset(&st, 0, sizeof(st));
-	file->dev = st.st_dev;
-	file->ino = st.st_ino;
-	file->size = st.st_size;
-	file->mtime = st.st_mtim;
-	file->ctime = st.st_ctim;
+	return (char **)((char *)cloud + at);
 }
 
-/* Before it is read: what is written meanwhile is a change. Without memory it is none. */
-static void file_note(struct cloud *cloud, const char *path)
+/* *rank: 0 = of fabricfs.yaml. */
+static int string_read(const struct layers *l, struct cloud *cloud, const struct field *field, unsigned *rank,
+		       struct reason *why)
 {
-	struct cloud_file *file = &cloud->files[cloud->files_len];
+	const char *text = repo_config_text(l->config, field->key, NULL);
+	char **to = string_at(cloud, field->at);
 
-	if (cloud->files_len == CLOUD_FILES_MAX || !(file->path = strdup(path)))
-		return;
-	cloud->files_len++;
-	file_look(file);
+	*rank = 0;
+	if (!text)
+		text = layers_text(l, field, rank);
+	if (!text)
+		return 0;
+	if (strlen(text) >= PATH_MAX)
+		return reason_set(why, EINVAL, "%s: %s is too long", cloud->where, field->key);
+	*to = field->place == PLACE_PATH && *rank ? path_from(l->folder, text) : strdup(text);
+	return *to ? 0 : cloud_no_memory(why);
 }
 
-static bool same_time(const struct timespec *a, const struct timespec *b)
+static void string_drop(struct cloud *cloud, size_t at)
 {
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+	free(*string_at(cloud, at));
+	*string_at(cloud, at) = NULL;
 }
 
-bool cloud_changed(const struct cloud *cloud)
+static unsigned rank_of(const unsigned ranks[FIELDS], size_t at)
 {
-	for (unsigned i = 0; i < cloud->files_len; i++) {
-		const struct cloud_file *was = &cloud->files[i];
-		struct cloud_file now = *was;
+	unsigned i = 0;
 
-		file_look(&now);
-		if (now.dev != was->dev || now.ino != was->ino || now.size != was->size ||
-		    !same_time(&now.mtime, &was->mtime) || !same_time(&now.ctime, &was->ctime))
-			return true;
-	}
-	return false;
+	while (fields[i].at != at)
+		i++;
+	return ranks[i];
 }
 
-void cloud_look(struct cloud *cloud)
+static int region_read(struct layers *l, struct cloud *cloud, struct reason *why)
 {
-	for (unsigned i = 0; i < cloud->files_len; i++)
-		file_look(&cloud->files[i]);
-}
+	const char *first;
+	unsigned rank;
+	int err = string_read(l, cloud, &region, &rank, why);
 
-/* --- the layers -------------------------------------------------------------------- */
-
-/* The files are closed (and wiped) when the cloud was read. */
-struct layers {
-	const struct repo_config *config;
-	struct cloud *cloud;
-	struct yaml_file *file, *secure, *public;
-	/* The cloud's mapping in each, in the order in which they count. */
-	struct {
-		const struct yaml_file *file;
-		int map;
-	} at[3];
-	unsigned n;
-	bool env;
-	char *folder; /* of clouds.yaml: paths in it are taken from there */
-};
-
-static const char *env_text(const char *name)
-{
-	const char *text = name ? getenv(name) : NULL;
-
-	return text && *text ? text : NULL;
-}
-
-static const char *layer_text(const struct layers *l, unsigned i, bool auth, const char *name)
-{
-	const struct yaml_file *f = l->at[i].file;
-	int map = l->at[i].map;
-
-	if (!name)
-		return NULL;
-	if (auth)
-		map = yaml_get(f, map, "auth");
-	return yaml_text(f, yaml_get(f, map, name));
-}
-
-/* As it stands behind the keys of fabricfs.yaml; NULL = nowhere. */
-static const char *layers_text(const struct layers *l, const struct field *field)
-{
-	const char *text = NULL;
-
-	if (l->env) {
-		text = env_text(field->env);
-		return text ? text : env_text(field->env_old);
-	}
-	for (unsigned i = 0; !text && i < l->n; i++) {
-		const bool auth = field->place == PLACE_AUTH;
-
-		text = layer_text(l, i, auth, field->yaml);
-		if (!text)
-			text = layer_text(l, i, auth, field->yaml_old);
-		/* Old files have them beside `auth:`. */
-		if (!text && auth)
-			text = layer_text(l, i, false, field->yaml);
-	}
-	return text;
-}
-
-/* `yaml` and `env` alone, for what is no string of struct cloud. */
-static const char *layers_word(const struct layers *l, const char *yaml, const char *env)
-{
-	const struct field field = { 0, PLACE_CLOUD, NULL, yaml, NULL, env, NULL };
-
-	return layers_text(l, &field);
-}
-
-static void layers_close(struct layers *l)
-{
-	yaml_file_close(l->file);
-	yaml_file_close(l->secure);
-	yaml_file_close(l->public);
-	free(l->folder);
-}
-
-static int no_memory(struct reason *why)
-{
-	return reason_set(why, ENOMEM, "no memory for a cloud's settings");
-}
-
-/* "~/x" and "x" as paths of their own. NULL: no memory. */
-static char *path_from(const char *folder, const char *path)
-{
-	const char *home = env_text("HOME");
-	char *made = NULL;
-
-	if (!strncmp(path, "~/", 2) && home)
-		return asprintf(&made, "%s%s", home, path + 1) < 0 ? NULL : made;
-	if (*path == '/' || !folder)
-		return strdup(path);
-	return asprintf(&made, "%s/%s", folder, path) < 0 ? NULL : made;
-}
-
-/* --- clouds.yaml ------------------------------------------------------------------- */
-
-static int layer_read(struct layers *l, const char *path, const char *what, int optional,
-		      struct yaml_file **out, struct reason *why)
-{
-	file_note(l->cloud, path);
-	return yaml_file_read(path, what, optional, out, why);
-}
-
-static int clouds_open(struct layers *l, const char *path, struct reason *why)
-{
-	const char *from_env = env_text("OS_CLIENT_CONFIG_FILE");
-	const char *home = env_text("HOME");
-	char *in_home = NULL;
-	int err = -ENOENT;
-
-	if (!path)
-		path = from_env;
-	if (path)
-		return layer_read(l, path, "clouds-file", 0, &l->file, why);
-	if (home && asprintf(&in_home, "%s/.config/openstack/clouds.yaml", home) >= 0) {
-		err = layer_read(l, in_home, "clouds-file", 1, &l->file, why);
-		free(in_home);
-	}
-	if (err == -ENOENT)
-		err = layer_read(l, "/etc/openstack/clouds.yaml", "clouds-file", 1, &l->file, why);
-	if (err == -ENOENT)
-		err = reason_set(why, ENOENT, "there is no clouds.yaml in ~/.config/openstack or "
-				 "/etc/openstack: say clouds-file");
+	if (!err && !cloud->region && (first = layers_region(l)) && !(cloud->region = strdup(first)))
+		err = cloud_no_memory(why);
+	if (!err && cloud->region)
+		layers_region_add(l, cloud->region);
 	return err;
 }
 
-static void names_of(const struct yaml_file *f, int map, struct buf *names)
+/* One domain for both, where they have none of their own. */
+static int domains_read(const struct layers *l, struct cloud *cloud, struct reason *why)
 {
-	const char *name;
-	int value;
+	static const struct {
+		const char *yaml, *env;
+		bool is_id;
+	} names[] = {
+		{ "domain_id", "OS_DOMAIN_ID", true },
+		{ "domain_name", "OS_DOMAIN_NAME", false },
+		{ "default_domain_id", "OS_DEFAULT_DOMAIN_ID", true },
+		{ "default_domain", "OS_DEFAULT_DOMAIN", true },
+		{ "default_domain_name", "OS_DEFAULT_DOMAIN_NAME", false },
+	};
+	const char *text = NULL;
+	unsigned i = 0;
 
-	for (size_t i = 0; i < 20 && (name = yaml_key(f, map, i, &value)); i++)
-		if (strlen(name) < 64)
-			buf_addf(names, "%s%s", i ? ", " : "", name);
-}
-
-/* Put the cloud's entry of a file under the others. */
-static void layer_add(struct layers *l, const struct yaml_file *f, int map)
-{
-	if (!yaml_is_map(f, map))
-		return;
-	l->at[l->n].file = f;
-	l->at[l->n].map = map;
-	l->n++;
-}
-
-static int beside_open(struct layers *l, const char *env, const char *name, const char *elsewhere,
-		       struct yaml_file **out, struct reason *why)
-{
-	const char *path = env_text(env);
-	char *beside CLEANUP_FREE = path ? strdup(path) : path_from(l->folder, name);
-	int err;
-
-	if (!beside)
-		return no_memory(why);
-	err = layer_read(l, beside, name, 1, out, why);
-	if (err == -ENOENT && elsewhere)
-		err = layer_read(l, elsewhere, name, 1, out, why);
-	return err == -ENOENT ? 0 : err;
-}
-
-static int profile_add(struct layers *l, struct reason *why)
-{
-	const char *profile = layers_word(l, "profile", NULL);
-	int err, map;
-
-	if (!profile)
-		profile = layers_word(l, "cloud", NULL);
-	if (!profile)
+	while (i < sizeof(names) / sizeof(names[0]) &&
+	       !(text = layers_word(l, PLACE_AUTH, names[i].yaml, names[i].env)))
+		i++;
+	if (!text)
 		return 0;
-	err = beside_open(l, "OS_CLIENT_VENDOR_FILE", "clouds-public.yaml",
-			  "/etc/openstack/clouds-public.yaml", &l->public, why);
-	if (err)
-		return err;
-	map = yaml_get(l->public, yaml_get(l->public, yaml_root(l->public), "public-clouds"), profile);
-	if (!map)
-		log_warn("%s: the profile '%.64s' is in no clouds-public.yaml, and left out",
-			 yaml_file_path(l->file), profile);
-	layer_add(l, l->public, map);
+	if (i < 2 && !cloud->project && !cloud->project_id && !cloud->application && !cloud->application_id)
+		return reason_set(why, EINVAL, "%s: %s without a project asks for a token of a domain, and images are a "
+				  "project's: give project_name too", cloud->where,
+				  l->env ? names[i].env : names[i].yaml);
+	for (unsigned k = 0; k < sizeof(pairs) / sizeof(pairs[0]); k++) {
+		char **to = string_at(cloud, names[i].is_id ? pairs[k].id : pairs[k].name);
+
+		if (!pairs[k].domain || *string_at(cloud, pairs[k].id) || *string_at(cloud, pairs[k].name))
+			continue;
+		*to = strdup(text);
+		if (!*to)
+			return cloud_no_memory(why);
+	}
 	return 0;
 }
-
-static int clouds_layers(struct layers *l, const char *path, const char *name, struct cloud *cloud,
-			 struct reason *why)
-{
-	int err = clouds_open(l, path, why), clouds, map, value;
-	const char *slash;
-
-	if (err)
-		return err;
-	path = yaml_file_path(l->file);
-	slash = strrchr(path, '/');
-	l->folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-	if (!l->folder)
-		return no_memory(why);
-	clouds = yaml_get(l->file, yaml_root(l->file), "clouds");
-	if (!name && yaml_key(l->file, clouds, 0, &value) && !yaml_key(l->file, clouds, 1, &value))
-		name = yaml_key(l->file, clouds, 0, &value);
-	map = name ? yaml_get(l->file, clouds, name) : 0;
-	if (!yaml_is_map(l->file, map)) {
-		struct buf names CLEANUP_BUF = BUF_INIT;
-
-		names_of(l->file, clouds, &names);
-		if (!name)
-			return reason_set(why, EINVAL, "%s has several clouds, say by `cloud` which: %s", path,
-					  names.len ? names.data : "none");
-		return reason_set(why, EINVAL, "%s has no cloud '%.64s'; it has %s", path, name,
-				  names.len ? names.data : "none");
-	}
-	if (asprintf(&cloud->where, "cloud '%.64s' of %s", name, path) < 0) {
-		cloud->where = NULL;
-		return no_memory(why);
-	}
-	err = beside_open(l, "OS_CLIENT_SECURE_FILE", "secure.yaml", NULL, &l->secure, why);
-	if (err)
-		return err;
-	layer_add(l, l->secure,
-		  yaml_get(l->secure, yaml_get(l->secure, yaml_root(l->secure), "clouds"), name));
-	layer_add(l, l->file, map);
-	return profile_add(l, why);
-}
-
-/* Which layers there are: the configuration says it by what it has. */
-static int layers_open(struct layers *l, struct cloud *cloud, struct reason *why)
-{
-	const char *name = repo_config_text(l->config, "cloud", NULL);
-	const char *file = repo_config_text(l->config, "clouds-file", NULL);
-
-	if (!name && !file && (repo_config_get(l->config, "auth-url") ||
-			       repo_config_get(l->config, "endpoint"))) {
-		cloud->where = strdup("its keys");
-		return cloud->where ? 0 : no_memory(why);
-	}
-	if (!name)
-		name = env_text("OS_CLOUD");
-	if (name || file)
-		return clouds_layers(l, file, name, cloud, why);
-	if (!env_text("OS_AUTH_URL") && !env_text("OS_IMAGE_ENDPOINT_OVERRIDE"))
-		return reason_set(why, EINVAL, "where Keystone is and who asks it is not told: give `cloud`"
-				  " (of clouds.yaml), `auth-url`, or OS_CLOUD or OS_AUTH_URL in the "
-				  "environment");
-	l->env = true;
-	cloud->where = strdup("the environment (OS_...)");
-	return cloud->where ? 0 : no_memory(why);
-}
-
-/* --- reading ----------------------------------------------------------------------- */
 
 static int strings_read(const struct layers *l, struct cloud *cloud, struct reason *why)
 {
-	for (unsigned i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-		const struct field *field = &fields[i];
-		const char *text = repo_config_text(l->config, field->key, NULL);
-		const bool own = text != NULL;
-		char **to = (char **)((char *)cloud + field->at);
+	unsigned ranks[FIELDS];
+	int err = 0;
 
-		if (!own)
-			text = layers_text(l, field);
-		if (!text)
-			continue;
-		if (strlen(text) >= PATH_MAX)
-			return reason_set(why, EINVAL, "%s: %s is too long", cloud->where, field->key);
-		*to = field->place == PLACE_PATH && !own ? path_from(l->folder, text) : strdup(text);
-		if (!*to)
-			return no_memory(why);
+	for (unsigned i = 0; i < FIELDS && !err; i++)
+		err = string_read(l, cloud, &fields[i], &ranks[i], why);
+	for (unsigned i = 0; i < sizeof(pairs) / sizeof(pairs[0]) && !err; i++) {
+		const unsigned name = rank_of(ranks, pairs[i].name), id = rank_of(ranks, pairs[i].id);
+
+		if (*string_at(cloud, pairs[i].name) && *string_at(cloud, pairs[i].id) && name != id)
+			string_drop(cloud, name < id ? pairs[i].id : pairs[i].name);
 	}
-	return 0;
-}
-
-static int region_read(const struct layers *l, struct cloud *cloud, struct reason *why)
-{
-	/* `regions:` is a list of names, or of mappings that have one. */
-	for (unsigned i = 0; !cloud->region && i < l->n; i++) {
-		const struct yaml_file *f = l->at[i].file;
-		const int list = yaml_get(f, l->at[i].map, "regions");
-		const char *text = yaml_text(f, list);
-
-		if (!text)
-			text = yaml_text(f, yaml_get(f, yaml_item(f, list, 0), "name"));
-		if (!text)
-			continue;
-		cloud->region = strdup(text);
-		if (!cloud->region)
-			return no_memory(why);
-	}
-	return 0;
+	return err ? err : domains_read(l, cloud, why);
 }
 
 /* -1: neither. */
@@ -444,20 +210,23 @@ static int truth(const char *text)
 static int verify_read(const struct layers *l, struct cloud *cloud, struct reason *why)
 {
 	const struct repo_value *own = repo_config_get(l->config, "verify");
-	const char *verify = layers_word(l, "verify", NULL);
-	const char *insecure = layers_word(l, "insecure", "OS_INSECURE");
-	int yes;
+	const char *verify = layers_word(l, PLACE_CLOUD, "verify", NULL);
+	const char *insecure = layers_word(l, PLACE_CLOUD, "insecure", "OS_INSECURE");
+	const int yes = verify ? truth(verify) : -1, no = insecure ? truth(insecure) : -1;
 
 	if (own) {
 		cloud->insecure = !own->number;
-	} else if (verify) {
-		yes = truth(verify);
-		if (yes < 0)
-			return reason_set(why, EINVAL, "%s: verify is '%.32s', wanted is true or false",
-					  cloud->where, verify);
-		cloud->insecure = !yes;
-	} else if (insecure) {
-		cloud->insecure = truth(insecure) == 1;
+	} else if (verify && yes < 0) {
+		return reason_set(why, EINVAL, "%s: verify is '%.32s', wanted is true or false", cloud->where, verify);
+	} else if (insecure && no < 0) {
+		return reason_set(why, EINVAL, "%s: insecure is '%.32s', wanted is true or false", cloud->where,
+				  insecure);
+	} else if (verify && insecure && yes == no) {
+		/* Clients differ in which of the two they follow. */
+		return reason_set(why, EINVAL, "%s: verify is %s and insecure is %s, which cannot both be meant",
+				  cloud->where, verify, insecure);
+	} else {
+		cloud->insecure = verify ? !yes : no == 1;
 	}
 	if (cloud->insecure)
 		log_warn("repository %s: certificates are not checked (verify: false)", l->config->name);
@@ -466,19 +235,34 @@ static int verify_read(const struct layers *l, struct cloud *cloud, struct reaso
 
 static int auth_read(const struct layers *l, struct cloud *cloud, struct reason *why)
 {
-	const char *word = layers_word(l, "auth_type", "OS_AUTH_TYPE");
-	const char *version = layers_word(l, "identity_api_version", "OS_IDENTITY_API_VERSION");
+	static const struct field type = { 0, PLACE_CLOUD, NULL, { "auth_type", "auth_plugin" },
+					   { "OS_AUTH_TYPE", "OS_AUTH_PLUGIN" } };
+	const char *word = layers_text(l, &type, NULL);
+	const char *version = layers_word(l, PLACE_CLOUD, "identity_api_version", "OS_IDENTITY_API_VERSION");
+	const char *images = layers_word(l, PLACE_CLOUD, "image_api_version", "OS_IMAGE_API_VERSION");
+	static const struct {
+		const char *yaml, *env;
+	} unspoken[] = { { "system_scope", "OS_SYSTEM_SCOPE" }, { "trust_id", "OS_TRUST_ID" } };
 	struct buf known CLEANUP_BUF = BUF_INIT;
 
 	if (version && version[0] == '2')
 		return reason_set(why, EINVAL, "%s: identity_api_version is %.8s; only Keystone's version 3 "
 				  "is spoken", cloud->where, version);
+	/* A token of these shows other images than a project's, and a trust is another's rights. */
+	for (unsigned i = 0; i < 2; i++)
+		if (layers_word(l, PLACE_AUTH, unspoken[i].yaml, unspoken[i].env))
+			return reason_set(why, EINVAL, "%s: %s is not spoken here: images are listed for a project, with "
+					  "rights of one's own (an application credential can have fewer)", cloud->where,
+					  l->env ? unspoken[i].env : unspoken[i].yaml);
+	if (images && strcmp(images, "2") && strncmp(images, "2.", 2))
+		return reason_set(why, EINVAL, "%s: image_api_version is %.8s; only version 2 is spoken", cloud->where,
+				  images);
 	if (!word) {
 		if (repo_config_get(l->config, secrets[CLOUD_APPLICATION].key) ||
-		    layers_text(l, &secrets[CLOUD_APPLICATION]))
+		    layers_text(l, &secrets[CLOUD_APPLICATION], NULL))
 			cloud->auth = CLOUD_APPLICATION;
 		else if (repo_config_get(l->config, secrets[CLOUD_TOKEN].key) ||
-			 layers_text(l, &secrets[CLOUD_TOKEN]))
+			 layers_text(l, &secrets[CLOUD_TOKEN], NULL))
 			cloud->auth = cloud->auth_url ? CLOUD_TOKEN : CLOUD_FIXED_TOKEN;
 		else if (!cloud->auth_url && cloud->endpoint)
 			cloud->auth = CLOUD_NONE;
@@ -504,15 +288,15 @@ static int secret_get(const struct layers *l, struct cloud *cloud, struct reason
 		return 0;
 	path = repo_config_text(l->config, secrets[auth].key, NULL);
 	if (path)
-		file_note(cloud, path);
+		cloud_file_note(cloud, path);
 	if (path)
 		return secret_read(&cloud->secret, secrets[auth].key, path, true, why);
-	text = layers_text(l, &secrets[auth]);
+	text = layers_text(l, &secrets[auth], NULL);
 	if (!text)
 		return reason_set(why, EINVAL, "%s: there is no %s", cloud->where,
-				  l->env ? secrets[auth].env : l->n ? secrets[auth].yaml :
+				  l->env ? secrets[auth].env[0] : l->n ? secrets[auth].yaml[0] :
 								      secrets[auth].key);
-	return secret_copy(&cloud->secret, text, strlen(text)) ? no_memory(why) : 0;
+	return secret_copy(&cloud->secret, text, strlen(text)) ? cloud_no_memory(why) : 0;
 }
 
 /* --- what was read, made right ------------------------------------------------------ */
@@ -525,21 +309,30 @@ static bool ends_with(const char *text, size_t len, const char *tail)
 }
 
 /* Keystone lists its versions at the address without one; there is but one that is spoken. */
-static int auth_url_finish(struct cloud *cloud, struct reason *why)
+static int auth_url_finish(const struct layers *l, struct cloud *cloud, struct reason *why)
 {
 	const char *fault;
 	size_t len;
 	char *url;
 
 	if (cloud->auth == CLOUD_NONE || cloud->auth == CLOUD_FIXED_TOKEN) {
+		/* These say there where all of a cloud is. */
+		const char *endpoint = cloud->endpoint ? NULL : layers_word(l, PLACE_AUTH, "endpoint", "OS_ENDPOINT");
+
+		if (endpoint && !(cloud->endpoint = strdup(endpoint)))
+			return cloud_no_memory(why);
 		if (!cloud->endpoint)
 			return reason_set(why, EINVAL, "%s: without Keystone the image service's address is "
 					  "needed (image_endpoint_override, or the key `endpoint`)",
 					  cloud->where);
 		return 0;
 	}
+	if (!cloud->auth_url && l->lost)
+		return reason_set(why, EINVAL, "%s: there is no auth_url, and its profile '%.64s' is in no "
+				  "clouds-public.yaml (those that come with openstacksdk are not known here): write the "
+				  "auth_url down", cloud->where, l->lost);
 	if (!cloud->auth_url)
-		return reason_set(why, EINVAL, "%s: there is no auth_url", cloud->where);
+		return reason_set(why, EINVAL, "%s: there is no %s", cloud->where, l->env ? "OS_AUTH_URL" : "auth_url");
 	if (strpbrk(cloud->auth_url, "@?#"))
 		return reason_set(why, EINVAL, "%s: the auth_url may have no user, query or fragment",
 				  cloud->where);
@@ -554,7 +347,7 @@ static int auth_url_finish(struct cloud *cloud, struct reason *why)
 	else if (ends_with(cloud->auth_url, len, "/v2.0"))
 		len -= 5;
 	if (asprintf(&url, "%.*s/v3", (int)len, cloud->auth_url) < 0)
-		return no_memory(why);
+		return cloud_no_memory(why);
 	free(cloud->auth_url);
 	cloud->auth_url = url;
 	return 0;
@@ -567,7 +360,7 @@ static int interface_finish(struct cloud *cloud, struct reason *why)
 	if (!cloud->interface)
 		cloud->interface = strdup("public");
 	if (!cloud->interface)
-		return no_memory(why);
+		return cloud_no_memory(why);
 	len = strlen(cloud->interface);
 	if (ends_with(cloud->interface, len, "URL"))
 		cloud->interface[len - 3] = '\0';
@@ -578,17 +371,37 @@ static int interface_finish(struct cloud *cloud, struct reason *why)
 	return 0;
 }
 
-static int who_finish(const struct cloud *cloud, struct reason *why)
+static int who_finish(const struct layers *l, const struct cloud *cloud, struct reason *why)
 {
 	const bool user = cloud->username || cloud->user_id;
 
 	if (cloud->auth == CLOUD_PASSWORD && !user)
-		return reason_set(why, EINVAL, "%s: there is no username", cloud->where);
+		return reason_set(why, EINVAL, "%s: there is no %s", cloud->where, l->env ? "OS_USERNAME" : "username");
 	if (cloud->auth == CLOUD_APPLICATION && !cloud->application_id &&
 	    !(cloud->application && user))
 		return reason_set(why, EINVAL, "%s: an application credential is told by its id, or by its "
 				  "name and its user", cloud->where);
 	return 0;
+}
+
+/* Who has these set beside OS_CLOUD may take them for more than they are. */
+static void unused_tell(const struct layers *l)
+{
+	struct buf names CLEANUP_BUF = BUF_INIT;
+
+	if (l->env || !l->file || repo_config_get(l->config, "cloud") || !env_text("OS_CLOUD"))
+		return;
+	if (env_text(region.env[0]))
+		buf_adds(&names, region.env[0]);
+	for (unsigned i = 0; i < FIELDS; i++)
+		if (env_text(fields[i].env[0]))
+			buf_addf(&names, "%s%s", names.len ? ", " : "", fields[i].env[0]);
+	for (unsigned i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
+		if (env_text(secrets[i].env[0]))
+			buf_addf(&names, "%s%s", names.len ? ", " : "", secrets[i].env[0]);
+	if (names.len && !buf_ok(&names))
+		log_warn("repository %s: OS_CLOUD says which cloud; beside it these are not used: %s", l->config->name,
+			 names.data);
 }
 
 int cloud_read(const struct repo_config *config, struct cloud *cloud, struct reason *why)
@@ -597,17 +410,17 @@ int cloud_read(const struct repo_config *config, struct cloud *cloud, struct rea
 	int err;
 
 	memset(cloud, 0, sizeof(*cloud));
-	err = layers_open(&layers, cloud, why);
-	if (!err)
-		err = strings_read(&layers, cloud, why);
+	err = layers_open(&layers, why);
 	if (!err)
 		err = region_read(&layers, cloud, why);
+	if (!err)
+		err = strings_read(&layers, cloud, why);
 	if (!err)
 		err = verify_read(&layers, cloud, why);
 	if (!err)
 		err = auth_read(&layers, cloud, why);
 	if (!err)
-		err = auth_url_finish(cloud, why);
+		err = auth_url_finish(&layers, cloud, why);
 	if (!err && cloud->endpoint && (strpbrk(cloud->endpoint, "@?#") || url_fault(cloud->endpoint)))
 		err = reason_set(why, EINVAL, "%s: the image service's address cannot be asked: %s", cloud->where,
 				 strpbrk(cloud->endpoint, "@?#") ? "it may have no user, query or fragment" :
@@ -615,19 +428,22 @@ int cloud_read(const struct repo_config *config, struct cloud *cloud, struct rea
 	if (!err)
 		err = interface_finish(cloud, why);
 	if (!err)
-		err = who_finish(cloud, why);
+		err = who_finish(&layers, cloud, why);
 	if (!err)
 		err = secret_get(&layers, cloud, why);
 	if (!err && repo_config_get(config, "allow-http"))
 		cloud->allow_http = repo_config_get(config, "allow-http")->number;
+	if (!err)
+		unused_tell(&layers);
 	layers_close(&layers);
 	return err;
 }
 
 void cloud_free(struct cloud *cloud)
 {
-	for (unsigned i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-		free(*(char **)((char *)cloud + fields[i].at));
+	for (unsigned i = 0; i < FIELDS; i++)
+		free(*string_at(cloud, fields[i].at));
+	free(cloud->region);
 	for (unsigned i = 0; i < cloud->files_len; i++)
 		free(cloud->files[i].path);
 	free(cloud->where);
@@ -662,8 +478,8 @@ int cloud_check(const struct repo_config *config, struct reason *why)
 			return reason_set(why, EINVAL, "%s: the address of a service is wanted, without user, "
 					  "query or fragment", addresses[i]);
 	}
-	if (!repo_config_get(config, "cert") != !repo_config_get(config, "key"))
-		return reason_set(why, EINVAL, "cert and key are used together");
+	if (repo_config_get(config, "key") && !repo_config_get(config, "cert"))
+		return reason_set(why, EINVAL, "key belongs to a certificate, and cert is missing");
 	if (strcmp(interface, "public") && strcmp(interface, "internal") && strcmp(interface, "admin"))
 		return reason_set(why, EINVAL, "interface is '%.32s', wanted is public, internal or admin",
 				  interface);

@@ -31,7 +31,7 @@ struct cloud_file {
 	off_t size;
 	struct timespec mtime, ctime;
 };
-#define CLOUD_FILES_MAX 8
+#define CLOUD_FILES_MAX 32
 
 /* Unset strings are NULL. */
 struct cloud {

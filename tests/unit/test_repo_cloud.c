@@ -42,7 +42,9 @@ static int each_begin(void **state)
 {
 	static const char *const names[] = { "OS_CLOUD", "OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD",
 		"OS_PROJECT_NAME", "OS_CLIENT_CONFIG_FILE", "OS_CLIENT_SECURE_FILE", "OS_AUTH_TYPE",
-		"OS_REGION_NAME", "OS_INTERFACE", "OS_TENANT_NAME", "OS_IDENTITY_API_VERSION" };
+		"OS_REGION_NAME", "OS_INTERFACE", "OS_TENANT_NAME", "OS_IDENTITY_API_VERSION",
+		"OS_USER_DOMAIN_NAME", "OS_DEFAULT_DOMAIN_ID", "OS_SYSTEM_SCOPE", "OS_DOMAIN_NAME",
+		"XDG_CONFIG_HOME" };
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		unsetenv(names[i]);
@@ -167,6 +169,123 @@ static void a_profile_stands_under_the_cloud(void **state)
 	assert_string_equal(cloud.interface, "admin");
 }
 
+static void a_region_has_values_of_its_own(void **state)
+{
+	(void)state;
+	clouds_made("clouds: {lab: {auth: {auth_url: 'https://k', username: al, password: x, project_name: p},"
+		    " interface: admin, regions: [R1, {name: R2, values: {interface: internal,"
+		    " auth: {project_name: q}}}]}}");
+	good(PAIRS("clouds-file", clouds));
+	assert_string_equal(cloud.region, "R1");
+	assert_string_equal(cloud.interface, "admin");
+	cloud_free(&cloud);
+	good(PAIRS("clouds-file", clouds, "region", "R2"));
+	assert_string_equal(cloud.region, "R2");
+	assert_string_equal(cloud.interface, "internal");
+	assert_string_equal(cloud.project, "q");
+	cloud_free(&cloud);
+	clouds_made("clouds: {lab: {auth: {auth_url: 'https://k', username: al, password: x}, region_name: R1,"
+		    " image_region_name: R3, interface: admin, image_interface: internal}}");
+	good(PAIRS("clouds-file", clouds));
+	assert_string_equal(cloud.region, "R3");
+	assert_string_equal(cloud.interface, "internal");
+}
+
+static void what_is_said_over_it_counts_whether_name_or_id(void **state)
+{
+	char secret[128];
+
+	(void)state;
+	clouds_made("clouds: {lab: {profile: v, auth: {auth_url: 'https://k', user_id: u1, project_name: p,"
+		    " project_id: p1, password: x}}}");
+	made("clouds-public.yaml", "public-clouds: {v: {auth: {username: nobody, user_domain_id: default}}}");
+	snprintf(secret, sizeof(secret), "%s", made("secure.yaml", "clouds: {lab: {auth: {user_domain_name: Users}}}"));
+	good(PAIRS("clouds-file", clouds));
+	assert_string_equal(cloud.user_id, "u1");
+	assert_null(cloud.username);
+	assert_string_equal(cloud.user_domain, "Users");
+	assert_null(cloud.user_domain_id);
+	assert_string_equal(cloud.project_id, "p1"); /* said together: the id is the surer */
+	assert_string_equal(cloud.project, "p");
+	cloud_free(&cloud);
+	good(PAIRS("clouds-file", clouds, "username", "al", "project", "mine"));
+	assert_string_equal(cloud.username, "al");
+	assert_null(cloud.user_id);
+	assert_string_equal(cloud.project, "mine");
+	assert_null(cloud.project_id);
+	unlink(secret);
+}
+
+static void one_domain_may_be_said_for_both(void **state)
+{
+	(void)state;
+	clouds_made("clouds: {lab: {auth: {auth_url: 'https://k', username: al, password: x, project_name: p,"
+		    " domain_name: D, project_domain_id: d7, default_domain_id: no}}}");
+	good(PAIRS("clouds-file", clouds));
+	assert_string_equal(cloud.user_domain, "D");
+	assert_null(cloud.user_domain_id);
+	assert_string_equal(cloud.project_domain_id, "d7");
+	assert_null(cloud.project_domain);
+	cloud_free(&cloud);
+	/* Of one's own it is not overruled by a default. */
+	setenv("OS_AUTH_URL", "https://k", 1);
+	setenv("OS_USERNAME", "al", 1);
+	setenv("OS_PASSWORD", "x", 1);
+	setenv("OS_USER_DOMAIN_NAME", "Users", 1);
+	setenv("OS_DEFAULT_DOMAIN_ID", "d0", 1);
+	good(NULL);
+	assert_string_equal(cloud.user_domain, "Users");
+	assert_null(cloud.user_domain_id);
+	assert_string_equal(cloud.project_domain_id, "d0");
+}
+
+static void old_and_dashed_spellings_are_taken(void **state)
+{
+	(void)state;
+	clouds_made("clouds: {lab: {auth-type: v3password, auth: {auth-url: 'https://k', user_name: al, password: x,"
+		    " tenant-name: p, user-domain-name: D}, endpoint_type: internalURL, image_endpoint: 'https://g'}}");
+	good(PAIRS("clouds-file", clouds));
+	assert_string_equal(cloud.username, "al");
+	assert_string_equal(cloud.project, "p");
+	assert_string_equal(cloud.user_domain, "D");
+	assert_string_equal(cloud.interface, "internal");
+	assert_string_equal(cloud.endpoint, "https://g");
+	cloud_free(&cloud);
+	clouds_made("clouds: {lab: {auth_plugin: token_endpoint, auth: {endpoint: 'https://g/', token: t}}}");
+	good(PAIRS("clouds-file", clouds));
+	assert_int_equal(cloud.auth, CLOUD_FIXED_TOKEN);
+	assert_string_equal(cloud.endpoint, "https://g/");
+}
+
+static void files_are_found_where_openstacks_clients_find_them(void **state)
+{
+	char dir[96], file[128];
+
+	(void)state;
+	/* The first that is there is the one, whether it has the cloud or not. */
+	snprintf(dir, sizeof(dir), "%s/openstack", folder);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	setenv("XDG_CONFIG_HOME", folder, 1);
+	made("openstack/clouds.yml", "clouds: {lab: {auth: {auth_url: 'https://k', username: al}}}");
+	made("openstack/secure.json", "{\"clouds\": {\"lab\": {\"auth\": {\"password\": \"sesame\"}}}}");
+	good(PAIRS("cloud", "lab"));
+	assert_string_equal(cloud.secret.text, "sesame");
+	refused(PAIRS("cloud", "other"), "has no cloud 'other'; it has lab");
+	setenv("OS_CLOUD", "lab", 1);
+	setenv("OS_REGION_NAME", "R9", 1);
+	good(NULL);
+	assert_null(cloud.region);
+	/* openstacksdk's word for the environment itself. */
+	setenv("OS_CLOUD", "envvars", 1);
+	setenv("OS_AUTH_URL", "https://env", 1);
+	refused(NULL, "the environment (OS_...): there is no OS_USERNAME");
+	snprintf(file, sizeof(file), "%s/clouds.yml", dir);
+	unlink(file);
+	snprintf(file, sizeof(file), "%s/secure.json", dir);
+	unlink(file);
+	rmdir(dir);
+}
+
 static void anchors_and_merges_are_yaml_too(void **state)
 {
 	(void)state;
@@ -220,7 +339,23 @@ static void what_is_not_spoken_is_refused_by_name(void **state)
 	(void)state;
 	clouds_made("clouds: {lab: {auth_type: v3oidcpassword, auth: {auth_url: 'https://k'}}}");
 	refused(PAIRS("clouds-file", clouds), "auth_type 'v3oidcpassword' is not known here, wanted is one of "
-		"password, v3password, v3applicationcredential, token, v3token, admin_token, none");
+		"password, v3password, v3applicationcredential, token, v3token, admin_token, token_endpoint, none");
+	clouds_made("clouds: {lab: {auth: {auth_url: 'https://k', username: u, password: p, system_scope: all}}}");
+	refused(PAIRS("clouds-file", clouds), "system_scope is not spoken here");
+	clouds_made("clouds: {lab: {auth: {auth_url: 'https://k', username: u, password: p, trust_id: t}}}");
+	refused(PAIRS("clouds-file", clouds), "trust_id is not spoken here");
+	clouds_made("clouds: {lab: {auth: {auth_url: 'https://k', username: u, password: p, domain_name: D}}}");
+	refused(PAIRS("clouds-file", clouds), "domain_name without a project asks for a token of a domain");
+	clouds_made("clouds: {lab: {image_api_version: 1, auth: {auth_url: 'https://k', username: u, password: p}}}");
+	refused(PAIRS("clouds-file", clouds), "image_api_version is 1; only version 2");
+	clouds_made("clouds: {lab: {verify: true, insecure: true, auth: {auth_url: 'https://k'}}}");
+	refused(PAIRS("clouds-file", clouds), "cannot both be meant");
+	clouds_made("clouds: {lab: {insecure: perhaps, auth: {auth_url: 'https://k'}}}");
+	refused(PAIRS("clouds-file", clouds), "insecure is 'perhaps'");
+	clouds_made("clouds: {lab: {profile: ovh, auth: {username: u, password: p}}}");
+	refused(PAIRS("clouds-file", clouds), "its profile 'ovh' is in no clouds-public.yaml");
+	clouds_made("clouds: {lab: {auth: {auth_url: 'https://[::1', username: u, password: p}}}");
+	refused(PAIRS("clouds-file", clouds), "the auth_url cannot be asked: its host is neither");
 	clouds_made("clouds: {lab: {identity_api_version: 2.0, auth: {auth_url: 'https://k'}}}");
 	refused(PAIRS("clouds-file", clouds), "only Keystone's version 3");
 	clouds_made("clouds: {lab: {interface: outside, auth: {auth_url: 'https://k', username: u, password: p}}}");
@@ -344,7 +479,8 @@ static void keys_that_do_not_fit_together_are_refused_before_anything_is_read(vo
 	assert_int_equal(checked(PAIRS("cloud", "lab", "auth-url", "https://k")), -EINVAL);
 	assert_int_equal(checked(PAIRS("auth-url", "https://k")), -EINVAL);
 	assert_int_equal(checked(PAIRS("auth-url", "https://k", "password-file", "/x", "token-file", "/y")), -EINVAL);
-	assert_int_equal(checked(PAIRS("cert", "/c")), -EINVAL);
+	assert_int_equal(checked(PAIRS("cert", "/c")), 0); /* its key may be within */
+	assert_int_equal(checked(PAIRS("key", "/c")), -EINVAL);
 	assert_int_equal(checked(PAIRS("interface", "publicURL")), -EINVAL);
 }
 
@@ -357,6 +493,11 @@ int main(void)
 		TEST(the_only_cloud_of_a_file_needs_no_name),
 		TEST(secure_yaml_goes_over_clouds_yaml_key_by_key),
 		TEST(a_profile_stands_under_the_cloud),
+		TEST(a_region_has_values_of_its_own),
+		TEST(what_is_said_over_it_counts_whether_name_or_id),
+		TEST(one_domain_may_be_said_for_both),
+		TEST(old_and_dashed_spellings_are_taken),
+		TEST(files_are_found_where_openstacks_clients_find_them),
 		TEST(anchors_and_merges_are_yaml_too),
 		TEST(an_alias_to_what_contains_it_ends),
 		TEST(kinds_of_credentials_are_known_by_auth_type_or_by_what_is_there),
