@@ -139,7 +139,7 @@ void store_write_unlock(struct store *store);
 /* Does somebody wait for it, who would not wait behind others? */
 bool store_write_wanted(struct store *store);
 
-/* open.c: the sentence for what SQLite said last about `db`. Returns -errno. */
+/* db.c: the sentence for what SQLite said last about `db`. Returns -errno. */
 int store_db_fail(struct store *store, sqlite3 *db, int rc, struct reason *why, const char *what);
 /* Run a statement that gives no row, and make it ready for the next use. SQLite's code. */
 int store_step_done(sqlite3_stmt *stmt);
@@ -150,6 +150,11 @@ int store_tx_end(struct store *store, int err, struct reason *why, const char *w
 
 int store_prepare(struct store *store, sqlite3 *db, const char *const *sql, sqlite3_stmt **out, int n,
 		  struct reason *why);
+/* `what` is for the sentence. */
+int store_db_exec(struct store *store, sqlite3 *db, const char *sql, struct reason *why, const char *what);
+
+/* schema.c: make the tables of a new file, or find that it is ours, sound and not newer. */
+int store_schema_check(struct store *store, bool fresh, struct reason *why);
 
 /* catalogue.c */
 extern const char store_catalogue_schema[], store_catalogue_added[];
