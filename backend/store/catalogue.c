@@ -12,7 +12,8 @@
  * A listing is read from entry_shown alone, which has all that it needs. What only one
  * entry is asked for at a time (properties: a kilobyte and more) is in about.
  *
- * entry.flags: 1 = the size is known, 2 = and rounded. entry.known: about has facts.
+ * entry.flags: 1 = the size is known, 2 = and rounded; from 4 on it counts the versions of
+ * its bytes. entry.known: about has facts.
  * entry_rival has those that do not have their name, in the order in which images of one name have a
  * right to it: the one that has data before one that has none yet, otherwise DESIGN section 4.
  *
@@ -54,6 +55,7 @@ const char store_catalogue_added[] =
 	"id, repo, remote_id, name, shown, rank, data, status, flags, size, mtime_ns, digest_algo, digest," \
 	" validator, known, content"
 #define LISTED_COLUMNS "id, name, flags, size, mtime_ns, data"
+#define VERSION	       "((flags >> 2) & 65535)" /* as store_entry_version() */
 
 static const char *const list_sql[L_COUNT] = {
 	[L_REPO_IMAGES] = "SELECT count(*) FROM entry WHERE repo = ?1 AND shown = 1",
@@ -80,7 +82,7 @@ static const char *const list_sql[L_COUNT] = {
 	[L_PROPERTIES] = "SELECT properties FROM about WHERE entry = ?1",
 	[L_FACTS] = "SELECT coalesce(seen, stated) FROM about WHERE entry = ?1",
 	[L_LIST] = "SELECT " LISTED_COLUMNS " FROM entry WHERE repo = ?1 AND shown = 1 AND id > ?2 ORDER BY id",
-	[L_LIST_NAMES] = "SELECT id, name FROM entry WHERE repo = ?1 AND shown = 1 AND id > ?2 ORDER BY id",
+	[L_LIST_NAMES] = "SELECT id, name, flags FROM entry WHERE repo = ?1 AND shown = 1 AND id > ?2 ORDER BY id",
 	[L_KNOWN] = "SELECT " LISTED_COLUMNS ", coalesce(seen, stated) FROM entry JOIN about ON about.entry = id"
 		    " WHERE repo = ?1 AND known = 1 AND shown = 1 AND id > ?2 ORDER BY id",
 };
@@ -100,8 +102,11 @@ static const char *const catalogue_sql[C_COUNT] = {
 	[C_REPO_PUT] = "UPDATE repo SET cursor = ?2, listed_ns = ?3, full_ns = ?4, offline = ?5, since_ns = ?6,"
 		       " reason = ?7, error = ?8, doubt_ns = ?9, doubt_count = ?10, generation = ?11 WHERE id = ?1",
 	[C_DROP_SOME] = "DELETE FROM entry WHERE id IN (SELECT id FROM entry WHERE repo = ?1 LIMIT ?2)",
-	[C_SIZE] = "UPDATE entry SET flags = 1, size = ?2 WHERE id = ?1",
-	[C_CONTENT] = "UPDATE entry SET content = ?2 WHERE id = ?1",
+	[C_SIZE] = "UPDATE entry SET flags = (flags & ~3) + 1, size = ?2 WHERE id = ?1 AND " VERSION " = ?3",
+	[C_CONTENT] = "UPDATE entry SET content = ?2 WHERE id = ?1 AND " VERSION " = ?3 AND content IN (0, ?2)",
+	[C_CONTENT_OTHER] = "UPDATE entry SET content = ?2, flags = flags + 4 WHERE id = ?1 AND " VERSION " = ?3",
+	[C_CONTENT_OF] = "SELECT repo, id, " VERSION " FROM entry WHERE content = ?1 AND content <> 0 LIMIT ?2",
+	[C_CONTENT_GONE] = "UPDATE entry SET content = 0, flags = flags + 4 WHERE id = ?1 AND content = ?2",
 	[C_FACTS] = "INSERT INTO about (entry, seen) SELECT id, ?2 FROM entry WHERE id = ?1"
 		    " ON CONFLICT (entry) DO UPDATE SET seen = ?2",
 	[C_KNOWN] = "UPDATE entry SET known = (SELECT coalesce(seen, stated) IS NOT NULL FROM about"
@@ -109,7 +114,7 @@ static const char *const catalogue_sql[C_COUNT] = {
 	/* Without changes nothing is written, also where nothing can be. */
 	[C_BEGIN] = "BEGIN",
 	[C_FIND] = "SELECT id, name, rank, data, status, flags, size, mtime_ns, digest_algo, digest, validator,"
-		   " shown, properties, stated, seen IS NOT NULL FROM entry LEFT JOIN about ON about.entry = id"
+		   " shown, properties, stated, seen IS NOT NULL, content FROM entry LEFT JOIN about ON about.entry = id"
 		   " WHERE repo = ?1 AND remote_id = ?2",
 	/* Nothing is added where the id is known already. */
 	[C_ADD] = "INSERT INTO entry (repo, remote_id, name, rank, data, status, flags, size, mtime_ns,"
@@ -120,7 +125,8 @@ static const char *const catalogue_sql[C_COUNT] = {
 	[C_ADD_RUN] = "INSERT OR FAIL INTO entry (repo, remote_id, name, rank, data, status, flags, size, mtime_ns,"
 		      " digest_algo, digest, validator, known, shown) VALUES " RUN_ROWS,
 	/* Other bytes: what was learnt of the old ones is not of these. */
-	[C_CHANGE] = "UPDATE entry SET name = ?2, rank = ?3, data = ?4, status = ?5, flags = ?6, size = ?7,"
+	[C_CHANGE] = "UPDATE entry SET name = ?2, rank = ?3, data = ?4, status = ?5, size = ?7,"
+		     " flags = (flags & ~3) + ?6 + CASE WHEN ?13 AND content <> 0 THEN 4 ELSE 0 END,"
 		     " mtime_ns = ?8, digest_algo = ?9, digest = ?10, validator = ?11, known = ?12,"
 		     " shown = CASE WHEN name = ?2 THEN shown ELSE 0 END,"
 		     " content = CASE WHEN ?13 THEN 0 ELSE content END WHERE id = ?1",
@@ -134,11 +140,11 @@ static const char *const catalogue_sql[C_COUNT] = {
 		   " WHERE repo = ?1 AND name = ?2 AND shown = 1)"
 		   " ORDER BY rank, none, mtime_ns DESC, remote_id LIMIT 1",
 	/* Without statistics the planner would take the index that covers most. */
-	[C_SHOWN] = "SELECT id FROM entry INDEXED BY entry_owner WHERE repo = ?1 AND name = ?2 AND shown = 1",
+	[C_SHOWN] = "SELECT id, " VERSION " FROM entry INDEXED BY entry_owner WHERE repo = ?1 AND name = ?2 AND shown = 1",
 	[C_SHOW] = "UPDATE entry SET shown = ?2 WHERE id = ?1",
 	/* By rows (+ keeps the planner from an index in another order, which it would sort each time). */
 	[C_REST] = "SELECT id, name FROM entry WHERE +repo = ?1 AND id > ?2 AND id <= ?3 ORDER BY id LIMIT ?4",
-	[C_DROP] = "DELETE FROM entry WHERE id = ?1 RETURNING shown",
+	[C_DROP] = "DELETE FROM entry WHERE id = ?1 RETURNING shown, " VERSION,
 	[C_RANGE] = "SELECT count(*), min(id), max(id) FROM entry WHERE repo = ?1",
 };
 
@@ -338,8 +344,9 @@ static int list_fail(struct store *store, int rc, struct reason *why)
 
 static void entry_row(sqlite3_stmt *s, struct catalogue_entry *out)
 {
-	int flags = sqlite3_column_int(s, 8);
+	int64_t flags = sqlite3_column_int64(s, 8);
 
+	out->version = store_entry_version(flags);
 	out->id = (uint64_t)sqlite3_column_int64(s, 0);
 	out->repo = (uint64_t)sqlite3_column_int64(s, 1);
 	text_column(s, 2, out->remote_id, sizeof(out->remote_id));
@@ -518,22 +525,19 @@ int catalogue_facts(struct store *store, uint64_t id, char **json, struct reason
 	return err;
 }
 
-/* One of the statements that learn; number when text_of is NULL. */
-static int learn(struct store *store, enum catalogue_stmt which, uint64_t id, int64_t number,
-		 const char *const *text, struct reason *why)
+/* One of the statements that learn, bound but for the row; *found: it changed one. write_lock is held, and
+ * given back. */
+static int learn(struct store *store, enum catalogue_stmt which, uint64_t id, bool *found, struct reason *why)
 {
 	sqlite3_stmt *s = store->c[which];
-	int rc, err;
+	/* Bindings are kept by the transaction's own statements. */
+	int rc, err = store_tx_begin(store, why);
 
-	store_write_lock(store);
-	err = store_tx_begin(store, why);
+	*found = false;
 	if (!err) {
 		sqlite3_bind_int64(s, 1, (int64_t)id);
-		if (text)
-			sqlite3_bind_text(s, 2, *text, -1, SQLITE_STATIC);
-		else
-			sqlite3_bind_int64(s, 2, number);
 		rc = store_step_done(s);
+		*found = !rc && sqlite3_changes(store->writer);
 		if (!rc && which == C_FACTS) {
 			sqlite3_bind_int64(store->c[C_KNOWN], 1, (int64_t)id);
 			rc = store_step_done(store->c[C_KNOWN]);
@@ -541,6 +545,8 @@ static int learn(struct store *store, enum catalogue_stmt which, uint64_t id, in
 		if (rc)
 			err = store_db_fail(store, store->writer, rc, why, "noting what is known of an image");
 		err = store_tx_end(store, err, why, "noting what is known of an image");
+	} else {
+		sqlite3_clear_bindings(s);
 	}
 	store_write_unlock(store);
 	if (!err)
@@ -548,19 +554,99 @@ static int learn(struct store *store, enum catalogue_stmt which, uint64_t id, in
 	return err;
 }
 
-int catalogue_entry_size_set(struct store *store, uint64_t id, uint64_t size, struct reason *why)
+static int learn_number(struct store *store, enum catalogue_stmt which, uint64_t id, unsigned version,
+			uint64_t number, bool *found, struct reason *why)
 {
-	return learn(store, C_SIZE, id, (int64_t)size, NULL, why);
+	store_write_lock(store);
+	sqlite3_bind_int64(store->c[which], 2, (int64_t)number);
+	sqlite3_bind_int64(store->c[which], 3, version);
+	return learn(store, which, id, found, why);
 }
 
-int catalogue_entry_content_set(struct store *store, uint64_t id, uint64_t content, struct reason *why)
+int catalogue_entry_size_set(struct store *store, uint64_t id, unsigned version, uint64_t size, struct reason *why)
 {
-	return learn(store, C_CONTENT, id, (int64_t)content, NULL, why);
+	bool found;
+
+	return learn_number(store, C_SIZE, id, version, size, &found, why);
+}
+
+int catalogue_entry_content_set(struct store *store, uint64_t id, unsigned version, uint64_t content,
+				struct reason *why)
+{
+	bool found;
+	int err = learn_number(store, C_CONTENT, id, version, content, &found, why);
+
+	if (err || found)
+		return err;
+	err = learn_number(store, C_CONTENT_OTHER, id, version, content, &found, why);
+	return err ? err : reason_set(why, ESTALE, "the image has other bytes now");
+}
+
+struct gone {
+	unsigned len;
+	struct {
+		uint64_t repo, id;
+		unsigned version;
+	} rows[CATALOGUE_BATCH];
+};
+
+/* The next few whose content it was. write_lock */
+static int gone_batch(struct store *store, uint64_t content, struct gone *gone, struct reason *why)
+{
+	sqlite3_stmt *s = store->c[C_CONTENT_OF];
+	int rc, err = store_tx_begin(store, why);
+
+	gone->len = 0;
+	if (err)
+		return err;
+	sqlite3_bind_int64(s, 1, (int64_t)content);
+	sqlite3_bind_int(s, 2, CATALOGUE_BATCH);
+	while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+		gone->rows[gone->len].repo = (uint64_t)sqlite3_column_int64(s, 0);
+		gone->rows[gone->len].id = (uint64_t)sqlite3_column_int64(s, 1);
+		gone->rows[gone->len++].version = (unsigned)sqlite3_column_int(s, 2);
+	}
+	step_reset(s);
+	s = store->c[C_CONTENT_GONE];
+	rc = rc == SQLITE_DONE ? SQLITE_OK : rc;
+	for (unsigned i = 0; !rc && i < gone->len; i++) {
+		sqlite3_bind_int64(s, 1, (int64_t)gone->rows[i].id);
+		sqlite3_bind_int64(s, 2, (int64_t)content);
+		rc = store_step_done(s);
+	}
+	if (rc)
+		err = store_db_fail(store, store->writer, rc, why, "noting that an image is another");
+	return store_tx_end(store, err, why, "noting that an image is another");
+}
+
+int catalogue_content_gone(struct store *store, uint64_t content,
+			   void (*changed)(uint64_t repo, uint64_t id, unsigned version, void *arg), void *arg,
+			   struct reason *why)
+{
+	struct gone *gone CLEANUP_FREE = malloc(sizeof(*gone));
+	int err = 0;
+
+	if (!gone)
+		return reason_set(why, ENOMEM, "no memory for the images of a content");
+	do {
+		store_write_lock(store);
+		err = gone_batch(store, content, gone, why);
+		store_write_unlock(store);
+		if (!err && gone->len)
+			store_dirty(store);
+		for (unsigned i = 0; !err && i < gone->len; i++)
+			changed(gone->rows[i].repo, gone->rows[i].id, gone->rows[i].version, arg);
+	} while (!err && gone->len == CATALOGUE_BATCH);
+	return err;
 }
 
 int catalogue_facts_set(struct store *store, uint64_t id, const char *json, struct reason *why)
 {
-	return learn(store, C_FACTS, id, 0, &json, why);
+	bool found;
+
+	store_write_lock(store);
+	sqlite3_bind_text(store->c[C_FACTS], 2, json, -1, SQLITE_STATIC);
+	return learn(store, C_FACTS, id, &found, why);
 }
 
 /* --- listing ------------------------------------------------------------------------------ */
@@ -569,13 +655,14 @@ static void listed_name(sqlite3_stmt *s, struct catalogue_listed *row)
 {
 	row->id = (uint64_t)sqlite3_column_int64(s, 0);
 	row->name = (const char *)sqlite3_column_text(s, 1);
+	row->version = store_entry_version(sqlite3_column_int64(s, 2));
 }
 
 static void listed_row(sqlite3_stmt *s, struct catalogue_listed *row)
 {
 	listed_name(s, row);
-	row->has_size = sqlite3_column_int(s, 2) & 1;
-	row->size_rounded = sqlite3_column_int(s, 2) & 2;
+	row->has_size = sqlite3_column_int64(s, 2) & 1;
+	row->size_rounded = sqlite3_column_int64(s, 2) & 2;
 	row->size = (uint64_t)sqlite3_column_int64(s, 3);
 	row->mtime_ns = sqlite3_column_int64(s, 4);
 	row->data = (enum repo_data)sqlite3_column_int(s, 5);

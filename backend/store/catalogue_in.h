@@ -35,7 +35,7 @@ struct piece; /* entries that wait together */
 struct catalogue_update {
 	struct store *store;
 	uint64_t repo;
-	void (*changed)(uint64_t id, void *arg);
+	void (*changed)(uint64_t id, unsigned version, void *arg);
 	void *arg;
 
 	/* Of whoever puts. */
@@ -58,7 +58,10 @@ struct catalogue_update {
 	bool sorted;
 	char last_name[CATALOGUE_NAME_MAX], last_id[REPO_ID_MAX];
 	/* Rows to be told of when they are committed. */
-	uint64_t *stale;
+	struct stale {
+		uint64_t id;
+		unsigned version;
+	} *stale;
 	size_t stale_len, stale_room;
 };
 

@@ -153,7 +153,8 @@ void store_queue_stop(struct store *store)
 
 /* --- what comes in --------------------------------------------------------------------------- */
 
-int catalogue_update_new(struct store *store, uint64_t repo, void (*changed)(uint64_t id, void *arg),
+int catalogue_update_new(struct store *store, uint64_t repo,
+			 void (*changed)(uint64_t id, unsigned version, void *arg),
 			 void *arg, struct catalogue_update **out, struct reason *why)
 {
 	struct catalogue_update *u = calloc(1, sizeof(*u));

@@ -76,18 +76,18 @@ static bool seen_has(const struct catalogue_update *u, uint64_t id)
 }
 
 /* Tell of this row once the batch is written. */
-static int stale_add(struct catalogue_update *u, uint64_t id, struct reason *why)
+static int stale_add(struct catalogue_update *u, uint64_t id, unsigned version, struct reason *why)
 {
 	if (u->stale_len == u->stale_room) {
 		size_t room = u->stale_room ? 2 * u->stale_room : 64;
-		uint64_t *stale = realloc(u->stale, room * sizeof(*stale));
+		struct stale *stale = realloc(u->stale, room * sizeof(*stale));
 
 		if (!stale)
 			return reason_set(why, ENOMEM, "no memory for a listing");
 		u->stale = stale;
 		u->stale_room = room;
 	}
-	u->stale[u->stale_len++] = id;
+	u->stale[u->stale_len++] = (struct stale){ id, version };
 	return 0;
 }
 
@@ -98,9 +98,10 @@ static int write_fail(struct catalogue_update *u, int rc, struct reason *why)
 	return store_db_fail(u->store, u->store->writer, rc, why, "noting what a repository lists");
 }
 
-/* First column of the only row, 0 = there is none; or -errno. */
+/* First column of the only row, 0 = there is none, and the version in the second (version may be NULL);
+ * or -errno. */
 static int row_number(struct catalogue_update *u, sqlite3_stmt *s, const char *name, uint64_t *id,
-		      struct reason *why)
+		      unsigned *version, struct reason *why)
 {
 	int rc;
 
@@ -108,6 +109,8 @@ static int row_number(struct catalogue_update *u, sqlite3_stmt *s, const char *n
 	sqlite3_bind_text(s, 2, name, -1, SQLITE_STATIC);
 	rc = sqlite3_step(s);
 	*id = rc == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(s, 0) : 0;
+	if (version)
+		*version = rc == SQLITE_ROW ? (unsigned)sqlite3_column_int(s, 1) : 0;
 	sqlite3_reset(s);
 	sqlite3_clear_bindings(s);
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : write_fail(u, rc, why);
@@ -131,17 +134,18 @@ static int show(struct catalogue_update *u, uint64_t id, bool shown, struct reas
 static int name_give(struct catalogue_update *u, const char *name, struct reason *why)
 {
 	uint64_t best = 0, shown = 0;
-	int err = row_number(u, u->store->c[C_BEST], name, &best, why);
+	unsigned version = 0;
+	int err = row_number(u, u->store->c[C_BEST], name, &best, NULL, why);
 
 	if (!err)
-		err = row_number(u, u->store->c[C_SHOWN], name, &shown, why);
+		err = row_number(u, u->store->c[C_SHOWN], name, &shown, &version, why);
 	if (err || best == shown)
 		return err;
 	if (shown) {
 		u->counts.renamed++;
 		err = show(u, shown, false, why);
 		if (!err)
-			err = stale_add(u, shown, why);
+			err = stale_add(u, shown, version, why);
 	}
 	if (!err && best)
 		err = show(u, best, true, why);
@@ -171,8 +175,10 @@ static bool bytes_are(sqlite3_stmt *s, int column, const char *bytes, size_t len
 /* What is noted of the entry against what was listed. */
 struct found {
 	uint64_t id;	/* 0 = nothing is */
+	unsigned version;
 	bool same;	/* all of it is as listed */
 	bool other;	/* its bytes are others now */
+	bool content;	/* somebody has read those of before */
 	bool shown;	/* it has its name */
 	bool seen_facts; /* its first bytes were looked at */
 	char name[CATALOGUE_NAME_MAX];
@@ -181,10 +187,13 @@ struct found {
 static void found_read(sqlite3_stmt *s, const struct listed_view *q, struct found *found)
 {
 	const struct listed *h = q->head;
-	bool sized = sqlite3_column_int(s, 5) == h->flags && sqlite3_column_int64(s, 6) == h->size;
+	int64_t flags = sqlite3_column_int64(s, 5);
+	bool sized = (flags & 3) == h->flags && sqlite3_column_int64(s, 6) == h->size;
 	/* A size that was learnt by reading is better than what the list says. */
-	bool learnt = sqlite3_column_int(s, 5) == 1 && h->flags != 1;
+	bool learnt = (flags & 3) == 1 && h->flags != 1;
 
+	found->version = store_entry_version(flags);
+	found->content = sqlite3_column_int64(s, 15);
 	found->id = (uint64_t)sqlite3_column_int64(s, 0);
 	found->other = !text_is(s, 10, q, LISTED_VALIDATOR) || !text_is(s, 8, q, LISTED_ALGO) ||
 		       !text_is(s, 9, q, LISTED_DIGEST) || (!sized && !learnt);
@@ -279,7 +288,7 @@ static int entry_add(struct catalogue_update *u, const struct listed_view *q, bo
 	uint64_t owner, id;
 	int at, rc, err;
 
-	err = row_number(u, u->store->c[C_SHOWN], q->text[LISTED_NAME], &owner, why);
+	err = row_number(u, u->store->c[C_SHOWN], q->text[LISTED_NAME], &owner, NULL, why);
 	if (err)
 		return err;
 	sqlite3_bind_int64(s, 1, (int64_t)u->repo);
@@ -369,7 +378,8 @@ static int entry_take(struct catalogue_update *u, const struct listed_view *q, s
 	if (err)
 		return err;
 	u->counts.changed++;
-	err = stale_add(u, found.id, why);
+	u->counts.replaced += found.other && found.content;
+	err = stale_add(u, found.id, found.version, why);
 	if (!err && strcmp(found.name, q->text[LISTED_NAME]) != 0)
 		err = name_give(u, found.name, why);
 	return err ? err : name_give(u, q->text[LISTED_NAME], why);
@@ -392,7 +402,7 @@ static int batch_end(struct catalogue_update *u, bool wrote, int err, struct rea
 	if (!err && wrote)
 		store_dirty(u->store);
 	for (size_t i = 0; !err && u->changed && i < u->stale_len; i++)
-		u->changed(u->stale[i], u->arg);
+		u->changed(u->stale[i].id, u->stale[i].version, u->arg);
 	u->stale_len = 0;
 	return err;
 }
@@ -475,6 +485,7 @@ int store_listed_write(struct catalogue_update *u, const char *bytes, size_t len
 static int rest_drop(struct catalogue_update *u, uint64_t id, const char *name, struct reason *why)
 {
 	sqlite3_stmt *s = u->store->c[C_DROP];
+	unsigned version;
 	bool shown;
 	int rc, err;
 
@@ -483,12 +494,13 @@ static int rest_drop(struct catalogue_update *u, uint64_t id, const char *name, 
 	sqlite3_bind_int64(s, 1, (int64_t)id);
 	rc = sqlite3_step(s);
 	shown = rc == SQLITE_ROW && sqlite3_column_int(s, 0);
+	version = rc == SQLITE_ROW ? (unsigned)sqlite3_column_int(s, 1) : 0;
 	sqlite3_reset(s);
 	if (rc != SQLITE_ROW)
 		return write_fail(u, rc, why);
 	u->counts.dropped++;
 	u->counts.shown -= shown;
-	err = stale_add(u, id, why);
+	err = stale_add(u, id, version, why);
 	return err || !shown ? err : name_give(u, name, why);
 }
 

@@ -61,10 +61,17 @@ enum list_stmt {
 	" = p.remote_id WHERE p.remote_id <> '' AND e.name = p.name AND " where
 enum pin_stmt { P_PUT, P_DROP, P_GET, P_COUNT };
 enum catalogue_stmt {
-	C_REPO_ADD, C_REPO_GET, C_REPO_OTHER, C_REPO_PUT, C_DROP_SOME, C_SIZE, C_CONTENT, C_FACTS, C_KNOWN,
+	C_REPO_ADD, C_REPO_GET, C_REPO_OTHER, C_REPO_PUT, C_DROP_SOME, C_SIZE, C_CONTENT, C_CONTENT_OTHER,
+	C_CONTENT_OF, C_CONTENT_GONE, C_FACTS, C_KNOWN,
 	C_BEGIN, C_FIND, C_ADD, C_ADD_RUN, C_CHANGE, C_ABOUT, C_BEST, C_SHOWN, C_SHOW, C_REST, C_DROP, C_RANGE,
 	C_COUNT
 };
+/* Of entry.flags: which version of its bytes. */
+static inline unsigned store_entry_version(int64_t flags)
+{
+	return (unsigned)(flags >> 2) & 65535;
+}
+
 /* Rows that C_ADD_RUN adds at once, and the parameters of each; the first parameter is the repository. */
 #define STORE_RUN	  16
 #define STORE_RUN_COLUMNS 11

@@ -17,6 +17,7 @@
 #include <linux/fuse.h>
 #include <unistd.h>
 
+#include "fs/daemon/opens_saved.h"
 #include "fs/daemon/session.h"
 #include "fs/daemon/session_fd.h"
 #include "fs/daemon/suspect.h"
@@ -25,7 +26,7 @@
 
 #define SESSION_MAGIC UINT64_C(0x6e6f697373657366) /* "fsession" */
 /* Grows when the layout changes: a worker of another build must not misread it. */
-#define SESSION_VERSION 4
+#define SESSION_VERSION 5
 
 /* A journal entry is needed until its answer reached the kernel. Each request that is
  * being answered would have to wait for 4095 later ones to lose its entry. */
@@ -57,9 +58,9 @@ struct session {
 	_Atomic uint64_t resent[OPCODES];
 	uint8_t init[SESSION_INIT_MAX];
 	struct suspects suspects;
-	struct saved_pages pages[SAVED_PAGES];
 	struct journal_entry journal[JOURNAL_LEN];
 	struct saved_handle handles[HANDLE_LEN];
+	struct saved_opens opens;
 };
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "entries are shared between processes");
@@ -136,6 +137,7 @@ int session_attach(int memfd, struct reason *why)
 	for (unsigned i = 0; i < atomic_load(&s->handles_high) && i < HANDLE_LEN; i++)
 		handles_taken[i] = atomic_load(&s->handles[i].fh) != 0;
 	pthread_mutex_unlock(&handles_lock);
+	opens_attach(&s->opens);
 	return 0;
 }
 
@@ -363,19 +365,21 @@ int saved_each(int (*fn)(struct saved_handle *h, void *arg), void *arg)
 
 /* --- telling the kernel ---------------------------------------------------------------- */
 
-static void notify(int32_t code, struct iovec *iov, int count)
+static bool notify(int32_t code, struct iovec *iov, int count)
 {
 	struct fuse_out_header out = { .error = code };
+	bool told;
 
 	if (connection < 0)
-		return;
+		return false;
 	iov[0] = (struct iovec){ &out, sizeof(out) };
 	for (int i = 0; i < count; i++)
 		out.len += (uint32_t)iov[i].iov_len;
 	/* ENOENT: the kernel does not know the node (any more). ENODEV: unmounted. Nobody
 	 * is left to be told, and no caller could do better. */
-	(void)!writev(connection, iov, count);
+	told = writev(connection, iov, count) == (ssize_t)out.len;
 	iov[0] = (struct iovec){ 0 }; /* the caller's; what it pointed to ends here */
+	return told;
 }
 
 void session_notify_poll(uint64_t kh)
@@ -401,6 +405,16 @@ void session_notify_inode(uint64_t ino)
 	notify(FUSE_NOTIFY_INVAL_INODE, iov, 2);
 }
 
+/* linux/fuse.h of kernel 6.16; older headers lack it. */
+#define NOTIFY_INC_EPOCH 8
+
+bool session_notify_names(void)
+{
+	struct iovec iov[1];
+
+	return notify(NOTIFY_INC_EPOCH, iov, 1);
+}
+
 /* --- statistics -------------------------------------------------------------------------- */
 
 void session_count_resent(uint32_t opcode)
@@ -411,11 +425,6 @@ void session_count_resent(uint32_t opcode)
 uint64_t session_resent(uint32_t opcode)
 {
 	return opcode < OPCODES ? atomic_load(&session->resent[opcode]) : 0;
-}
-
-struct saved_pages *session_pages(uint64_t entry)
-{
-	return &session->pages[entry % SAVED_PAGES];
 }
 
 struct suspects *session_suspects(void)

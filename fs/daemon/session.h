@@ -178,29 +178,16 @@ uint64_t session_number(void);
 void session_notify_poll(uint64_t kh);
 /*
  * The attributes of a node are stale; its pages follow when somebody reads. There
- * is no such call for names, on purpose: invalidating an entry waits for the lock
+ * is no such call for one name, on purpose: invalidating an entry waits for the lock
  * of its directory, which a look-up in flight holds; killed there, this process
  * could not die before that look-up is answered, and its successor, who would
  * answer it, is started only when it is dead (seen on 6.18). A name that went is
  * found out by the attributes of its node.
  */
 void session_notify_inode(uint64_t ino);
-
-/* --- page caches ------------------------------------------------------------------------ */
-
-/*
- * Of which content the pages of an image of remote/ are, and how many opens read them. Only the
- * tree changes it, under a lock of its own; a worker that dies in between leaves an open too much,
- * never one too few.
- */
-#define SAVED_PAGES 4096
-struct saved_pages {
-	_Atomic uint64_t entry; /* 0 = none */
-	_Atomic uint64_t content;
-	_Atomic uint64_t opens;
-	_Atomic bool clean; /* pages of before are gone */
-};
-struct saved_pages *session_pages(uint64_t entry); /* an entry has one place, with others */
+/* Each name is looked up again before it is used: a counter in the kernel, nothing waits. False: it
+ * does not know that (before 6.16), and believes names as long as it was told to. */
+bool session_notify_names(void);
 
 /* Where suspect.h keeps its memory; NULL before session_attach(). */
 struct suspects *session_suspects(void);

@@ -118,6 +118,7 @@ void content_drop(struct content *c, const struct reason *why)
 {
 	struct reason store_why = { 0 };
 	struct content_wait *waits;
+	struct origin *origin;
 	struct fetch *left;
 	uint64_t bytes;
 
@@ -126,6 +127,8 @@ void content_drop(struct content *c, const struct reason *why)
 		pthread_mutex_unlock(&c->lock);
 		return;
 	}
+	origin = c->origin;
+	origin_get(origin);
 	c->gone = *why;
 	waits = c->waits;
 	c->waits = NULL;
@@ -135,6 +138,9 @@ void content_drop(struct content *c, const struct reason *why)
 	usage_release(bytes);
 	if (cache_content_gone(contents_store, c->id, why->err, &store_why))
 		log_error("cache: %s", store_why.text);
+	if (origin->ops && origin->ops->gone)
+		origin->ops->gone(origin, c->id);
+	origin_put(origin);
 	fetch_cancel(left);
 	waits_done(waits, why->err, why);
 }

@@ -40,6 +40,8 @@ struct origin_ops {
 	void (*replaced)(const struct origin *origin);
 	/* All of it came, and is not what the repository says (EBADMSG). sha256: what came instead. */
 	void (*refused)(const struct origin *origin, const struct reason *why, const char *sha256, uint64_t size);
+	/* Its content is gone: what there will be of it is another. */
+	void (*gone)(const struct origin *origin, uint64_t content);
 	/* The size that the listing did not tell, or not exactly. */
 	void (*sized)(const struct origin *origin, uint64_t size);
 	/* Its first bytes show what it is. */
@@ -51,9 +53,12 @@ struct origin {
 	_Atomic unsigned refs;
 	const struct origin_ops *ops; /* members may be NULL */
 	void *core;
-	const struct repo_kind *kind;
+	const struct repo_kind *kind; /* NULL: nobody can be asked, only what is here can be had */
 	void *repo;
 	uint64_t entry;       /* row of the catalogue */
+	unsigned version;     /* of its bytes */
+	uint64_t listed_size; /* perhaps not exactly; 0 */
+	int64_t mtime_ns;     /* as listed; 0 */
 	int64_t patience_ms;  /* without a byte, until readers are told that there is no answer */
 	char id[REPO_ID_MAX];
 	char name[300];       /* for sentences */

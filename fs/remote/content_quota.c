@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "fs/card/cards.h"
+#include "fs/daemon/opens.h"
 #include "fs/remote/content_in.h"
 
 #include <fabricfs/log.h>
@@ -69,7 +70,8 @@ static int victim_find(const struct cache_content *content, bool kept, void *arg
 {
 	struct victims *v = arg;
 
-	if (kept || !content->cached)
+	/* Also by who opened it before this worker. */
+	if (kept || !content->cached || opens_have(content->id))
 		return 0;
 	v->ids[v->len] = content->id;
 	v->bytes[v->len] = content->cached;

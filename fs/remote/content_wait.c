@@ -142,6 +142,8 @@ static int content_wait_for(struct content *c, struct content_wait *w, struct re
 		r = -c->gone.err;
 	} else if (wait_is_ready(c, w)) {
 		r = 1;
+	} else if (!c->origin->kind && !only_hashing(c, w)) {
+		r = reason_set(why, ESTALE, "%s, and not all of it is here", c->origin->name);
 	} else if (is_too_large(c, w, why)) {
 		r = -EDQUOT;
 	} else if (offline && !only_hashing(c, w)) {
@@ -154,7 +156,7 @@ static int content_wait_for(struct content *c, struct content_wait *w, struct re
 		c->waits = w;
 	}
 	/* Also when it is here: what comes after it should be, by the time it is read. */
-	if (r >= 0 && !c->whole && !offline) {
+	if (r >= 0 && !c->whole && !offline && c->origin->kind) {
 		if (w->all)
 			fetch_all(c, &start);
 		else

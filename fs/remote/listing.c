@@ -80,11 +80,11 @@ static void done(struct repo_list *list, int err, bool all, bool unchanged, cons
 
 /* --- the mirror's ------------------------------------------------------------------------- */
 
-static void changed(uint64_t id, void *arg)
+static void changed(uint64_t id, unsigned version, void *arg)
 {
 	const struct repo *repo = arg;
 
-	mirror_tell_entry(repo_id(repo), id);
+	mirror_tell_entry(repo_id(repo), id, version);
 }
 
 void listing_begin(struct repo *repo, bool full)
@@ -166,7 +166,7 @@ static void publish(struct repo *repo, int err, const struct catalogue_counts *c
 		images = catalogue_repo_images(mirror_store(), repo->row.id);
 	if (new)
 		repo->row.generation++;
-	if (counts->renamed)
+	if ((counts->renamed || counts->replaced || counts->dropped) && !mirror_tell_names() && counts->renamed)
 		repo->renamed_mono_ns = clock_mono_ns();
 	pthread_mutex_lock(&repo->lock);
 	new = new || (!repo->state.answered && repo->row.listed_ns);

@@ -159,16 +159,32 @@ static void told_refused(const struct origin *o, const struct reason *why, const
 		log_warn("the event of a refused image is not kept: %s", json ? store_why.text : "no memory");
 	free(json);
 	mirror_tell(o->core, MIRROR_EVENT);
-	mirror_tell_entry(repo_id(o->core), o->entry);
+	mirror_tell_entry(repo_id(o->core), o->entry, o->version);
+}
+
+static void entry_gone(uint64_t repo, uint64_t id, unsigned version, void *arg)
+{
+	(void)arg;
+	mirror_tell_entry(repo, id, version);
+}
+
+/* Now, and not only when somebody opens it: who looks at it first and opens it then sees one image. */
+static void told_gone(const struct origin *o, uint64_t content)
+{
+	struct reason why = { 0 };
+
+	if (catalogue_content_gone(mirror_store(), content, entry_gone, NULL, &why))
+		log_warn("%s: %s", o->name, why.text);
+	mirror_tell_names();
 }
 
 static void told_size(const struct origin *o, uint64_t size)
 {
 	struct reason why = { 0 };
 
-	if (catalogue_entry_size_set(mirror_store(), o->entry, size, &why))
+	if (catalogue_entry_size_set(mirror_store(), o->entry, o->version, size, &why))
 		log_warn("%s: %s", o->name, why.text);
-	mirror_tell_entry(repo_id(o->core), o->entry);
+	mirror_tell_entry(repo_id(o->core), o->entry, o->version);
 }
 
 /* What its bytes show, beside what only its properties tell. */
@@ -226,6 +242,9 @@ static void origin_fill(struct origin *o, struct repo *repo, const struct catalo
 	o->kind = repo_kind(repo);
 	o->repo = repo_handle(repo);
 	o->entry = e->id;
+	o->version = e->version;
+	o->listed_size = e->size;
+	o->mtime_ns = e->mtime_ns;
 	o->patience_ms = repo_config(repo)->offline_timeout_ms * 2 + PATIENCE_MS;
 	text_copy(o->id, sizeof(o->id), e->remote_id);
 	name_clean(e->name, name, sizeof(name));
@@ -269,6 +288,17 @@ int origin_of_entry(uint64_t entry, struct origin **out, struct reason *why)
 	return 0;
 }
 
+int origin_of_nobody(struct origin **out, struct reason *why)
+{
+	struct origin *o = origin_new();
+
+	if (!o)
+		return reason_set(why, ENOMEM, "no memory for an image that is listed no more");
+	text_copy(o->name, sizeof(o->name), "an image that is listed no more");
+	*out = o;
+	return 0;
+}
+
 int origin_content(struct origin *o, struct content **out, struct reason *why)
 {
 	struct reason note = { 0 };
@@ -286,9 +316,19 @@ int origin_content(struct origin *o, struct content **out, struct reason *why)
 		}
 		told_size(o, size);
 	}
-	if (content_id(*out) != o->noted &&
-	    catalogue_entry_content_set(mirror_store(), o->entry, content_id(*out), &note))
+	if (content_id(*out) == o->noted)
+		return 0;
+	err = catalogue_entry_content_set(mirror_store(), o->entry, o->version, content_id(*out), &note);
+	if (err == -ESTALE) {
+		mirror_tell_entry(repo_id(o->core), o->entry, o->version);
+		content_put(*out);
+		*why = note;
+		return reason_wrap(why, "%s", o->name);
+	}
+	if (err)
 		log_debug("%s: %s", o->name, note.text);
+	else
+		o->noted = content_id(*out);
 	return 0;
 }
 
@@ -350,6 +390,7 @@ static const struct origin_ops told = {
 	.asked = told_asked,
 	.replaced = told_replaced,
 	.refused = told_refused,
+	.gone = told_gone,
 	.sized = told_size,
 	.recognised = told_facts,
 };

@@ -8,7 +8,10 @@
 /* The image of this row as it is listed now, a reference. -ENOENT: it is listed no more;
  * -ENODATA, -EACCES: it has no data (yet), or they were withdrawn. */
 int origin_of_entry(uint64_t entry, struct origin **origin, struct reason *why);
-/* Its content, with a reference, and noted as that of this entry. */
+/* For what is open of an image that can be asked for no more: what is here of it can be read. */
+int origin_of_nobody(struct origin **origin, struct reason *why);
+/* Its content, with a reference, and noted as that of this entry. -ESTALE: the entry is of another version
+ * by now, as what there is of it is another content than that which this version had. */
 int origin_content(struct origin *origin, struct content **content, struct reason *why);
 
 /* What the cache has of an image. */

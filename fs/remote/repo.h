@@ -64,7 +64,9 @@ struct repo {
 /* Have the mirror's thread look. Any thread. */
 void mirror_kick(void);
 void mirror_tell(const struct repo *repo, unsigned what);
-void mirror_tell_entry(uint64_t repo, uint64_t entry);
+void mirror_tell_entry(uint64_t repo, uint64_t entry, unsigned version);
+/* Names are of other nodes now. False: what was told of them before cannot be taken back. */
+bool mirror_tell_names(void);
 
 /* --- size.c ---------------------------------------------------------------------------------- */
 

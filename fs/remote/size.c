@@ -26,6 +26,7 @@ struct ask {
 	struct repo_stat stat;
 	struct repo *repo;
 	uint64_t entry;
+	unsigned version;
 	struct repo_wait *waits;
 	char id[];
 };
@@ -65,8 +66,8 @@ static void told(struct repo_stat *stat, int err, const struct repo_content *con
 	bool sized = !err && content->has_size;
 	struct repo_wait *waits;
 
-	if (sized && !catalogue_entry_size_set(mirror_store(), ask->entry, content->size, NULL))
-		mirror_tell_entry(ask->repo->row.id, ask->entry);
+	if (sized && !catalogue_entry_size_set(mirror_store(), ask->entry, ask->version, content->size, NULL))
+		mirror_tell_entry(ask->repo->row.id, ask->entry, ask->version);
 	repo_told(ask->repo, err, why);
 	pthread_mutex_lock(&lock);
 	if (!sized)
@@ -90,6 +91,7 @@ static bool ask_new(struct repo *repo, const struct catalogue_entry *entry, stru
 	memcpy(ask->id, entry->remote_id, len);
 	ask->repo = repo;
 	ask->entry = entry->id;
+	ask->version = entry->version;
 	ask->waits = wait;
 	ask->stat = (struct repo_stat){ .id = ask->id, .done = told, .core = ask };
 	if (repo_kind(repo)->stat(repo->handle, &ask->stat, NULL)) {

@@ -235,10 +235,10 @@ static void place_entry(const struct place *p, struct fuse_entry_param *e)
 
 /* --- replies ----------------------------------------------------------------------------- */
 
-void attr_entry(uint64_t row, bool has_size, uint64_t size, int64_t mtime_ns, struct stat *st)
+void attr_entry(uint64_t ino, bool has_size, uint64_t size, int64_t mtime_ns, struct stat *st)
 {
 	memset(st, 0, sizeof(*st));
-	st->st_ino = node_entry(row);
+	st->st_ino = ino;
 	st->st_mode = S_IFREG | 0444;
 	st->st_nlink = 1;
 	st->st_uid = our_uid;

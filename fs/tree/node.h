@@ -9,7 +9,7 @@
  * Of what is below remote/ and fits/ they carry rows of the catalogue, which are never
  * given again either:
  *   NODE_REPO, NODE_REPO_FILE   55..32 row of the repository            19..0 file
- *   NODE_ENTRY                  55..0  row of the image
+ *   NODE_ENTRY                  55..40 version of its bytes             39..0 row of the image
  *   NODE_FITS                   55..32 card   31..0 row of the repository
  *   NODE_FIT                    55..40 card   39..0 row of the image
  *
@@ -48,12 +48,15 @@ static inline unsigned node_card(uint64_t ino) { return (unsigned)(ino >> 32) & 
 static inline int node_slot(uint64_t ino) { return (int)((ino >> 20) & 0xfff) - 1; }
 static inline uint32_t node_file(uint64_t ino) { return (uint32_t)ino & 0xfffff; }
 
-#define NODE_ROW_MAX ((UINT64_C(1) << 56) - 1)
-static inline uint64_t node_entry(uint64_t row)
+/* An inode has one page cache, and old opens may still read what an image was: other bytes, other node. */
+#define NODE_ROW_BITS 40
+#define NODE_ROW_MAX ((UINT64_C(1) << NODE_ROW_BITS) - 1)
+static inline uint64_t node_entry(uint64_t row, unsigned version)
 {
-	return (uint64_t)NODE_ENTRY << 56 | (row & NODE_ROW_MAX);
+	return (uint64_t)NODE_ENTRY << 56 | (uint64_t)(version & 0xffff) << NODE_ROW_BITS | (row & NODE_ROW_MAX);
 }
 static inline uint64_t node_entry_row(uint64_t ino) { return ino & NODE_ROW_MAX; }
+static inline unsigned node_entry_version(uint64_t ino) { return (unsigned)(ino >> NODE_ROW_BITS) & 0xffff; }
 
 static inline uint64_t node_fits(unsigned card, uint64_t repo)
 {
@@ -62,10 +65,10 @@ static inline uint64_t node_fits(unsigned card, uint64_t repo)
 static inline uint64_t node_fits_repo(uint64_t ino) { return ino & UINT32_MAX; }
 static inline uint64_t node_fit(unsigned card, uint64_t row)
 {
-	return (uint64_t)NODE_FIT << 56 | (uint64_t)(card & 0xffff) << 40 | (row & ((UINT64_C(1) << 40) - 1));
+	return (uint64_t)NODE_FIT << 56 | (uint64_t)(card & 0xffff) << NODE_ROW_BITS | (row & NODE_ROW_MAX);
 }
-static inline unsigned node_fit_card(uint64_t ino) { return (unsigned)(ino >> 40) & 0xffff; }
-static inline uint64_t node_fit_row(uint64_t ino) { return ino & ((UINT64_C(1) << 40) - 1); }
+static inline unsigned node_fit_card(uint64_t ino) { return (unsigned)(ino >> NODE_ROW_BITS) & 0xffff; }
+static inline uint64_t node_fit_row(uint64_t ino) { return ino & NODE_ROW_MAX; }
 
 /* File numbers of a repository. Never renumber. */
 enum repo_file {

@@ -233,7 +233,7 @@ static void tree_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int err;
 
 	if (node_kind(ino) == NODE_ENTRY) {
-		remote_open(req, node_entry_row(ino), fi);
+		remote_open(req, ino, fi);
 		return;
 	}
 	err = place_open(&p, ino);
@@ -290,7 +290,7 @@ static void tree_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, st
 	int err;
 
 	if (node_kind(ino) == NODE_ENTRY) {
-		remote_read(req, node_entry_row(ino), size, off, fi);
+		remote_read(req, ino, size, off, fi);
 		return;
 	}
 	err = place_open(&p, ino);
@@ -375,7 +375,7 @@ static void tree_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *
 	int err;
 
 	if (node_kind(ino) == NODE_ENTRY) {
-		remote_release(req, node_entry_row(ino), fi);
+		remote_release(req, fi);
 		return;
 	}
 	err = place_open(&p, ino);

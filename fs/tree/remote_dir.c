@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fs/daemon/opens.h"
+#include "fs/daemon/session.h"
+#include "fs/remote/content.h"
 #include "fs/tree/remote_wait.h"
 #include "fs/tree/serve.h"
 #include "fs/tree/tree.h"
@@ -27,14 +30,32 @@ static double entry_seconds(const struct catalogue_entry *e)
 	return e->has_size && !e->size_rounded ? ENTRY_SECONDS : 0;
 }
 
-/* Gone: whoever came by a name that the kernel still had looks it up again (VFS, ESTALE). */
-static int entry_read(uint64_t ino, struct catalogue_entry *e)
+/* Gone, or other bytes: whoever came by a name that the kernel still had looks it up again (VFS, ESTALE). */
+int entry_read(uint64_t ino, struct catalogue_entry *e)
 {
 	int err = catalogue_entry_get(mirror_store(), node_entry_row(ino), e, NULL);
 
-	if (!err && !mirror_find(e->repo))
+	if (!err && (!mirror_find(e->repo) || e->version != node_entry_version(ino)))
 		err = -ENOENT;
 	return err == -ENOENT ? -ESTALE : err;
+}
+
+/* Who has it open is told what it was. False: nobody has. */
+static bool opened_stat(uint64_t ino, struct stat *st, double *timeout)
+{
+	struct open_image image;
+	struct content *content;
+
+	if (!opens_of_node(ino, &image))
+		return false;
+	content = content_live(image.content);
+	/* It may have become known since. */
+	if (content)
+		content_size(content, &image.size);
+	content_put(content);
+	attr_entry(ino, true, image.size, image.mtime_ns, st);
+	*timeout = ENTRY_SECONDS;
+	return true;
 }
 
 int entry_stat(uint64_t ino, struct stat *st, double *timeout)
@@ -43,9 +64,9 @@ int entry_stat(uint64_t ino, struct stat *st, double *timeout)
 	int err = entry_read(ino, &e);
 
 	if (err)
-		return err;
+		return err == -ESTALE && opened_stat(ino, st, timeout) ? 0 : err;
 	*timeout = entry_seconds(&e);
-	attr_entry(e.id, e.has_size, e.size, e.mtime_ns, st);
+	attr_entry(ino, e.has_size, e.size, e.mtime_ns, st);
 	return 0;
 }
 
@@ -53,9 +74,14 @@ static void getattr_answer(fuse_req_t req, struct repo *repo, struct fuse_file_i
 {
 	struct catalogue_entry e;
 	struct stat st;
+	double timeout;
 	int err = entry_read(fi->fh, &e);
 
 	(void)name;
+	if (err == -ESTALE && opened_stat(fi->fh, &st, &timeout)) {
+		fuse_reply_attr(req, &st, timeout);
+		return;
+	}
 	if (err) {
 		fuse_reply_err(req, -err);
 		return;
@@ -63,7 +89,7 @@ static void getattr_answer(fuse_req_t req, struct repo *repo, struct fuse_file_i
 	repo = mirror_find(e.repo);
 	if (remote_wait_size(req, repo, &e, fi, "", getattr_answer))
 		return;
-	attr_entry(e.id, e.has_size, e.size, e.mtime_ns, &st);
+	attr_entry(fi->fh, e.has_size, e.size, e.mtime_ns, &st);
 	fuse_reply_attr(req, &st, entry_seconds(&e));
 }
 
@@ -88,9 +114,9 @@ static void lookup_answer(fuse_req_t req, struct repo *repo, struct fuse_file_in
 	}
 	if (remote_wait_size(req, repo, &e, NULL, name, lookup_answer))
 		return;
-	param.ino = node_entry(e.id);
+	param.ino = node_entry(e.id, e.version);
 	param.attr_timeout = entry_seconds(&e);
-	attr_entry(e.id, e.has_size, e.size, e.mtime_ns, &param.attr);
+	attr_entry(param.ino, e.has_size, e.size, e.mtime_ns, &param.attr);
 	fuse_reply_entry(req, &param);
 }
 
@@ -171,11 +197,11 @@ static int list_meta(struct list *list, const struct place *dir)
 static int list_image(const struct catalogue_listed *row, void *arg)
 {
 	struct list *list = arg;
-	struct fuse_entry_param param = { .ino = node_entry(row->id), .generation = 1,
+	struct fuse_entry_param param = { .ino = node_entry(row->id, row->version), .generation = 1,
 					  .attr_timeout = ENTRY_SECONDS, .entry_timeout = ENTRY_SECONDS };
 
 	if (list->plus && row->has_size && !row->size_rounded) {
-		attr_entry(row->id, row->has_size, row->size, row->mtime_ns, &param.attr);
+		attr_entry(param.ino, row->has_size, row->size, row->mtime_ns, &param.attr);
 	} else {
 		/* Nor in a listing with attributes: its size is asked for when somebody wants to know it. */
 		param.attr.st_ino = param.ino;
@@ -216,12 +242,12 @@ void remote_list(fuse_req_t req, const struct place *dir, size_t size, off_t off
 
 /* --- changes ------------------------------------------------------------------------------------- */
 
-static void changed(uint64_t repo, unsigned what, uint64_t entry)
+static void changed(uint64_t repo, unsigned what, uint64_t entry, unsigned version)
 {
 	unsigned changes = 0;
 
 	if (entry) {
-		notify_again(node_entry(entry));
+		notify_again(node_entry(entry, version));
 		return;
 	}
 	if (what & MIRROR_STATE)
@@ -237,5 +263,5 @@ static void changed(uint64_t repo, unsigned what, uint64_t entry)
 
 void remote_start(void)
 {
-	mirror_listen(changed);
+	mirror_listen(changed, session_notify_names);
 }

@@ -1,138 +1,115 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Images of remote/ as files (remote_file.h). The handle of an open is the number of the
- * content that it found: it says all by itself, so that a worker that takes over goes on
- * reading the same bytes, and a content that was replaced is not mistaken for the new one.
+ * Images of remote/ as files (remote_file.h). The handle of an open says which content it
+ * found, so that a worker that takes over goes on reading the same bytes; the opens are
+ * noted in the session (opens.h).
  *
- * A whole image that was hashed is read through the kernel's page cache, which keeps it
- * from open to open. While it is being fetched each read comes here (direct I/O): one that
- * waits can be interrupted, and what turns out to be wrong is in no cache.
+ * A node is of one content: when there is another, the image has another node, and an open
+ * of the old one is told ESTALE, upon which the kernel looks its name up again. So nothing
+ * that was read of a node, by mmap too, is ever of another image, and a whole one that was
+ * hashed is read through the kernel's page cache, which is kept from open to open. While it is
+ * being fetched each read comes here (direct I/O): one that waits can be interrupted, and
+ * what turns out to be wrong is in no cache.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
-#include "fs/daemon/session.h"
+#include "fs/daemon/opens.h"
 #include "fs/remote/origin.h"
+#include "fs/tree/node.h"
 #include "fs/tree/remote_file.h"
 #include "fs/tree/tree.h"
 
 #include <fabricfs/buf.h>
 #include <fabricfs/log.h>
 
-/* --- what the kernel keeps ------------------------------------------------------------------ */
-
-/*
- * Which content the pages of a node are of. An open of another content drops them, and reads past
- * them as long as the old one is open: one node has one page cache. It is known for the whole life
- * of the mount, as opens outlive the worker that answered them. Direct-mapped: a collision costs
- * only that an image is read past the cache.
- */
-static pthread_mutex_t pages_lock = PTHREAD_MUTEX_INITIALIZER;
-
-/* May this open use the page cache; *keep: also what is in it. Before its answer: if a worker dies
- * in between, its successor counts it once more. */
-static bool pages_open(uint64_t entry, uint64_t content, bool *keep)
-{
-	struct saved_pages *p = session_pages(entry);
-	bool cached = true;
-
-	pthread_mutex_lock(&pages_lock);
-	*keep = p->entry == entry && p->content == content && p->clean;
-	if (p->entry == entry && p->content == content) {
-		p->opens++;
-	} else if (p->opens) {
-		cached = false;
-	} else {
-		p->clean = false;
-		p->content = content;
-		p->entry = entry;
-		p->opens = 1;
-	}
-	pthread_mutex_unlock(&pages_lock);
-	return cached;
-}
-
-/* A read came by such an open: the kernel has dropped what it had, which it does when it gets the
- * answer to the first open, and before that open reads. */
-static void pages_clean(uint64_t entry, uint64_t content)
-{
-	struct saved_pages *p = session_pages(entry);
-
-	if (p->clean)
-		return;
-	pthread_mutex_lock(&pages_lock);
-	if (p->entry == entry && p->content == content)
-		p->clean = true;
-	pthread_mutex_unlock(&pages_lock);
-}
-
-/* After the answer to release(), which is asked again if a worker dies before it: it counts once. */
-static void pages_close(uint64_t entry, uint64_t content)
-{
-	struct saved_pages *p = session_pages(entry);
-
-	pthread_mutex_lock(&pages_lock);
-	if (p->entry == entry && p->content == content && p->opens)
-		p->opens--;
-	pthread_mutex_unlock(&pages_lock);
-}
-
 /* --- open and close ------------------------------------------------------------------------------ */
 
-static void opened_undo(uint64_t entry, struct content *content, bool cached)
+/* Opens (by their places) that are counted in their contents: those of this worker, and of others
+ * those that were read since. */
+static _Atomic bool counted[OPENS_MAX];
+
+static void opened_count(uint64_t fh, struct content *content)
 {
-	if (cached)
-		pages_close(entry, content_id(content));
-	content_closed(content);
+	if (!atomic_exchange(&counted[opens_place(fh)], true))
+		content_opened(content);
 }
 
-void remote_open(fuse_req_t req, uint64_t entry, struct fuse_file_info *fi)
+static void opened_end(uint64_t fh)
+{
+	struct content *content = content_live(opens_content(fh));
+
+	if (atomic_exchange(&counted[opens_place(fh)], false) && content)
+		content_closed(content);
+	content_put(content);
+	opens_drop(fh);
+}
+
+/* What this version of the image has. */
+static int content_find(uint64_t ino, struct open_image *image, bool *cached, struct content **content,
+			struct reason *why)
+{
+	struct origin *origin;
+	int err = origin_of_entry(node_entry_row(ino), &origin, why);
+
+	if (err)
+		return err == -ENOENT ? -ESTALE : err;
+	if (origin->version != node_entry_version(ino))
+		err = reason_set(why, ESTALE, "%s has other bytes now", origin->name);
+	else
+		err = origin_content(origin, content, why);
+	if (!err) {
+		*image = (struct open_image){ .ino = ino, .content = content_id(*content),
+					      .size = origin->listed_size, .mtime_ns = origin->mtime_ns };
+		/* What could not be noted (a full disk) is perhaps not told from what follows. */
+		*cached = content_is_whole(*content, NULL, &image->size) && origin->noted == image->content;
+	}
+	origin_put(origin);
+	return err;
+}
+
+void remote_open(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
 {
 	struct content *content = NULL;
-	struct origin *origin = NULL;
+	struct open_image image;
 	struct reason why = { 0 };
-	bool keep = false, cached;
+	bool cached;
 	int err;
 
 	if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC) {
 		fuse_reply_err(req, EROFS);
 		return;
 	}
-	err = origin_of_entry(entry, &origin, &why);
-	if (!err)
-		err = origin_content(origin, &content, &why);
-	origin_put(origin);
+	err = content_find(ino, &image, &cached, &content, &why);
 	if (err) {
 		log_debug("open: %s", why.text);
 		fuse_reply_err(req, -err);
 		return;
 	}
-	content_opened(content);
-	cached = content_is_whole(content, NULL, NULL) && pages_open(entry, content_id(content), &keep);
-	fi->fh = content_id(content) | (cached ? REMOTE_HANDLE_CACHED : 0);
+	fi->fh = opens_add(&image);
 	fi->direct_io = !cached;
-	fi->keep_cache = keep;
+	fi->keep_cache = cached;
 	fi->noflush = 1;
-	if (fuse_reply_open(req, fi) == -ENOENT)
-		opened_undo(entry, content, cached); /* the caller was killed meanwhile: no release comes */
+	if (!fi->fh) {
+		fuse_reply_err(req, ENFILE);
+	} else if (opens_content(fi->fh) != image.content) {
+		/* Asked again, because the worker died that had answered it for what there was then. */
+		opens_drop(fi->fh);
+		fuse_reply_err(req, ESTALE);
+	} else {
+		opened_count(fi->fh, content);
+		if (fuse_reply_open(req, fi) == -ENOENT)
+			opened_end(fi->fh); /* the caller was killed meanwhile: no release comes */
+	}
 	content_put(content);
 }
 
-void remote_release(fuse_req_t req, uint64_t entry, struct fuse_file_info *fi)
+void remote_release(fuse_req_t req, struct fuse_file_info *fi)
 {
-	uint64_t id = fi->fh & ~REMOTE_HANDLE_CACHED;
-	struct content *content = content_live(id);
-	bool cached = fi->fh & REMOTE_HANDLE_CACHED;
-
-	if (content) {
-		content_closed(content);
-		content_put(content);
-	}
+	opened_end(fi->fh);
 	fuse_reply_err(req, 0);
-	if (cached)
-		pages_close(entry, id);
 }
 
 /* --- reading --------------------------------------------------------------------------------------- */
@@ -189,35 +166,34 @@ static void read_interrupted(fuse_req_t req, void *arg)
 	content_interrupt(&call->wait);
 }
 
-/* What is open, by its handle. A worker that died may have opened it. */
+/* What is open, by its handle. A worker that died may have opened it, and it may be listed no more. */
 int remote_content(uint64_t entry, uint64_t fh, struct content **content, struct reason *why)
 {
-	uint64_t id = fh & ~REMOTE_HANDLE_CACHED;
 	struct origin *origin;
-	int err;
+	int err = 0;
 
-	*content = content_live(id);
-	if (*content)
-		return 0;
-	err = origin_of_entry(entry, &origin, why);
-	if (err)
-		return err == -ENOENT ? -ESTALE : err;
-	err = content_open(origin, id, content, why);
-	origin_put(origin);
+	*content = content_live(opens_content(fh));
+	if (!*content) {
+		err = origin_of_entry(entry, &origin, why);
+		if (err)
+			err = origin_of_nobody(&origin, why);
+		if (err)
+			return err;
+		err = content_open(origin, opens_content(fh), content, why);
+		origin_put(origin);
+	}
 	if (!err)
-		content_opened(*content);
+		opened_count(fh, *content);
 	return err;
 }
 
-void remote_read(fuse_req_t req, uint64_t entry, size_t size, off_t off, struct fuse_file_info *fi)
+void remote_read(fuse_req_t req, uint64_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct remote_call *call;
 	struct content *content;
 	struct reason why = { 0 };
-	int r = remote_content(entry, fi->fh, &content, &why);
+	int r = remote_content(node_entry_row(ino), fi->fh, &content, &why);
 
-	if (fi->fh & REMOTE_HANDLE_CACHED)
-		pages_clean(entry, fi->fh & ~REMOTE_HANDLE_CACHED);
 	if (size > TREE_DATA_MAX)
 		size = TREE_DATA_MAX;
 	if (r) {

@@ -7,13 +7,12 @@
 
 #include "fs/card/cards.h"
 
-/* entry: row of the catalogue, which the node says. */
-void remote_open(fuse_req_t req, uint64_t entry, struct fuse_file_info *fi);
-void remote_read(fuse_req_t req, uint64_t entry, size_t size, off_t off, struct fuse_file_info *fi);
-void remote_release(fuse_req_t req, uint64_t entry, struct fuse_file_info *fi);
+void remote_open(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi);
+void remote_read(fuse_req_t req, uint64_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void remote_release(fuse_req_t req, struct fuse_file_info *fi);
 
-/* The content of an open, with a reference. -ESTALE, -EBADMSG: it is gone. */
-#define REMOTE_HANDLE_CACHED (UINT64_C(1) << 63) /* in fh: counted as one that reads the page cache */
+/* The content of an open, with a reference. entry: its row of the catalogue. -ESTALE, -EBADMSG: it is
+ * gone. */
 struct content;
 int remote_content(uint64_t entry, uint64_t fh, struct content **content, struct reason *why);
 

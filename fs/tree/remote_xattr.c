@@ -71,13 +71,6 @@ static bool property_value(char **pairs, const char *name, struct buf *out)
 	return false;
 }
 
-static int entry_get(fuse_ino_t ino, struct catalogue_entry *e)
-{
-	int err = catalogue_entry_get(mirror_store(), node_entry_row(ino), e, NULL);
-
-	return err == -ENOENT ? -ESTALE : err;
-}
-
 void remote_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	struct buf value CLEANUP_BUF = BUF_INIT;
@@ -92,7 +85,7 @@ void remote_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t si
 		return;
 	}
 	name += strlen(PREFIX);
-	err = entry_get(ino, &e);
+	err = entry_read(ino, &e);
 	if (!err)
 		there = own_value(&e, name, &value) || cache_value(&e, name, &value);
 	if (!err && !there && !strncmp(name, PROPERTY, strlen(PROPERTY))) {
@@ -118,7 +111,7 @@ void remote_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	char **pairs CLEANUP_FREE = NULL;
 	struct catalogue_entry e;
 	struct entry_cache cache;
-	int err = entry_get(ino, &e);
+	int err = entry_read(ino, &e);
 
 	if (!err)
 		err = catalogue_properties(mirror_store(), e.id, &pairs, NULL);
@@ -150,11 +143,15 @@ void remote_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const cha
 {
 	bool off = !value || (size == 1 && *value == '0');
 	struct reason why = { 0 };
+	struct catalogue_entry e;
+	int err;
 
 	if (strcmp(name, PREFIX "pinned") != 0)
 		fuse_reply_err(req, strncmp(name, PREFIX, strlen(PREFIX)) ? EOPNOTSUPP : EPERM);
 	else if (!off && (size != 1 || *value != '1'))
 		fuse_reply_err(req, EINVAL);
+	else if ((err = entry_read(ino, &e)))
+		fuse_reply_err(req, -err);
 	else
-		fuse_reply_err(req, -entry_pin(node_entry_row(ino), !off, &why));
+		fuse_reply_err(req, -entry_pin(e.id, !off, &why));
 }

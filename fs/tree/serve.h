@@ -50,7 +50,7 @@ bool packed_at(const struct text *listing, size_t at, struct packed *entry);
 void attr_start(const struct config *config);
 void place_stat(const struct place *p, struct stat *st, double *timeout);
 /* Attributes of an image of a repository. */
-void attr_entry(uint64_t row, bool has_size, uint64_t size, int64_t mtime_ns, struct stat *st);
+void attr_entry(uint64_t ino, bool has_size, uint64_t size, int64_t mtime_ns, struct stat *st);
 /* Fill an entry; counts as handed out. 0 or -errno. */
 int tree_entry(uint64_t ino, struct fuse_entry_param *e);
 /* A worker before this one handed out nobody knows what: take it for everything. */
@@ -116,6 +116,8 @@ void remote_lookup(fuse_req_t req, const struct place *dir, const char *name);
 void remote_opendir(fuse_req_t req, const struct place *dir, struct fuse_file_info *fi);
 void remote_list(fuse_req_t req, const struct place *dir, size_t size, off_t off, bool plus);
 int entry_stat(uint64_t ino, struct stat *st, double *timeout); /* 0 or -errno */
+/* What is listed of the node; -ESTALE: it is listed no more, or has other bytes, and so another node. */
+int entry_read(uint64_t ino, struct catalogue_entry *e);
 
 /* --- remote_xattr.c --------------------------------------------------------------------- */
 

@@ -4,8 +4,10 @@
  * from which listings are answered directly. Names are the mirror's (fs/remote),
  * everything else is as a repository's kind said it (repo.h).
  *
- * A row's number is the number of its node in the tree: it is never given again,
- * so the same path has the same inode after a restart of everything.
+ * A row's number and the version of its bytes are the number of its node in the tree. A row
+ * is never given again, and the version grows when bytes that somebody may have read are
+ * not those of the image any more: so the same path has the same inode after a restart of
+ * everything, and one inode never has the bytes of two contents.
  *
  * Threads: any. Readers have a connection of their own and wait neither for
  * writers nor for the store's other readers; writers are serialised with the
@@ -26,6 +28,7 @@
 #define CATALOGUE_BATCH	   256	/* rows that are dropped in one transaction */
 #define CATALOGUE_NAME_MAX 256	/* of a name as listed, with its NUL */
 #define CATALOGUE_DIGEST_MAX 129 /* SHA-512 in hex and a NUL */
+#define CATALOGUE_VERSIONS 65536u
 
 /* --- repositories --------------------------------------------------------------- */
 
@@ -59,6 +62,7 @@ uint64_t catalogue_repo_images(struct store *store, uint64_t repo);
 
 struct catalogue_entry {
 	uint64_t id, repo; /* rows */
+	unsigned version;  /* of its bytes: below CATALOGUE_VERSIONS, from where it begins again */
 	char remote_id[REPO_ID_MAX];
 	char name[CATALOGUE_NAME_MAX]; /* as listed: fit for a file system */
 	bool shown;	    /* it has that name; else only <name>@<id> finds it */
@@ -95,17 +99,27 @@ int catalogue_properties(struct store *store, uint64_t id, char ***pairs, struct
 /* JSON of its facts (image_facts_parse), the caller frees; NULL: none are known. */
 int catalogue_facts(struct store *store, uint64_t id, char **json, struct reason *why);
 
-/* What was learnt by reading. They change nothing when the entry is gone. */
-int catalogue_entry_size_set(struct store *store, uint64_t id, uint64_t size, struct reason *why);
-int catalogue_entry_content_set(struct store *store, uint64_t id, uint64_t content, struct reason *why);
+/* What was learnt by reading that version of it. They change nothing when the entry is gone, or
+ * is of another version by now. */
+int catalogue_entry_size_set(struct store *store, uint64_t id, unsigned version, uint64_t size, struct reason *why);
+/* -ESTALE: it is of another version by now, perhaps by this: one version is of one content. */
+int catalogue_entry_content_set(struct store *store, uint64_t id, unsigned version, uint64_t content,
+				struct reason *why);
+/* A content is gone: whose it was is of another version from now on. Each is told with the version that
+ * it had, without a lock. */
+int catalogue_content_gone(struct store *store, uint64_t content,
+			   void (*changed)(uint64_t repo, uint64_t id, unsigned version, void *arg), void *arg,
+			   struct reason *why);
 /* Facts from its first bytes; json NULL: forget them. */
 int catalogue_facts_set(struct store *store, uint64_t id, const char *json, struct reason *why);
 
 /* --- listing ---------------------------------------------------------------------- */
 
-/* What readdir needs of an entry; without attributes only id and name are filled. Valid during the call. */
+/* What readdir needs of an entry; without attributes only id, version and name are filled. Valid during
+ * the call. */
 struct catalogue_listed {
 	uint64_t id;
+	unsigned version;
 	const char *name;
 	bool has_size, size_rounded;
 	uint64_t size;
@@ -142,6 +156,7 @@ struct catalogue_counts {
 	uint64_t added, changed, dropped;
 	uint64_t renamed; /* names that are another entry's now */
 	int64_t shown;	  /* how many more (or fewer) have a name than before */
+	uint64_t replaced; /* entries that are of another version now */
 };
 
 /*
@@ -149,10 +164,12 @@ struct catalogue_counts {
  * seen by readers as it is written; what was not put is dropped only by an end that says so.
  *
  * changed (may be NULL): called after each transaction, without a lock, for every row
- * that readers may have seen otherwise before, also for dropped ones; on that thread, or within the end.
+ * that readers may have seen otherwise before, also for dropped ones, with the version that they
+ * saw; on that thread, or within the end.
  */
-int catalogue_update_new(struct store *store, uint64_t repo, void (*changed)(uint64_t id, void *arg),
-			 void *arg, struct catalogue_update **update, struct reason *why);
+int catalogue_update_new(struct store *store, uint64_t repo,
+			 void (*changed)(uint64_t id, unsigned version, void *arg), void *arg,
+			 struct catalogue_update **update, struct reason *why);
 /* The error may be of one that was put before. Waits only while some 4 MiB of entries (of all
  * repositories) are not written yet. One thread at a time. */
 int catalogue_update_put(struct catalogue_update *update, const struct catalogue_put *put,

@@ -329,6 +329,141 @@ def test_who_had_an_image_open_before_a_worker_died_never_reads_its_successor(mi
     assert x.read_bytes() == third
 
 
+def mapped(f, size, flags):
+    with mmap.mmap(f.fileno(), size, flags=flags, prot=mmap.PROT_READ) as m:
+        return m[:]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("flags", [mmap.MAP_PRIVATE, mmap.MAP_SHARED])
+def test_a_mapping_of_what_replaced_an_image_is_in_no_page_of_the_old_one(mirror, files, flags, killed):
+    size = 600_000
+    generations = [noise(size, seed) for seed in (60, 61, 62)]
+    fabric = mirror()
+    x = fabric.mount / "remote" / "nfs" / "x.bin"
+    opened = []
+    for data in generations:
+        replace(files, "x.bin", data)
+        refresh(x.parent)
+        assert x.read_bytes() == data
+        until(lambda: cached(x) == size, "it is whole")
+        f = open(x, "rb", buffering=0)
+        opened.append((f, mmap.mmap(f.fileno(), size, flags=flags, prot=mmap.PROT_READ), data))
+        if killed:
+            assert fabric.kill("fabricfs-worker") == 1
+        for _ in range(2):
+            for f, m, was in opened:
+                assert mapped(f, size, flags) == was
+                assert os.pread(f.fileno(), size, 0) == was
+                assert m[:] == was
+                assert os.fstat(f.fileno()).st_size == size
+                # From the file again, and not from pages that are there.
+                os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    assert len({os.fstat(f.fileno()).st_ino for f, _, _ in opened}) == len(generations)
+    for f, m, _ in opened:
+        m.close()
+        f.close()
+
+
+def test_a_private_mapping_of_what_is_not_all_here_is_no_page_of_its_successor(mirror, files):
+    old, new = noise(3_000_000, 63), noise(3_000_000, 64)
+    (files / "x.bin").write_bytes(old)
+    fabric = mirror()
+    x = fabric.mount / "remote" / "nfs" / "x.bin"
+    with open(x, "rb", buffering=0) as f:
+        with mmap.mmap(f.fileno(), len(old), flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ) as m:
+            assert m[:4096] == old[:4096]
+            assert cached(x) < len(old)
+            replace(files, "x.bin", new)
+            # Nobody has listed it anew: the read finds out.
+            assert read_errno(f.fileno(), 4096, 2_900_000) == errno.ESTALE
+            assert x.read_bytes() == new
+            with open(x, "rb", buffering=0) as g:
+                assert mapped(g, len(new), mmap.MAP_PRIVATE) == new
+            assert m[:4096] == old[:4096]
+
+
+def test_the_inode_of_an_image_is_that_of_its_bytes(mirror, files):
+    for name in ("read.bin", "new.bin", "touched.bin"):
+        (files / name).write_bytes(noise(50_000, 65))
+    fabric = mirror()
+    remote = fabric.mount / "remote" / "nfs"
+
+    def inodes():
+        return {e.name: e.inode() for e in os.scandir(remote) if e.is_file()}
+
+    before = inodes()
+    assert (remote / "read.bin").read_bytes()
+    assert inodes() == before
+    fabric.stop()
+    fabric.start()
+    assert inodes() == before
+    for name in ("read.bin", "new.bin"):
+        replace(files, name, noise(50_000, 66))
+    refresh(remote)
+    after = inodes()
+    # Nobody has bytes of the other one that could be taken for those of now.
+    assert {n for n in after if after[n] != before[n]} == {"read.bin"}
+    for name, ino in after.items():
+        assert (remote / name).stat().st_ino == ino
+        with open(remote / name, "rb") as f:
+            assert os.fstat(f.fileno()).st_ino == ino
+        assert (remote / f"{name}@{name}").stat().st_ino == ino
+    assert run(["find", str(remote), "-inum", str(after["read.bin"]), "-printf", "%f"]).stdout == "read.bin"
+    # cp compares what it looked at with what it opened.
+    assert run(["cp", str(remote / "read.bin"), str(files.parent / "copy")]).returncode == 0
+    assert (files.parent / "copy").read_bytes() == noise(50_000, 66)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_is_open_stays_when_it_is_listed_no_more(mirror, files, killed):
+    data = noise(700_000, 67)
+    (files / "x.bin").write_bytes(data)
+    (files / "y.bin").write_bytes(noise(700_000, 68))
+    (files / "z.bin").write_bytes(b"z")
+    fabric = mirror()
+    remote = fabric.mount / "remote" / "nfs"
+    assert (remote / "x.bin").read_bytes() == data
+    until(lambda: cached(remote / "x.bin") == len(data), "it is whole")
+    with open(remote / "x.bin", "rb", buffering=0) as f, open(remote / "y.bin", "rb", buffering=0) as g:
+        was = os.fstat(f.fileno())
+        assert len(os.pread(g.fileno(), 100, 0)) == 100
+        (files / "x.bin").unlink()
+        (files / "y.bin").unlink()
+        refresh(remote)
+        assert not (remote / "x.bin").exists()
+        if killed:
+            assert fabric.kill("fabricfs-worker") == 1
+        now = os.fstat(f.fileno())
+        assert (now.st_ino, now.st_size, now.st_mtime_ns) == (was.st_ino, was.st_size, was.st_mtime_ns)
+        assert os.pread(f.fileno(), len(data), 0) == data
+        assert mapped(f, len(data), mmap.MAP_PRIVATE) == data
+        assert len(os.pread(g.fileno(), 100, 0)) == 100
+        assert read_errno(g.fileno(), 100, 690_000) == errno.ESTALE
+
+
+def test_what_was_opened_before_a_worker_died_is_not_evicted(mirror, files):
+    for i in range(5):
+        (files / f"{i}.bin").write_bytes(noise(1 << 20, 70 + i))
+    fabric = mirror("cache: {quota: 3MiB}\n")
+    remote = fabric.mount / "remote" / "nfs"
+    assert (remote / "0.bin").read_bytes() == noise(1 << 20, 70)
+    until(lambda: cached(remote / "0.bin") == 1 << 20, "it is whole")
+    with open(remote / "0.bin", "rb", buffering=0) as f:
+        assert fabric.kill("fabricfs-worker") == 1
+        # Nobody has read it since.
+        for i in range(1, 5):
+            assert sha256((remote / f"{i}.bin").read_bytes()) == sha256(files / f"{i}.bin")
+        assert cached(remote / "0.bin") == 1 << 20
+        assert cached(remote / "1.bin") == 0
+        assert os.pread(f.fileno(), 1 << 20, 0) == noise(1 << 20, 70)
+        assert fabric.kill("fabricfs-worker") == 1
+    # Closed: it may go.
+    for i in range(1, 5):
+        assert sha256((remote / f"{i}.bin").read_bytes()) == sha256(files / f"{i}.bin")
+    assert cached(remote / "0.bin") == 0
+
+
 def test_what_came_before_everything_was_killed_is_not_fetched_again(mirror, files):
     # More than is asked for ahead of who read two megabytes: four times that.
     data = noise(40_000_000, 13)

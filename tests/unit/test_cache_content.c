@@ -576,7 +576,7 @@ static void pin_it(uint64_t content)
 	assert_int_equal(catalogue_update_end(update, true, &why), 0);
 	catalogue_update_free(update);
 	assert_int_equal(catalogue_entry_named(store, repo.id, "pinned", &e, &why), 0);
-	assert_int_equal(catalogue_entry_content_set(store, e.id, content, &why), 0);
+	assert_int_equal(catalogue_entry_content_set(store, e.id, e.version, content, &why), 0);
 	assert_int_equal(cache_pin_set(store, e.id, true, &why), 0);
 }
 

@@ -17,7 +17,7 @@
 static struct store *store;
 static struct catalogue_repo repo;
 static uint64_t told[4096];
-static unsigned told_len;
+static unsigned told_len, told_version;
 
 static int begin(void **state)
 {
@@ -38,9 +38,10 @@ static int end(void **state)
 #undef CLAIM
 #define CLAIM(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
-static void tell(uint64_t id, void *arg)
+static void tell(uint64_t id, unsigned version, void *arg)
 {
 	(void)arg;
+	told_version = version;
 	if (told_len < sizeof(told) / sizeof(told[0]))
 		told[told_len++] = id;
 }
@@ -234,7 +235,7 @@ static void a_change_keeps_the_row_and_is_told(void **state)
 	put(u, "a", "a", sized);
 	end_with(u, true);
 	row = named("a").id;
-	assert_int_equal(catalogue_entry_content_set(store, row, 12, NULL), 0);
+	assert_int_equal(catalogue_entry_content_set(store, row, 0, 12, NULL), 0);
 	assert_int_equal(catalogue_facts_set(store, row, "{\"part\":\"x\"}", NULL), 0);
 	assert_true(named("a").known);
 	/* A new time alone is of the same bytes. */
@@ -246,6 +247,7 @@ static void a_change_keeps_the_row_and_is_told(void **state)
 	assert_true(named("a").known);
 	assert_int_equal(told_len, 1);
 	assert_int_equal(told[0], row);
+	assert_int_equal(named("a").version, 0);
 	/* Another validator is not: what was learnt of the old ones is forgotten. */
 	more.validator = "v2";
 	u = update_new();
@@ -254,6 +256,115 @@ static void a_change_keeps_the_row_and_is_told(void **state)
 	assert_int_equal(named("a").id, row);
 	assert_int_equal(named("a").content, 0);
 	assert_false(named("a").known);
+	assert_int_equal(told[0], row);
+	assert_int_equal(told_version, 0); /* which readers saw */
+	assert_int_equal(named("a").version, 1);
+}
+
+static void list(const char *validator, uint64_t replaced)
+{
+	struct catalogue_update *u = update_new();
+	struct repo_entry other = sized;
+
+	other.validator = validator;
+	put(u, "a", "a", other);
+	assert_int_equal(end_with(u, true).replaced, replaced);
+}
+
+static void a_version_is_of_one_content_and_is_another_once_that_was_read(void **state)
+{
+	uint64_t row;
+
+	(void)state;
+	list("v1", 0);
+	row = named("a").id;
+	/* Nobody has bytes of what it was. */
+	list("v2", 0);
+	assert_int_equal(named("a").version, 0);
+	assert_int_equal(catalogue_entry_content_set(store, row, 0, 5, NULL), 0);
+	assert_int_equal(catalogue_entry_content_set(store, row, 0, 5, NULL), 0);
+	assert_int_equal(named("a").version, 0);
+	list("v3", 1);
+	assert_int_equal(named("a").version, 1);
+	/* What is learnt of the old bytes is not noted of the new ones. */
+	assert_int_equal(catalogue_entry_content_set(store, row, 0, 5, NULL), -ESTALE);
+	assert_int_equal(catalogue_entry_size_set(store, row, 0, 99, NULL), 0);
+	assert_int_equal(named("a").content, 0);
+	assert_int_equal(named("a").size, 7);
+	assert_int_equal(catalogue_entry_size_set(store, row, 1, 8, NULL), 0);
+	assert_int_equal(named("a").size, 8);
+	assert_int_equal(named("a").version, 1);
+	/* Found by reading, and not by a listing. */
+	assert_int_equal(catalogue_entry_content_set(store, row, 1, 6, NULL), 0);
+	assert_int_equal(catalogue_entry_content_set(store, row, 1, 7, NULL), -ESTALE);
+	assert_int_equal(named("a").version, 2);
+	assert_int_equal(named("a").content, 7);
+	assert_int_equal(catalogue_entry_content_set(store, row, 2, 7, NULL), 0);
+}
+
+static unsigned gone_told;
+
+static void tell_gone(uint64_t of, uint64_t id, unsigned version, void *arg)
+{
+	(void)arg;
+	assert_int_equal(of, repo.id);
+	assert_int_not_equal(id, 0);
+	assert_int_equal(version, 0);
+	gone_told++;
+}
+
+#define SHARING (CATALOGUE_BATCH + 3)
+
+static void all_images_of_a_content_that_is_gone_are_of_another_version(void **state)
+{
+	struct catalogue_update *u = update_new();
+	char name[16];
+
+	(void)state;
+	for (unsigned i = 0; i <= SHARING; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		put(u, name, name, sized);
+	}
+	end_with(u, true);
+	for (unsigned i = 0; i <= SHARING; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		assert_int_equal(catalogue_entry_content_set(store, named(name).id, 0, i ? 4 : 3, NULL), 0);
+	}
+	gone_told = 0;
+	assert_int_equal(catalogue_content_gone(store, 4, tell_gone, NULL, NULL), 0);
+	assert_int_equal(gone_told, SHARING);
+	for (unsigned i = 0; i <= SHARING; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		assert_int_equal(named(name).version, i ? 1 : 0);
+		assert_int_equal(named(name).content, i ? 0 : 3);
+	}
+	assert_int_equal(catalogue_content_gone(store, 4, tell_gone, NULL, NULL), 0);
+	assert_int_equal(catalogue_content_gone(store, 0, tell_gone, NULL, NULL), 0);
+	assert_int_equal(gone_told, SHARING);
+}
+
+static void versions_begin_again_and_leave_the_size_as_it_is(void **state)
+{
+	struct reason why = { 0 };
+	unsigned version = 0;
+	uint64_t row;
+
+	list("v1", 0);
+	row = named("a").id;
+	store_close(store);
+	/* Of the last version. */
+	db_edit(*state, "UPDATE entry SET flags = flags + 4 * 65535, content = 1");
+	store = open_ok(*state, true);
+	assert_int_equal(catalogue_repo_open(store, "nfs", "directory", "/net", &repo, &why), 0);
+	assert_int_equal(named("a").version, CATALOGUE_VERSIONS - 1);
+	for (unsigned i = 0; i < 3; i++, version++) {
+		list(i % 2 ? "v3" : "v2", 1);
+		assert_int_equal(named("a").version, version);
+		assert_true(named("a").has_size);
+		assert_false(named("a").size_rounded);
+		assert_int_equal(named("a").size, 7);
+		assert_int_equal(catalogue_entry_content_set(store, row, version, 10 + i, NULL), 0);
+	}
 }
 
 static void of_one_name_own_ones_come_first_then_the_newest(void **state)
@@ -471,6 +582,14 @@ static void kept_are(const char *rows)
 	assert_string_equal(seen.data ? seen.data : "", rows);
 }
 
+static unsigned version_of(const char *id)
+{
+	struct catalogue_entry e;
+
+	assert_int_equal(catalogue_entry_with_id(store, repo.id, id, &e, NULL), 0);
+	return e.version;
+}
+
 static uint64_t content_with(const char *key, const char *id)
 {
 	struct cache_content content;
@@ -478,8 +597,8 @@ static uint64_t content_with(const char *key, const char *id)
 
 	assert_int_equal(cache_content_make(store, key, &content, NULL, &why), 0);
 	assert_int_equal(cache_content_used(store, content.id, 100, &why), 0);
-	if (id)
-		assert_int_equal(catalogue_entry_content_set(store, row_of(id), content.id, &why), 0);
+	if (id && catalogue_entry_content_set(store, row_of(id), version_of(id), content.id, &why))
+		fail_msg("%s", why.text);
 	return content.id;
 }
 
@@ -727,6 +846,9 @@ int main(void)
 		CLAIM(a_list_that_is_as_before_changes_nothing),
 		CLAIM(in_a_first_listing_each_name_and_id_counts_once_wherever_it_comes),
 		CLAIM(a_change_keeps_the_row_and_is_told),
+		CLAIM(a_version_is_of_one_content_and_is_another_once_that_was_read),
+		CLAIM(all_images_of_a_content_that_is_gone_are_of_another_version),
+		CLAIM(versions_begin_again_and_leave_the_size_as_it_is),
 		CLAIM(of_one_name_own_ones_come_first_then_the_newest),
 		CLAIM(only_an_end_that_says_so_drops_what_was_not_put),
 		CLAIM(a_listing_goes_on_behind_any_row),
