@@ -315,10 +315,10 @@ static void trimming_takes_no_image_that_is_named_meanwhile(void **state)
 
 	keeper = &k;
 	assert_int_equal(store_blobs_trim(store, &why), 0);
-	keeper = NULL;
 	assert_true(k.runs);
 	if (k.thread)
 		pthread_join(k.thread, NULL);
+	keeper = NULL; /* whose thread asks for it too */
 	assert_int_equal(k.err, 0);
 	assert_true(row_of(store, a.id).whole);
 	if (store_blob_open(store, sha256, &fd, NULL, &why))
