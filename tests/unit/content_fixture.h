@@ -19,6 +19,9 @@
 
 #include <fabricfs/clock.h>
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+
 #define KIB UINT64_C(1024)
 #define MIB (KIB * KIB)
 #define READER_S 120 /* until a read that nobody answers fails its test */
@@ -492,6 +495,8 @@ static int whole(struct content *c)
 	reader_ask(&r, c, 0, UINT64_MAX);
 	return reader_end(&r);
 }
+
+#pragma GCC diagnostic pop
 
 #undef CLAIM
 #define CLAIM(f) cmocka_unit_test_setup_teardown(f, begin, end)
