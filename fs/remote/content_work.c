@@ -87,8 +87,9 @@ static bool content_look(struct content *c, int64_t now, struct look *look)
 		look->left = fetch_give_up(c);
 		look->origin = c->origin;
 		origin_get(look->origin);
-	} else if (!c->waits && !c->opens) {
-		/* Whoever was interrupted was the last who wanted it. */
+	} else if (!c->waits && (!c->opens || look->interrupted)) {
+		/* Whoever was interrupted was the last who wanted it. He may have ended a request that got
+		 * nowhere, and who comes next is not to wait for that one. */
 		look->left = fetch_give_up(c);
 	}
 	return c->waits || c->fetches;

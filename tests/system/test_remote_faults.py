@@ -245,6 +245,6 @@ def test_a_log_has_a_sentence_for_what_failed(mount, proxy):
     assert read(repo.big) == errno.EREMOTEIO
     sentence = r"repository web: GET http://127.0.0.1:\d+/json/big.bin: status 503"
     until(lambda: re.search(sentence, repo.read("error")), "it is told")
-    assert re.search(sentence, repo.fabric.log())
+    until(lambda: re.search(sentence, repo.fabric.log()), "it is logged")
     assert repo.read("state") == "online\n"
     assert repo.refresh() == 0 and repo.read("error") == ""

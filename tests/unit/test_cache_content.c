@@ -166,6 +166,32 @@ static void a_closed_file_asks_for_nothing_more(void **state)
 	origin_put(o);
 }
 
+static void who_asks_after_an_interrupted_reader_does_not_wait_for_his_request(void **state)
+{
+	struct origin *o = origin_listed(MIB, "v1", NULL, NULL);
+	struct reader r;
+	struct content *c;
+	unsigned before;
+
+	(void)state;
+	server_has(MIB, 4, "v1");
+	c = open_it(o);
+	server_holds(true);
+	reader_ask(&r, c, 0, 4096);
+	content_interrupt(&r.wait);
+	assert_int_equal(reader_end(&r), EINTR);
+	/* It is still open, and the request that got nowhere has ended. */
+	pthread_mutex_lock(&server.lock);
+	assert_int_equal(server.cancels, 1);
+	pthread_mutex_unlock(&server.lock);
+	before = requests();
+	server_holds(false);
+	assert_int_equal(read_range(c, 0, 4096), 0);
+	assert_true(requests() > before);
+	close_it(c);
+	origin_put(o);
+}
+
 static void a_whole_image_is_hashed_matched_and_kept_as_a_blob(void **state)
 {
 	char digest[DIGEST_HEX], sha256[SHA256_HEX], want[DIGEST_HEX];
@@ -711,6 +737,7 @@ int main(void)
 		CLAIM(what_came_before_a_break_is_kept_to_the_last_chunk),
 		CLAIM(an_interrupted_reader_is_answered_while_the_server_says_nothing),
 		CLAIM(a_closed_file_asks_for_nothing_more),
+		CLAIM(who_asks_after_an_interrupted_reader_does_not_wait_for_his_request),
 		CLAIM(a_whole_image_is_hashed_matched_and_kept_as_a_blob),
 		CLAIM(identical_images_of_two_repositories_are_fetched_once),
 		CLAIM(what_one_repository_replaced_is_still_read_from_the_other),
