@@ -107,6 +107,81 @@ bool store_room_make(struct store *store)
 	return n;
 }
 
+/* --- which may have lost their names ----------------------------------------------------- */
+
+/*
+ * Noted by the writer's connection wherever a row stops to name a blob, so that trimming looks at
+ * those and not at 100,000 others. It is of this worker alone: the next one looks at all once.
+ */
+static const char loose_sql[] =
+	"PRAGMA temp_store = MEMORY; CREATE TEMP TABLE loose (sha256 TEXT NOT NULL);"
+	"CREATE TEMP TRIGGER slot_renamed AFTER UPDATE OF loaded_sha256, previous_sha256 ON main.slots BEGIN"
+	" INSERT INTO loose SELECT old.loaded_sha256 WHERE old.loaded_sha256 NOT IN"
+	" ('', new.loaded_sha256, new.previous_sha256);"
+	" INSERT INTO loose SELECT old.previous_sha256 WHERE old.previous_sha256 NOT IN"
+	" ('', new.loaded_sha256, new.previous_sha256); END;"
+	"CREATE TEMP TRIGGER slot_forgotten AFTER DELETE ON main.slots BEGIN"
+	" INSERT INTO loose VALUES (old.loaded_sha256), (old.previous_sha256); END;"
+	"CREATE TEMP TRIGGER content_emptied AFTER UPDATE OF whole, sha256 ON main.content WHEN old.whole AND"
+	" (NOT new.whole OR new.sha256 <> old.sha256) BEGIN INSERT INTO loose VALUES (old.sha256); END;"
+	"CREATE TEMP TRIGGER content_deleted AFTER DELETE ON main.content WHEN old.whole BEGIN"
+	" INSERT INTO loose VALUES (old.sha256); END;";
+
+int store_blobs_start(struct store *store, struct reason *why)
+{
+	int rc = sqlite3_exec(store->writer, loose_sql, NULL, NULL, NULL);
+
+	store->loose_all = true;
+	return rc ? store_db_fail(store, store->writer, rc, why, "preparing") : 0;
+}
+
+/* A blob that no row names yet. */
+static int loose_add(struct store *store, const char *sha256, struct reason *why)
+{
+	sqlite3_stmt *s = NULL;
+	int rc;
+
+	store_write_lock(store);
+	rc = sqlite3_prepare_v2(store->writer, "INSERT INTO loose VALUES (?1)", -1, &s, NULL);
+	if (!rc) {
+		sqlite3_bind_text(s, 1, sha256, -1, SQLITE_STATIC);
+		rc = store_step_done(s);
+	}
+	sqlite3_finalize(s);
+	if (rc)
+		rc = store_db_fail(store, store->writer, rc, why, "noting a new image");
+	store_write_unlock(store);
+	return rc;
+}
+
+/* write_lock is held. The names that are to be looked at, one behind the other; *all: every blob is. */
+static int loose_take(struct store *store, struct buf *names, bool *all, struct reason *why)
+{
+	sqlite3_stmt *s = NULL;
+	int rc = 0;
+
+	*all = store->loose_all;
+	if (!*all)
+		rc = sqlite3_prepare_v2(store->writer, "SELECT DISTINCT sha256 FROM loose", -1, &s, NULL);
+	while (s && !rc && (rc = sqlite3_step(s)) == SQLITE_ROW) {
+		const char *name = (const char *)sqlite3_column_text(s, 0);
+
+		if (name && store_sha256_valid(name))
+			buf_add(names, name, SHA256_HEX);
+		rc = 0;
+	}
+	sqlite3_finalize(s);
+	if (!rc || rc == SQLITE_DONE)
+		rc = sqlite3_exec(store->writer, "DELETE FROM loose", NULL, NULL, NULL);
+	if (rc || buf_ok(names)) {
+		store->loose_all = true;
+		return rc ? store_db_fail(store, store->writer, rc, why, "looking for images without a name") :
+			    reason_set(why, ENOMEM, "no memory for the names of images");
+	}
+	store->loose_all = false;
+	return 0;
+}
+
 /* --- a spool file becomes a blob ----------------------------------------------------- */
 
 /* Rows with this image count as not durable until the next round of syncing. */
@@ -164,6 +239,10 @@ int store_spool_keep(struct store *store, uint64_t id, const char *sha256, struc
 	/* Readable by the helper processes of other users through the descriptor
 	 * only; nobody writes to it any more. */
 	fchmodat(store->spool_fd, name, 0400, 0);
+	int err = loose_add(store, sha256, why);
+
+	if (err)
+		return err;
 	if (renameat(store->spool_fd, name, store->blobs_fd, sha256))
 		return reason_set(why, errno, "cannot keep %s/spool/%s as an image: %s", store->dir, name,
 				  strerror(errno));
@@ -257,7 +336,16 @@ static int blob_drop(struct store *store, const char *sha256, int *held, struct 
 	return r;
 }
 
-int store_blobs_trim(struct store *store, struct reason *why)
+/* Take it away if no row names it. 0 or -errno. */
+static int blob_trim(struct store *store, const char *sha256, struct reason *why)
+{
+	int held = -1, r = blob_drop(store, sha256, &held, why);
+
+	bytes_leave(store, held);
+	return r < 0 ? r : 0;
+}
+
+static int blobs_trim_all(struct store *store, struct reason *why)
 {
 	DIR *d = folder_open(store->blobs_fd);
 	struct dirent *e;
@@ -265,16 +353,31 @@ int store_blobs_trim(struct store *store, struct reason *why)
 
 	if (!d)
 		return reason_set(why, errno, "cannot list %s/blobs: %s", store->dir, strerror(errno));
-	while (!err && (e = readdir(d))) {
-		int held = -1, r;
-
-		if (!store_sha256_valid(e->d_name))
-			continue;
-		r = blob_drop(store, e->d_name, &held, why);
-		if (r < 0)
-			err = r;
-		bytes_leave(store, held);
-	}
+	while (!err && (e = readdir(d)))
+		if (store_sha256_valid(e->d_name))
+			err = blob_trim(store, e->d_name, why);
 	closedir(d);
+	return err;
+}
+
+int store_blobs_trim(struct store *store, struct reason *why)
+{
+	struct buf names CLEANUP_BUF = BUF_INIT;
+	bool all;
+	int err;
+
+	store_write_lock(store);
+	err = loose_take(store, &names, &all, why);
+	store_write_unlock(store);
+	if (!err && all)
+		err = blobs_trim_all(store, why);
+	for (size_t at = 0; !err && at < names.len; at += SHA256_HEX)
+		err = blob_trim(store, names.data + at, why);
+	if (err) {
+		/* What was not come to is looked for the next time. */
+		store_write_lock(store);
+		store->loose_all = true;
+		store_write_unlock(store);
+	}
 	return err;
 }

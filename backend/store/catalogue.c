@@ -47,7 +47,9 @@ const char store_catalogue_schema[] =
 const char store_catalogue_added[] =
 	"DROP INDEX IF EXISTS entry_named;"
 	"CREATE INDEX IF NOT EXISTS entry_rival ON entry (repo, name, rank, data = 1, mtime_ns DESC, remote_id)"
-	" WHERE shown = 0;";
+	" WHERE shown = 0;"
+	/* What is cached of a repository: nothing while nothing is. */
+	"CREATE INDEX IF NOT EXISTS entry_cached ON entry (repo, content) WHERE content <> 0;";
 
 #define REPO_COLUMNS \
 	"id, cursor, listed_ns, full_ns, offline, since_ns, reason, error, doubt_ns, doubt_count, generation"

@@ -50,6 +50,7 @@ const char store_contents_schema[] =
 	"CREATE INDEX content_used ON content (used) WHERE cached > 0 OR whole;"
 	"CREATE INDEX content_unsynced ON content (id) WHERE boot IS NOT NULL;";
 
+/* sha256 <> '': else SQLite does not see that the index content_sha256 has what a parameter asks for. */
 static const char *const contents_sql[K_COUNT] = {
 	[K_MAKE] = "INSERT OR IGNORE INTO content (key, used) VALUES (?1, " USED_NOW ")",
 	[K_TOLD] = "UPDATE content SET size = ?2, validator = ?3 WHERE id = ?1",
@@ -59,18 +60,18 @@ static const char *const contents_sql[K_COUNT] = {
 	[K_GONE] = "UPDATE content SET key = 'gone:' || id, gone = ?2, whole = 0, cached = 0, boot = NULL,"
 		   " sha256 = '', facts = NULL WHERE id = ?1",
 	[K_EMPTY] = "UPDATE content SET whole = 0, cached = 0, boot = NULL WHERE id = ?1",
-	[K_FACTS_SET] = "UPDATE content SET facts = ?2 WHERE sha256 = ?1",
+	[K_FACTS_SET] = "UPDATE content SET facts = ?2 WHERE sha256 = ?1 AND sha256 <> ''",
 	[K_CACHED] = "UPDATE content SET cached = ?2 WHERE id = ?1 AND NOT whole",
 	[K_MARK] = "UPDATE content SET boot = NULL WHERE id = ?1 AND sha256 = ?2 AND whole",
-	[K_DOUBT] = "UPDATE content SET boot = ?1 WHERE sha256 = ?2 AND whole",
+	[K_DOUBT] = "UPDATE content SET boot = ?1 WHERE sha256 = ?2 AND sha256 <> '' AND whole",
 	[K_GET] = "SELECT " CONTENT_COLUMNS " FROM content WHERE id = ?1",
 	[K_FIND] = "SELECT " CONTENT_COLUMNS " FROM content WHERE key = ?1",
 	/* What is in parentheses is looked up once, not for each content. */
 	[K_EACH] = "SELECT " CONTENT_COLUMNS ", (sha256 <> '' AND sha256 IN (SELECT loaded_sha256 FROM slots"
 		   " UNION ALL SELECT previous_sha256 FROM slots)) OR id IN (" STORE_PINNED("e.content", "e.content <> 0")
 		   ") OR key IN (" STORE_PINNED("e.digest_algo || ':' || e.digest", "e.digest <> ''") ") FROM content WHERE cached > 0 OR whole ORDER BY used",
-	[K_BYTES_OF] = "SELECT sum(cached) FROM content WHERE (cached > 0 OR whole) AND EXISTS (SELECT 1 FROM entry"
-		       " WHERE entry.content = content.id AND entry.content <> 0 AND repo = ?2)",
+	[K_BYTES_OF] = "SELECT sum(cached) FROM content WHERE id IN (SELECT content FROM entry INDEXED BY entry_cached"
+		       " WHERE repo = ?2 AND content <> 0)",
 	[K_IS_OF] = "SELECT 1 FROM entry WHERE content = ?1 AND content <> 0 AND repo = ?2 LIMIT 1",
 	[K_KEY] = "SELECT key FROM content WHERE id = ?1",
 	[K_FACTS] = "SELECT facts FROM content WHERE id = ?1",

@@ -69,7 +69,7 @@ static const char *const reader_sql[R_COUNT] = {
 	[R_PLACE] = "SELECT nth FROM records WHERE dev = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1",
 	[R_HEAD] = "SELECT trimmed, trimmed_nth FROM heads WHERE dev = ?1",
 	[R_NAMED] = "SELECT 1 FROM slots WHERE ?1 IN (loaded_sha256, previous_sha256)"
-		    " UNION ALL SELECT 1 FROM content WHERE sha256 = ?1 AND whole LIMIT 1",
+		    " UNION ALL SELECT 1 FROM content WHERE sha256 = ?1 AND sha256 <> '' AND whole LIMIT 1",
 	[R_TOLD] = "SELECT 1 FROM told WHERE run = ?1 LIMIT 1",
 };
 
@@ -185,6 +185,8 @@ static int store_begin(struct store *store, bool fresh, struct reason *why)
 		err = store_contents_start(store, why);
 	if (!err)
 		err = store_pins_start(store, why);
+	if (!err)
+		err = store_blobs_start(store, why);
 	if (!err)
 		err = store_queue_start(store, why);
 	if (err)

@@ -113,6 +113,7 @@ struct store {
 	sqlite3 *lister;
 	sqlite3_stmt *l[L_COUNT];
 	sqlite3_stmt *c[C_COUNT]; /* of the writer */
+	bool loose_all; /* any blob may have no name (write_lock; blobs.c) */
 	sqlite3_stmt *p[P_COUNT]; /* P_GET is the reader's, under read_lock; the others the writer's */
 	struct catalogue_queue *queue; /* catalogue_queue.c */
 
@@ -189,6 +190,8 @@ void store_gone_close(struct store *store);
 extern const char store_contents_schema[];
 int store_contents_start(struct store *store, struct reason *why);
 void store_contents_stop(struct store *store);
+/* blobs.c: as soon as there is a schema, and before a row is changed. */
+int store_blobs_start(struct store *store, struct reason *why);
 /* pins.c */
 int store_pins_start(struct store *store, struct reason *why);
 void store_pins_stop(struct store *store);

@@ -227,6 +227,86 @@ static void a_key_has_one_content(void **state)
 	store_close(store);
 }
 
+static void is_there(struct store *store, const char *sha256, bool wanted)
+{
+	struct reason why = { 0 };
+	int fd = -1;
+
+	assert_int_equal(store_blob_open(store, sha256, &fd, NULL, &why), wanted ? 0 : -ENOENT);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void trimmed(struct store *store)
+{
+	struct reason why = { 0 };
+
+	if (store_blobs_trim(store, &why))
+		fail_msg("%s", why.text);
+}
+
+/* However a blob loses its last name, the next trim takes it; and it does not look at all others for that. */
+static void trimming_takes_what_lost_its_name_and_looks_at_nothing_else(void **state)
+{
+	static const char *const foreign = "00000000000000000000000000000000000000000000000000000000000000ff";
+	struct store *store = open_ok(*state, true);
+	struct cache_content a = made(store, "a"), b = made(store, "b");
+	char first[SHA256_HEX], second[SHA256_HEX], third[SHA256_HEX], path[256];
+	struct store_slot row;
+	unsigned number;
+	bool added;
+
+	assert_int_equal(store_card_number(store, "sim:x", &number, &added, NULL), 0);
+	trimmed(store);
+	store_blob_path(store, foreign, path, sizeof(path));
+	assert_int_equal(close(creat(path, 0400)), 0);
+	/* Never named. */
+	blob_make(store, 1, "first", first);
+	trimmed(store);
+	is_there(store, first, false);
+	/* Loaded; then the one before; then neither. */
+	blob_make(store, 1, "first", first);
+	blob_make(store, 2, "second", second);
+	blob_make(store, 3, "third", third);
+	row = row_with(first);
+	assert_int_equal(store_commit(store, number, -1, &row, NULL, NULL, NULL), 0);
+	row = row_with(second);
+	text_copy(row.previous_sha256, SHA256_HEX, first);
+	assert_int_equal(store_commit(store, number, -1, &row, NULL, NULL, NULL), 0);
+	trimmed(store);
+	is_there(store, first, true);
+	is_there(store, third, false);
+	row.previous_sha256[0] = '\0';
+	assert_int_equal(store_commit(store, number, -1, &row, NULL, NULL, NULL), 0);
+	trimmed(store);
+	is_there(store, first, false);
+	is_there(store, second, true);
+	assert_int_equal(store_card_forget(store, number, NULL), 0);
+	trimmed(store);
+	is_there(store, second, false);
+	/* Of contents: dropped, emptied, and of no entry any more. */
+	whole(store, a.id, "a", "first", first);
+	whole(store, b.id, "b", "second", second);
+	assert_int_equal(cache_content_gone(store, a.id, EBADMSG, NULL), 0);
+	trimmed(store);
+	is_there(store, first, false);
+	is_there(store, second, true);
+	assert_int_equal(cache_content_empty(store, b.id, NULL), 0);
+	trimmed(store);
+	is_there(store, second, false);
+	whole(store, b.id, "b", "second", second);
+	assert_int_equal(cache_contents_tidy(store, NULL), 0);
+	trimmed(store);
+	is_there(store, second, false);
+	is_there(store, foreign, true);
+	store_close(store);
+	/* A worker that takes over does not know what the last one knew. */
+	store = open_ok(*state, false);
+	trimmed(store);
+	is_there(store, foreign, false);
+	store_close(store);
+}
+
 static void a_whole_content_is_a_blob_that_trimming_leaves(void **state)
 {
 	struct store *store = open_ok(*state, true);
@@ -456,6 +536,7 @@ int main(void)
 		CLAIM(chunks_of_another_content_are_thrown_away),
 		CLAIM(damaged_maps_are_begun_anew),
 		CLAIM(a_key_has_one_content),
+		CLAIM(trimming_takes_what_lost_its_name_and_looks_at_nothing_else),
 		CLAIM(a_whole_content_is_a_blob_that_trimming_leaves),
 		CLAIM(trimming_takes_no_image_that_is_named_meanwhile),
 		CLAIM(a_content_that_is_gone_leaves_its_key_and_its_errno),
