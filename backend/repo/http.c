@@ -7,7 +7,8 @@
  * one way whatever the server's pages look like. Its validator has one of three
  * forms: an ETag as it is; "m<seconds>-<size>" of Last-Modified and the size, which
  * a JSON index tells as well as a fetch; "h<time>,<size>" of what an HTML index
- * shows, which can be compared with nothing but another listing.
+ * shows, which can be compared with nothing but another listing, with a '~' in front
+ * where the time has no seconds.
  */
 #include "backend/repo/http.h"
 

@@ -96,6 +96,14 @@ static int folder_add(struct http_list *l, const struct index_entry *entry, stru
 	return buf_ok(&l->folders) < 0 ? reason_set(why, ENOMEM, "no memory") : 0;
 }
 
+/* Two versions of one minute, of the same size as images of one part are, look the same in many index pages. */
+static bool when_has_seconds(const char *when)
+{
+	const char *colon = strchr(when, ':');
+
+	return colon && strchr(colon + 1, ':');
+}
+
 static void validator_make(const struct index_entry *entry, char validator[REPO_ID_MAX])
 {
 	bool exact = entry->has_size && !entry->size_rounded;
@@ -104,7 +112,9 @@ static void validator_make(const struct index_entry *entry, char validator[REPO_
 	if (exact && entry->mtime_exact)
 		snprintf(validator, REPO_ID_MAX, "m%" PRId64 "-%" PRIu64, entry->mtime_s, entry->size);
 	else if (entry->when && *entry->when)
-		snprintf(validator, REPO_ID_MAX, "h%s,%" PRIu64, entry->when, entry->has_size ? entry->size : 0);
+		snprintf(validator, REPO_ID_MAX, "%sh%s,%" PRIu64,
+			 entry->mtime_exact || when_has_seconds(entry->when) ? "" : "~", entry->when,
+			 entry->has_size ? entry->size : 0);
 }
 
 static int entry_give(struct http_list *l, const struct index_entry *entry, const struct buf *path,

@@ -105,6 +105,7 @@ static const char *const catalogue_sql[C_COUNT] = {
 		       " reason = ?7, error = ?8, doubt_ns = ?9, doubt_count = ?10, generation = ?11 WHERE id = ?1",
 	[C_DROP_SOME] = "DELETE FROM entry WHERE id IN (SELECT id FROM entry WHERE repo = ?1 LIMIT ?2)",
 	[C_SIZE] = "UPDATE entry SET flags = (flags & ~3) + 1, size = ?2 WHERE id = ?1 AND " VERSION " = ?3",
+	[C_TOLD] = "UPDATE entry SET flags = (flags & ~3) + 1, size = ?2, mtime_ns = ?4 WHERE id = ?1 AND " VERSION " = ?3",
 	[C_CONTENT] = "UPDATE entry SET content = ?2 WHERE id = ?1 AND " VERSION " = ?3 AND content IN (0, ?2)",
 	[C_CONTENT_OTHER] = "UPDATE entry SET content = ?2, flags = flags + 4 WHERE id = ?1 AND " VERSION " = ?3",
 	[C_CONTENT_OF] = "SELECT repo, id, " VERSION " FROM entry WHERE content = ?1 AND content <> 0 LIMIT ?2",
@@ -570,6 +571,18 @@ int catalogue_entry_size_set(struct store *store, uint64_t id, unsigned version,
 	bool found;
 
 	return learn_number(store, C_SIZE, id, version, size, &found, why);
+}
+
+int catalogue_entry_told(struct store *store, uint64_t id, unsigned version, uint64_t size, int64_t mtime_ns,
+			 struct reason *why)
+{
+	bool found;
+
+	store_write_lock(store);
+	sqlite3_bind_int64(store->c[C_TOLD], 2, (int64_t)size);
+	sqlite3_bind_int64(store->c[C_TOLD], 3, version);
+	sqlite3_bind_int64(store->c[C_TOLD], 4, mtime_ns);
+	return learn(store, C_TOLD, id, &found, why);
 }
 
 int catalogue_entry_content_set(struct store *store, uint64_t id, unsigned version, uint64_t content,

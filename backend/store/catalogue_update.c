@@ -191,6 +191,9 @@ static void found_read(sqlite3_stmt *s, const struct listed_view *q, struct foun
 	bool sized = (flags & 3) == h->flags && sqlite3_column_int64(s, 6) == h->size;
 	/* A size that was learnt by reading is better than what the list says. */
 	bool learnt = (flags & 3) == 1 && h->flags != 1;
+	/* So is a time, where the list has none, or one in minutes of a zone that nobody knows. */
+	bool timed = repo_listed_weakly(q->text[LISTED_VALIDATOR], q->text[LISTED_ALGO]) ||
+		     sqlite3_column_int64(s, 7) == h->mtime_ns;
 
 	found->version = store_entry_version(flags);
 	found->content = sqlite3_column_int64(s, 15);
@@ -201,7 +204,7 @@ static void found_read(sqlite3_stmt *s, const struct listed_view *q, struct foun
 	found->seen_facts = sqlite3_column_int(s, 14);
 	found->same = !found->other && text_is(s, 1, q, LISTED_NAME) && sqlite3_column_int(s, 2) == h->rank &&
 		      sqlite3_column_int(s, 3) == h->data && text_is(s, 4, q, LISTED_STATUS) &&
-		      sqlite3_column_int64(s, 7) == h->mtime_ns && bytes_are(s, 12, q->properties, h->properties_len) &&
+		      timed && bytes_are(s, 12, q->properties, h->properties_len) &&
 		      (h->facts ? text_is(s, 13, q, LISTED_FACTS) : sqlite3_column_type(s, 13) == SQLITE_NULL);
 	if (!found->same)
 		text_copy(found->name, sizeof(found->name), (const char *)sqlite3_column_text(s, 1));

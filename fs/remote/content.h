@@ -63,6 +63,7 @@ struct origin {
 	char id[REPO_ID_MAX];
 	char name[300];       /* for sentences */
 	bool has_size;	      /* exactly */
+	bool weak;	      /* that it was replaced is not to be seen from its listing */
 	uint64_t size;
 	char validator[REPO_ID_MAX];
 	char digest_algo[8], digest[DIGEST_HEX]; /* "" = none is known */

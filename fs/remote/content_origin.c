@@ -46,6 +46,8 @@ void origin_key(struct origin *o, uint64_t repo, int64_t mtime_ns, uint64_t list
 {
 	if (*o->digest_algo)
 		snprintf(o->key, sizeof(o->key), "%s:%s", o->digest_algo, o->digest);
+	else if (*o->validator == REPO_VALIDATOR_WEAK)
+		snprintf(o->key, sizeof(o->key), "%" PRIu64 "\n%s\n%s %" PRId64, repo, o->id, o->validator, mtime_ns);
 	else if (*o->validator)
 		snprintf(o->key, sizeof(o->key), "%" PRIu64 "\n%s\n%s", repo, o->id, o->validator);
 	else

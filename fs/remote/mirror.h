@@ -121,7 +121,12 @@ void repo_wait_end(struct repo *repo, struct repo_wait *wait);
  * done() is not called.
  */
 bool repo_wait_size(struct repo *repo, const struct catalogue_entry *entry, struct repo_wait *wait);
-/* As repo_wait_end(). */
+/*
+ * For whether what is cached of an image is still what is there, where its listing cannot tell: once
+ * after each listing, when somebody opens it. As repo_wait_size().
+ */
+bool repo_wait_version(struct repo *repo, const struct catalogue_entry *entry, struct repo_wait *wait);
+/* As repo_wait_end(), of both. */
 void repo_wait_size_end(struct repo_wait *wait);
 
 /*

@@ -246,6 +246,7 @@ static void origin_fill(struct origin *o, struct repo *repo, const struct catalo
 	o->listed_size = e->size;
 	o->mtime_ns = e->mtime_ns;
 	o->patience_ms = repo_config(repo)->offline_timeout_ms * 2 + PATIENCE_MS;
+	o->weak = repo_listed_weakly(e->validator, e->digest_algo);
 	text_copy(o->id, sizeof(o->id), e->remote_id);
 	name_clean(e->name, name, sizeof(name));
 	snprintf(o->name, sizeof(o->name), "%.30s/%s", repo_name(repo), name);
@@ -459,6 +460,76 @@ uint64_t repo_cached(const struct repo *repo)
 	sum.bytes = (int64_t)cache_bytes_of(mirror_store(), repo_id(repo));
 	contents_unnoted(cached_since, &sum);
 	return sum.bytes > 0 ? (uint64_t)sum.bytes : 0;
+}
+
+/* --- is that what is there now ----------------------------------------------------------------------- */
+
+/* What is cached under this key; false: nothing. */
+static bool cached_find(const struct origin *o, struct cache_content *row)
+{
+	return !cache_content_find(mirror_store(), o->key, row, NULL) && !row->gone &&
+	       (row->whole || contents_cached(row->id));
+}
+
+bool entry_is_cached(uint64_t entry)
+{
+	struct cache_content row;
+	struct origin *o;
+	bool is;
+
+	if (entry_origin(entry, &o, NULL))
+		return false;
+	is = cached_find(o, &row);
+	origin_put(o);
+	return is;
+}
+
+static bool is_other(const struct cache_content *row, const struct repo_content *now)
+{
+	const char *validator = now->validator;
+
+	if (now->has_size && row->has_size && now->size != row->size)
+		return true;
+	return *validator && *validator == *row->validator && strcmp(validator, row->validator);
+}
+
+void entry_told(uint64_t entry, unsigned version, const struct repo_content *now)
+{
+	struct cache_content row;
+	struct catalogue_entry e;
+	struct reason why = { 0 };
+	struct origin *o;
+	int err = catalogue_entry_get(mirror_store(), entry, &e, &why);
+	bool weak = !err && repo_listed_weakly(e.validator, e.digest_algo), cached, other;
+
+	if (err || e.version != version || entry_origin(entry, &o, &why)) {
+		log_debug("what was told of an image is not kept: %s", err ? why.text : "it has other bytes now");
+		return;
+	}
+	cached = weak && cached_find(o, &row);
+	other = cached && is_other(&row, now);
+	/* As long as what is cached is what is there, its key stays. */
+	if (!cached || other) {
+		if (now->has_size && now->mtime_ns && weak)
+			err = catalogue_entry_told(mirror_store(), entry, version, now->size, now->mtime_ns, &why);
+		else if (now->has_size)
+			err = catalogue_entry_size_set(mirror_store(), entry, version, now->size, &why);
+		if (err)
+			log_warn("%s: %s", o->name, why.text);
+		mirror_tell_entry(repo_id(o->core), entry, version);
+	}
+	/* Of the same second, or no time at all: then by counting. */
+	for (int i = 0; i < STALE_MAX && other && !catalogue_entry_get(mirror_store(), entry, &e, NULL); i++) {
+		struct cache_content next;
+
+		origin_fill(o, o->core, &e);
+		if (!cached_find(o, &next) || !is_other(&next, now))
+			break;
+		stale_note(&e);
+	}
+	if (other)
+		told_gone(o, row.id);
+	origin_put(o);
 }
 
 /* --- sources ---------------------------------------------------------------------------------------- */

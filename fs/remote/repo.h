@@ -68,6 +68,13 @@ void mirror_tell_entry(uint64_t repo, uint64_t entry, unsigned version);
 /* Names are of other nodes now. False: what was told of them before cannot be taken back. */
 bool mirror_tell_names(void);
 
+/* --- origin.c -------------------------------------------------------------------------------- */
+
+/* Some of it is. */
+bool entry_is_cached(uint64_t entry);
+/* What its repository said of an image when it was asked for that alone. */
+void entry_told(uint64_t entry, unsigned version, const struct repo_content *now);
+
 /* --- size.c ---------------------------------------------------------------------------------- */
 
 /* Those are answered that do not want to wait any more. The mirror's thread. */

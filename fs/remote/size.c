@@ -2,6 +2,8 @@
 /*
  * Exact sizes where a listing rounds them or tells none: one short request, when
  * somebody looks at that image; who looks at it meanwhile waits for the same one.
+ * And versions, where it tells no time, or one in minutes: an image that is cached is
+ * asked for once after each listing, when somebody opens it.
  *
  * What cannot be learnt is shown as it was listed. A repository that is offline is
  * not asked, and one that failed to tell is left alone for a while: looking at many
@@ -20,6 +22,7 @@
 #define MS_NS	 INT64_C(1000000)
 #define AGAIN_MS 10000 /* after a request that told no size */
 #define STOP_MS	 1000
+#define ASKED_MAX 1024 /* a collision costs a request */
 
 struct ask {
 	struct ask *next;
@@ -27,6 +30,7 @@ struct ask {
 	struct repo *repo;
 	uint64_t entry;
 	unsigned version;
+	int64_t began_ns;
 	struct repo_wait *waits;
 	char id[];
 };
@@ -37,6 +41,11 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t none = PTHREAD_COND_INITIALIZER;
 static struct ask *asks;
 static bool stopped;
+/* When an entry was last asked for (monotonic). */
+static struct asked {
+	uint64_t entry;
+	int64_t ns;
+} asked[ASKED_MAX];
 
 static void waits_done(struct repo_wait *waits, int err)
 {
@@ -66,12 +75,13 @@ static void told(struct repo_stat *stat, int err, const struct repo_content *con
 	bool sized = !err && content->has_size;
 	struct repo_wait *waits;
 
-	if (sized && !catalogue_entry_size_set(mirror_store(), ask->entry, ask->version, content->size, NULL))
-		mirror_tell_entry(ask->repo->row.id, ask->entry, ask->version);
+	if (!err)
+		entry_told(ask->entry, ask->version, content);
 	repo_told(ask->repo, err, why);
 	pthread_mutex_lock(&lock);
 	if (!sized)
 		ask->repo->sizes_again_ns = clock_mono_ns() + AGAIN_MS * MS_NS;
+	asked[ask->entry % ASKED_MAX] = (struct asked){ ask->entry, ask->began_ns };
 	waits = ask->waits;
 	ask_remove(ask);
 	pthread_mutex_unlock(&lock);
@@ -92,6 +102,7 @@ static bool ask_new(struct repo *repo, const struct catalogue_entry *entry, stru
 	ask->repo = repo;
 	ask->entry = entry->id;
 	ask->version = entry->version;
+	ask->began_ns = clock_mono_ns();
 	ask->waits = wait;
 	ask->stat = (struct repo_stat){ .id = ask->id, .done = told, .core = ask };
 	if (repo_kind(repo)->stat(repo->handle, &ask->stat, NULL)) {
@@ -103,19 +114,26 @@ static bool ask_new(struct repo *repo, const struct catalogue_entry *entry, stru
 	return true;
 }
 
-bool repo_wait_size(struct repo *repo, const struct catalogue_entry *entry, struct repo_wait *wait)
+/* since_ns: an answer to what was asked since then is good enough. */
+static bool ask_join(struct repo *repo, const struct catalogue_entry *entry, int64_t since_ns, struct repo_wait *wait)
 {
 	struct repo_state state;
+	struct asked last;
 	struct ask *ask;
 	bool waits, over;
 
-	if ((entry->has_size && !entry->size_rounded) || entry->data != REPO_DATA || !repo_kind(repo)->stat)
+	if (entry->data != REPO_DATA || !repo_kind(repo)->stat)
 		return false;
 	repo_state_get(repo, &state);
 	if (!state.online)
 		return false;
 	wait->next = NULL;
 	pthread_mutex_lock(&lock);
+	last = asked[entry->id % ASKED_MAX];
+	if (last.entry == entry->id && last.ns >= since_ns) {
+		pthread_mutex_unlock(&lock);
+		return false;
+	}
 	for (ask = asks; ask && ask->entry != entry->id; ask = ask->next)
 		;
 	if (ask) {
@@ -128,6 +146,35 @@ bool repo_wait_size(struct repo *repo, const struct catalogue_entry *entry, stru
 	if (waits && over)
 		mirror_kick();
 	return waits;
+}
+
+bool repo_wait_size(struct repo *repo, const struct catalogue_entry *entry, struct repo_wait *wait)
+{
+	return (!entry->has_size || entry->size_rounded) && ask_join(repo, entry, INT64_MAX, wait);
+}
+
+bool repo_wait_version(struct repo *repo, const struct catalogue_entry *entry, struct repo_wait *wait)
+{
+	int64_t listed_ns, now = clock_mono_ns();
+	struct repo_state state;
+
+	if (!repo_listed_weakly(entry->validator, entry->digest_algo))
+		return false;
+	/* One that does not even list its images would only keep who can read what is here. */
+	repo_state_get(repo, &state);
+	if (*state.error)
+		return false;
+	if (!entry_is_cached(entry->id)) {
+		/* What comes now is what is there now. */
+		pthread_mutex_lock(&lock);
+		asked[entry->id % ASKED_MAX] = (struct asked){ entry->id, now };
+		pthread_mutex_unlock(&lock);
+		return false;
+	}
+	pthread_mutex_lock(&repo->lock);
+	listed_ns = repo->listed_mono_ns;
+	pthread_mutex_unlock(&repo->lock);
+	return ask_join(repo, entry, listed_ns, wait);
 }
 
 void repo_wait_size_end(struct repo_wait *wait)

@@ -20,6 +20,7 @@
 #include "fs/remote/origin.h"
 #include "fs/tree/node.h"
 #include "fs/tree/remote_file.h"
+#include "fs/tree/remote_wait.h"
 #include "fs/tree/tree.h"
 
 #include <fabricfs/buf.h>
@@ -47,8 +48,8 @@ static void opened_end(uint64_t fh)
 	opens_drop(fh);
 }
 
-/* What this version of the image has. */
-static int content_find(uint64_t ino, struct open_image *image, bool *cached, struct content **content,
+/* What this version of the image has. weak: its listing cannot show whether it is still what is there. */
+static int content_find(uint64_t ino, struct open_image *image, bool *cached, bool *weak, struct content **content,
 			struct reason *why)
 {
 	struct origin *origin;
@@ -56,6 +57,11 @@ static int content_find(uint64_t ino, struct open_image *image, bool *cached, st
 
 	if (err)
 		return err == -ENOENT ? -ESTALE : err;
+	if (*weak && origin->weak) {
+		origin_put(origin);
+		return 0;
+	}
+	*weak = false;
 	if (origin->version != node_entry_version(ino))
 		err = reason_set(why, ESTALE, "%s has other bytes now", origin->name);
 	else
@@ -70,19 +76,23 @@ static int content_find(uint64_t ino, struct open_image *image, bool *cached, st
 	return err;
 }
 
-void remote_open(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
+static void open_checked(fuse_req_t req, struct repo *repo, struct fuse_file_info *fi, const char *name);
+
+static void open_answer(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi, bool check)
 {
 	struct content *content = NULL;
 	struct open_image image;
 	struct reason why = { 0 };
-	bool cached;
+	bool cached, weak = check;
 	int err;
 
-	if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC) {
-		fuse_reply_err(req, EROFS);
+	err = content_find(ino, &image, &cached, &weak, &content, &why);
+	if (!err && weak) {
+		fi->fh = ino;
+		if (!remote_wait_version(req, node_entry_row(ino), fi, open_checked))
+			open_answer(req, ino, fi, false);
 		return;
 	}
-	err = content_find(ino, &image, &cached, &content, &why);
 	if (err) {
 		log_debug("open: %s", why.text);
 		fuse_reply_err(req, -err);
@@ -104,6 +114,21 @@ void remote_open(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
 			opened_end(fi->fh); /* the caller was killed meanwhile: no release comes */
 	}
 	content_put(content);
+}
+
+static void open_checked(fuse_req_t req, struct repo *repo, struct fuse_file_info *fi, const char *name)
+{
+	(void)repo;
+	(void)name;
+	open_answer(req, fi->fh, fi, false);
+}
+
+void remote_open(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
+{
+	if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC)
+		fuse_reply_err(req, EROFS);
+	else
+		open_answer(req, ino, fi, true);
 }
 
 void remote_release(fuse_req_t req, struct fuse_file_info *fi)

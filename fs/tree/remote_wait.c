@@ -114,23 +114,43 @@ bool remote_wait_first(fuse_req_t req, struct repo *repo, const struct fuse_file
 	return false;
 }
 
-bool remote_wait_size(fuse_req_t req, struct repo *repo, const struct catalogue_entry *entry,
-		      const struct fuse_file_info *fi, const char *name,
-		      void (*again)(fuse_req_t req, struct repo *repo, struct fuse_file_info *fi, const char *name))
+/* Parked until an image was asked for, as `ask` begins it or joins in. */
+static bool wait_asked(fuse_req_t req, struct repo *repo, const struct catalogue_entry *entry,
+		       const struct fuse_file_info *fi, const char *name,
+		       void (*again)(fuse_req_t req, struct repo *repo, struct fuse_file_info *fi, const char *name),
+		       bool (*ask)(struct repo *repo, const struct catalogue_entry *entry, struct repo_wait *wait))
 {
-	struct parked *p;
+	struct parked *p = park(req, repo, name, true, first_done);
 
-	if (entry->has_size && !entry->size_rounded)
-		return false;
-	p = park(req, repo, name, true, first_done);
 	if (!p)
 		return false;
 	if (fi)
 		p->fi = *fi;
 	p->again = again;
-	if (repo_wait_size(repo, entry, &p->wait))
+	if (ask(repo, entry, &p->wait))
 		return true;
 	detach(p);
 	free(p);
 	return false;
+}
+
+bool remote_wait_version(fuse_req_t req, uint64_t entry, const struct fuse_file_info *fi,
+			 void (*again)(fuse_req_t req, struct repo *repo, struct fuse_file_info *fi,
+				       const char *name))
+{
+	struct catalogue_entry e;
+	struct repo *repo;
+
+	if (catalogue_entry_get(mirror_store(), entry, &e, NULL))
+		return false;
+	repo = mirror_find(e.repo);
+	return repo && wait_asked(req, repo, &e, fi, "", again, repo_wait_version);
+}
+
+bool remote_wait_size(fuse_req_t req, struct repo *repo, const struct catalogue_entry *entry,
+		      const struct fuse_file_info *fi, const char *name,
+		      void (*again)(fuse_req_t req, struct repo *repo, struct fuse_file_info *fi, const char *name))
+{
+	return (!entry->has_size || entry->size_rounded) &&
+	       wait_asked(req, repo, entry, fi, name, again, repo_wait_size);
 }

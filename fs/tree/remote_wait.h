@@ -19,5 +19,9 @@ bool remote_wait_first(fuse_req_t req, struct repo *repo, const struct fuse_file
 bool remote_wait_size(fuse_req_t req, struct repo *repo, const struct catalogue_entry *entry,
 		      const struct fuse_file_info *fi, const char *name,
 		      void (*again)(fuse_req_t req, struct repo *repo, struct fuse_file_info *fi, const char *name));
+/* The same for whether what is cached of an entry is still what is there. */
+bool remote_wait_version(fuse_req_t req, uint64_t entry, const struct fuse_file_info *fi,
+			 void (*again)(fuse_req_t req, struct repo *repo, struct fuse_file_info *fi,
+				       const char *name));
 
 #endif

@@ -118,12 +118,22 @@ struct repo_entry {
 	 * Two entries (or one, at two times) of this repository with the same id and validator have
 	 * the same bytes: an ETag, else a time and a size. "" = only a fetch tells it. What a listing
 	 * says (a time and a size) and what a fetch says (an ETag) of the same bytes may differ as
-	 * texts; fetch() takes either, and compares what can be compared.
+	 * texts; fetch() takes either, and compares what can be compared. What stat() and fetch() say
+	 * differs in its first character when it cannot be compared.
+	 * A '~' in front: the listing shows too little (a time in minutes); if it differs the bytes do, but the
+	 * same is no promise. As with "", stat() tells then.
 	 */
 	const char *validator;
+#define REPO_VALIDATOR_WEAK '~'
 	/* Pairs name, value; NULL-terminated. NULL = none. UTF-8 as far as the server keeps to it. */
 	const char *const *properties;
 };
+
+/* The listing cannot show that its bytes are others now; stat() can. */
+static inline bool repo_listed_weakly(const char *validator, const char *digest_algo)
+{
+	return !*digest_algo && (!*validator || *validator == REPO_VALIDATOR_WEAK);
+}
 
 /* One listing. Owned by the mirror until done() has been called. */
 struct repo_list {

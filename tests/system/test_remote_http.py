@@ -5,6 +5,9 @@ import os
 import re
 import signal
 import subprocess
+import threading
+import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -269,6 +272,111 @@ def test_who_waits_for_a_size_can_be_interrupted_and_unmounting_does_not_wait(mo
     subprocess.run(["umount", "-f", "-l", str(repo.fabric.mount)], check=True)
     assert repo.fabric.process.wait(10) == 0
     repo.fabric.process = None
+
+
+# --- what a listing does not show --------------------------------------------------------
+
+@pytest.fixture
+def bare(own_web):
+    """Python's own server: its page has names and nothing else. (its folder, its address, what it was asked)"""
+    asked = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=own_web.root)
+
+        def log_message(self, *args):
+            asked.append(f"{self.command} {self.path}")
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield own_web, f"http://127.0.0.1:{server.server_port}/", asked
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def minutes(own_web):
+    """nginx shows minutes: the same three."""
+    with FaultProxy(own_web.address) as p:
+        yield own_web, f"{p.url}/html/", p
+
+
+def put_at(web, data, seconds):
+    """Versions of one size, some seconds apart within one minute."""
+    path = web.put("v.bin", data)
+    when = int(time.time()) // 60 * 60 - 600 + seconds
+    os.utime(path, (when, when))
+    return when
+
+
+@pytest.mark.parametrize("kind", ["bare", "minutes"])
+def test_a_new_version_that_the_listing_cannot_show_is_read_after_the_next_one(mount, request, kind):
+    web, url, _ = request.getfixturevalue(kind)
+    versions = [bytes([i]) * 100_000 for i in range(4)]
+    put_at(web, versions[0], 5)
+    repo = mount(web=f'url: "{url}"')
+    for i, data in enumerate(versions):
+        when = put_at(web, data, 5 + 10 * i)
+        assert repo.refresh() == 0, repo.read("error")
+        assert (repo.dir / "v.bin").read_bytes() == data, i
+        assert (repo.dir / "v.bin").read_bytes() == data, i
+        if i:
+            assert repo.stat("v.bin").st_mtime == when
+    # Also by those who never saw the one before, and when it is shorter.
+    repo.fabric.stop()
+    put_at(web, versions[0], 50)
+    repo.fabric.start()
+    assert repo.refresh() == 0
+    assert (repo.dir / "v.bin").read_bytes() == versions[0]
+    put_at(web, versions[1][:50_000], 55)
+    assert repo.refresh() == 0
+    assert (repo.dir / "v.bin").read_bytes() == versions[1][:50_000]
+    assert repo.stat("v.bin").st_size == 50_000
+
+
+def test_an_image_that_did_not_change_costs_one_short_request_after_each_listing(mount, minutes):
+    web, url, proxy = minutes
+    put_at(web, b"v" * 100_000, 5)
+    repo = mount(web=f'url: "{url}"')
+    for _ in range(3):
+        assert repo.refresh() == 0
+        for _ in range(3):
+            assert (repo.dir / "v.bin").read_bytes() == b"v" * 100_000
+    assert proxy.count("HEAD") == 2  # the first time nothing of it was here
+    assert proxy.sent("GET .*v.bin") == 100_000
+    web.stop()
+    assert (repo.dir / "v.bin").read_bytes() == b"v" * 100_000
+    assert repo.refresh() == errno.EREMOTEIO
+    assert (repo.dir / "v.bin").read_bytes() == b"v" * 100_000
+    assert proxy.count("HEAD") == 2
+
+
+def test_a_time_that_no_page_shows_is_told_by_looking(mount, bare):
+    web, url, asked = bare
+    when = put_at(web, b"v" * 1000, 5)
+    repo = mount(web=f'url: "{url}"')
+    for _ in range(2):
+        assert repo.stat("v.bin").st_mtime == when
+        assert repo.stat("v.bin").st_size == 1000
+        assert repo.refresh() == 0
+    assert sum(line.startswith("HEAD") for line in asked) == 1
+    repo.fabric.restart()
+    assert repo.stat("v.bin").st_mtime == when
+
+
+def test_who_opens_an_image_that_may_be_another_can_be_interrupted(mount, minutes):
+    web, url, proxy = minutes
+    put_at(web, b"v" * 1000, 5)
+    repo = mount(web=f'url: "{url}"')
+    assert (repo.dir / "v.bin").read_bytes() == b"v" * 1000
+    assert repo.refresh() == 0
+    proxy.fault(match="HEAD", hang=True)
+    waiting = subprocess.Popen(["cat", str(repo.dir / "v.bin")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: proxy.count("HEAD") == 1, "it is asked for")
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.wait(10) != 0
 
 
 # --- who asks --------------------------------------------------------------------------

@@ -187,7 +187,7 @@ static void folders_below_list_too(void **state)
 	configure();
 	value_add("depth", NULL, 1);
 	open_with(answer);
-	list("a%20b.bit \"a b.bit\" 6 m1795262400-6\nsub/c.bit \"sub/c.bit\" 2048 h21-Nov-2026 12:00,2048 sha256:0123\n");
+	list("a%20b.bit \"a b.bit\" 6 m1795262400-6\nsub/c.bit \"sub/c.bit\" 2048 ~h21-Nov-2026 12:00,2048 sha256:0123\n");
 	assert_int_equal(atomic_load(&server.requests), 3);
 	close_all();
 }
