@@ -16,7 +16,7 @@ from images import sha256
 from test_remote_listing import Repo
 from webserver import TOKEN, WebServer
 
-SIZE = 1_500_001
+SIZE = 3_000_001  # more than one request brings
 IMAGE = random.Random(7).randbytes(SIZE)
 OTHER = random.Random(8).randbytes(SIZE)
 GET = "GET /json/big.bin"
