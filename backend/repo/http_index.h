@@ -92,13 +92,18 @@ void json_index_free(struct json_index *index);
 
 /* --- checksums ----------------------------------------------------------------------- */
 
-/* SHA256SUMS and its sisters, as coreutils (also with --tag) write them. */
+/* SHA256SUMS and its sisters, as coreutils (also with --tag) write them, as they come. */
 struct checksums;
-/* Takes the text. -EBADMSG when no line of it is a checksum though there are lines. */
-int checksums_parse(struct buf *text, struct checksums **sums, struct reason *why);
+#define CHECKSUM_HEX 129 /* SHA-512 in hex and a NUL */
+struct checksums *checksums_new(void); /* NULL: no memory */
+int checksums_feed(struct checksums *sums, const char *bytes, size_t n, struct reason *why);
+/* Before the first look. -EBADMSG when no line of it is a checksum though there are lines. */
+int checksums_end(struct checksums *sums, struct reason *why);
+/* Did anything come? */
+bool checksums_any(const struct checksums *sums);
 void checksums_free(struct checksums *sums);
 /* Of a file by its path below the checksums' folder; false = it has none. */
-bool checksums_find(const struct checksums *sums, const char *path, const char **algo, const char **hex);
+bool checksums_find(const struct checksums *sums, const char *path, const char **algo, char hex[CHECKSUM_HEX]);
 
 /* --- names, sizes, times ---------------------------------------------------------------- */
 

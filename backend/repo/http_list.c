@@ -34,7 +34,6 @@ struct http_list {
 	char sums_before[TAG_MAX], page_before[TAG_MAX];
 	char sums_tag[TAG_MAX], page_tag[TAG_MAX];
 	bool sums_same;
-	struct buf sums_text;
 	bool sums_wanted; /* what comes is the checksums */
 	struct checksums *sums;
 	/* Folders to be asked: paths with a slash at the end, decoded, each ended by a NUL. */
@@ -121,7 +120,7 @@ static int entry_give(struct http_list *l, const struct index_entry *entry, cons
 		      struct reason *why)
 {
 	struct buf id CLEANUP_BUF = BUF_INIT;
-	char validator[REPO_ID_MAX];
+	char validator[REPO_ID_MAX], hex[CHECKSUM_HEX];
 	struct repo_entry out = {
 		.name = entry->name, .name_len = entry->name_len, .rank = REPO_OWN, .data = REPO_DATA, .status = "",
 		.has_size = entry->has_size, .size_rounded = entry->size_rounded, .size = entry->size,
@@ -145,8 +144,8 @@ static int entry_give(struct http_list *l, const struct index_entry *entry, cons
 		out.name = path->data;
 		out.name_len = path->len;
 	}
-	if (!out.digest)
-		(void)checksums_find(l->sums, path->data, &out.digest_algo, &out.digest);
+	if (!out.digest && checksums_find(l->sums, path->data, &out.digest_algo, hex))
+		out.digest = hex;
 	validator_make(entry, validator);
 	return l->list->entry(l->list, &out, why);
 }
@@ -212,7 +211,9 @@ static int on_begin(struct transfer *t, void *core, const struct transfer_answer
 			text_copy(l->sums_tag, sizeof(l->sums_tag), answer->validator);
 		l->form = answer->status == 200 && (l->job.repo->sums_must || !answer_typed(answer, "text/html")) ?
 			  PAGE_UNKNOWN : PAGE_NONE;
-		return 0;
+		checksums_free(l->sums);
+		l->sums = l->form == PAGE_UNKNOWN ? checksums_new() : NULL;
+		return l->form == PAGE_UNKNOWN && !l->sums ? reason_set(why, ENOMEM, "no memory") : 0;
 	}
 	if (answer->status != 200) {
 		l->form = PAGE_NONE;
@@ -268,10 +269,8 @@ static int on_data(struct transfer *t, void *core, const void *bytes, size_t n, 
 	(void)t;
 	if (l->form == PAGE_NONE)
 		return 0;
-	if (l->sums_wanted) {
-		buf_add(&l->sums_text, bytes, n);
-		return 0;
-	}
+	if (l->sums_wanted)
+		return checksums_feed(l->sums, bytes, n, why);
 	if (l->form == PAGE_UNKNOWN)
 		rc = page_guess(l, bytes, n, why);
 	if (rc == 0 && l->form == PAGE_HTML)
@@ -297,7 +296,6 @@ static void list_end(struct http_list *l, int err, bool unchanged, const struct 
 	list->done(list, err, err == 0 && !unchanged, unchanged, why);
 	page_fini(l);
 	checksums_free(l->sums);
-	buf_free(&l->sums_text);
 	buf_free(&l->folders);
 	free(l);
 }
@@ -318,14 +316,12 @@ static int sums_take(struct http_list *l, int status, struct reason *why)
 {
 	int rc;
 
-	if (l->form == PAGE_NONE || l->sums_text.len == 0) {
+	if (!l->sums || !checksums_any(l->sums)) {
 		text_copy(l->sums_tag, sizeof(l->sums_tag), l->sums_same ? l->sums_before : NO_SUMS);
 		return l->job.repo->sums_must && status != 200 && status != 304 ?
 		       reason_set(why, ENOENT, "there are no checksums (status %d)", status) : 0;
 	}
-	checksums_free(l->sums);
-	l->sums = NULL;
-	rc = checksums_parse(&l->sums_text, &l->sums, why);
+	rc = checksums_end(l->sums, why);
 	if (rc == -EBADMSG && !l->job.repo->sums_must) {
 		log_debug("repository %s: %s: %s", l->job.repo->config->name, l->job.repo->sums, why->text);
 		*why = (struct reason){ 0 };

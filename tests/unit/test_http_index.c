@@ -269,55 +269,88 @@ static void strings_have_a_limit(void **state)
 
 #define HEX64 "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef"
 
-static struct checksums *sums_of(const char *text)
+static struct checksums *sums_in_pieces(const char *text, size_t len, size_t piece)
 {
-	struct buf b = BUF_INIT;
-	struct checksums *sums;
+	struct checksums *sums = checksums_new();
 	struct reason why = { 0 };
+	int rc;
 
-	buf_adds(&b, text);
-	int rc = checksums_parse(&b, &sums, &why);
-
-	assert_int_equal(rc, sums ? 0 : -EBADMSG);
-	return sums;
+	assert_non_null(sums);
+	for (size_t at = 0; at < len; at += piece)
+		assert_int_equal(checksums_feed(sums, text + at, len - at < piece ? len - at : piece, &why), 0);
+	rc = checksums_end(sums, &why);
+	if (rc == 0)
+		return sums;
+	assert_int_equal(rc, -EBADMSG);
+	checksums_free(sums);
+	return NULL;
 }
 
 static void sum_is(const struct checksums *sums, const char *path, const char *wanted)
 {
-	const char *algo = NULL, *hex = NULL;
+	const char *algo = NULL;
+	char hex[CHECKSUM_HEX] = "";
 
-	assert_int_equal(checksums_find(sums, path, &algo, &hex), wanted != NULL);
+	assert_int_equal(checksums_find(sums, path, &algo, hex), wanted != NULL);
 	if (!wanted)
 		return;
 	assert_string_equal(algo, wanted);
 	assert_int_equal(strspn(hex, "0123456789abcdef"), strlen(hex));
+	assert_int_equal(strncmp(hex, "0123456789abcdef", 16), 0);
 }
 
 static void checksums_in_all_forms(void **state)
 {
-	struct checksums *sums = sums_of(HEX64 "  plain.bit\n" HEX64 " *binary.bit\r\n" HEX64 "  ./dir/below.bit\n"
-					 "\\" HEX64 "  two\\nlines\\\\.bit\n"
-					 "SHA256 (tagged (1).bit) = " HEX64 "\n"
-					 "# a comment\n\n" "abc  short.bit\n" HEX64 "nothing\n"
-					 "0123456789abcdef0123456789abcdef  md5.bit\n" HEX64 "  last.bit");
+	static const char text[] = HEX64 "  plain.bit\n" HEX64 " *binary.bit\r\n" HEX64 "  ./dir/below.bit\n"
+				   "\\" HEX64 "  two\\nlines\\\\.bit\n"
+				   "SHA256 (tagged (1).bit) = " HEX64 "\n"
+				   "# a comment\n\n" "abc  short.bit\n" HEX64 "nothing\n"
+				   "0123456789abcdef0123456789abcdef  md5.bit\n" HEX64 "  last.bit";
 
 	(void)state;
-	sum_is(sums, "plain.bit", "sha256");
-	sum_is(sums, "binary.bit", "sha256");
-	sum_is(sums, "dir/below.bit", "sha256");
-	sum_is(sums, "two\nlines\\.bit", "sha256");
-	sum_is(sums, "tagged (1).bit", "sha256");
-	sum_is(sums, "md5.bit", "md5");
-	sum_is(sums, "last.bit", "sha256");
-	sum_is(sums, "short.bit", NULL);
-	sum_is(sums, "nothing", NULL);
+	for (size_t piece = 1; piece < sizeof(text); piece += piece < 100 ? 1 : 97) {
+		struct checksums *sums = sums_in_pieces(text, sizeof(text) - 1, piece);
+
+		sum_is(sums, "plain.bit", "sha256");
+		sum_is(sums, "binary.bit", "sha256");
+		sum_is(sums, "dir/below.bit", "sha256");
+		sum_is(sums, "two\nlines\\.bit", "sha256");
+		sum_is(sums, "tagged (1).bit", "sha256");
+		sum_is(sums, "md5.bit", "md5");
+		sum_is(sums, "last.bit", "sha256");
+		sum_is(sums, "short.bit", NULL);
+		sum_is(sums, "nothing", NULL);
+		checksums_free(sums);
+	}
+}
+
+/* More than a block of them, some of which no file can have the name of. */
+static void many_checksums_in_any_order(void **state)
+{
+	struct buf text CLEANUP_BUF = BUF_INIT;
+	struct checksums *sums;
+
+	(void)state;
+	for (unsigned i = 0; i < 5000; i++) {
+		buf_addf(&text, HEX64 "  image-%04u\n", i * 7919 % 5000);
+		if (i == 1000)
+			buf_addf(&text, HEX64 "  %0*d\n", 20000, 1);
+	}
+	sums = sums_in_pieces(text.data, text.len, 1000);
+	for (unsigned i = 0; i < 5000; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "image-%04u", i);
+		sum_is(sums, name, "sha256");
+	}
+	sum_is(sums, "image-5000", NULL);
 	checksums_free(sums);
 }
 
 static void a_text_without_checksums_is_none(void **state)
 {
 	(void)state;
-	assert_null(sums_of("<html>404</html>"));
+	assert_null(sums_in_pieces("<html>404</html>", 16, 5));
 }
 
 static void paths_are_encoded_in_one_way(void **state)
@@ -421,6 +454,7 @@ int main(void)
 		cmocka_unit_test(json_that_is_none),
 		cmocka_unit_test(strings_have_a_limit),
 		cmocka_unit_test(checksums_in_all_forms),
+		cmocka_unit_test(many_checksums_in_any_order),
 		cmocka_unit_test(a_text_without_checksums_is_none),
 		cmocka_unit_test(paths_are_encoded_in_one_way),
 		cmocka_unit_test(times),
