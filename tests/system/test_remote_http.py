@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Repositories of kind http: web servers' folders through the mount, and servers that break or lie."""
 import errno
+import json
 import os
 import re
 import signal
@@ -152,6 +153,23 @@ def test_a_size_that_no_file_can_have_is_unknown(mount, own_web):
     until(lambda: repo.images() == ["blink.bin"], "it is listed")
     assert (repo.dir / "blink.bin").read_bytes() == open(BLINK, "rb").read()
     assert repo.stat("blink.bin").st_size == os.path.getsize(BLINK)
+
+
+def test_a_size_that_bytes_of_that_digest_cannot_have_is_told(mount, own_web):
+    """The bytes are here by way of another entry, and are not as long as this one lists."""
+    size, digest = os.path.getsize(BLINK), sha256(BLINK)
+    listed = [{"name": name, "size": of, "sha256": digest}
+              for name, of in (("right", size), ("longer", size + 1), ("shorter", size - 1))]
+    own_web.put("list.json", json.dumps(listed).encode())
+    for entry in listed:
+        own_web.put(entry["name"], open(BLINK, "rb").read())
+    repo = mount(web=f'url: "{own_web.url("plain")}", manifest: list.json')
+    until(lambda: repo.images() == ["longer", "right", "shorter"], "it is listed")
+    assert (repo.dir / "right").read_bytes() == open(BLINK, "rb").read()
+    for name in ("longer", "shorter"):
+        with pytest.raises(OSError) as e:
+            (repo.dir / name).read_bytes()
+        assert e.value.errno == errno.EBADMSG, name
 
 
 def test_an_entry_without_a_name_is_left_out_and_told_once(mount, own_web):

@@ -94,6 +94,37 @@ static void after_a_power_loss_only_synced_chunks_count(void **state)
 	store_close(store);
 }
 
+/* Instead of libc's: a disk that does not take what is in one file. */
+static int bad_fd = -1;
+
+int fdatasync(int fd)
+{
+	if (fd == bad_fd) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+static void chunks_that_could_not_be_synced_do_not_count_after_a_power_loss(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	struct chunks *c = chunks_ok(store, 7, "key");
+	struct reason why = { 0 };
+
+	bytes_come(c, 0, 9);
+	bad_fd = chunks_fd(c);
+	assert_int_equal(chunks_sync(c, &why), -EIO);
+	bad_fd = -1;
+	assert_non_null(strstr(why.text, "syncing the bytes of"));
+	chunks_close(c);
+	boot_anew(*state, 7);
+	c = chunks_ok(store, 7, "key");
+	assert_int_equal(chunks_count(c), 0);
+	chunks_close(c);
+	store_close(store);
+}
+
 static void chunks_that_are_not_in_the_file_are_not_believed(void **state)
 {
 	struct place *p = *state;
@@ -532,6 +563,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CLAIM(marked_chunks_are_there_for_the_next_worker),
 		CLAIM(after_a_power_loss_only_synced_chunks_count),
+		CLAIM(chunks_that_could_not_be_synced_do_not_count_after_a_power_loss),
 		CLAIM(chunks_that_are_not_in_the_file_are_not_believed),
 		CLAIM(chunks_of_another_content_are_thrown_away),
 		CLAIM(damaged_maps_are_begun_anew),
