@@ -22,9 +22,9 @@
 
 /* Of the writer's connection, under write_lock, then of the reader's, under read_lock. */
 enum contents_stmt {
-	K_MAKE, K_TOLD, K_USED, K_WHOLE, K_TRUST, K_GONE, K_EMPTY, K_FACTS_SET, K_CACHED, K_MARK, K_DOUBT,
+	K_MAKE, K_TOLD, K_USED, K_WHOLE, K_TRUST, K_GONE, K_EMPTY, K_FACTS_SET, K_CACHED, K_MARK, K_DOUBT, K_TWIN,
 	K_READER,
-	K_GET = K_READER, K_FIND, K_EACH, K_FACTS, K_KEY, K_BYTES_OF, K_IS_OF, K_COUNT
+	K_GET = K_READER, K_FIND, K_EACH, K_FACTS, K_KEY, K_BYTES, K_BYTES_OF, K_IS_OF, K_COUNT
 };
 
 struct store_contents {
@@ -64,12 +64,19 @@ static const char *const contents_sql[K_COUNT] = {
 	[K_CACHED] = "UPDATE content SET cached = ?2 WHERE id = ?1 AND NOT whole",
 	[K_MARK] = "UPDATE content SET boot = NULL WHERE id = ?1 AND sha256 = ?2 AND whole",
 	[K_DOUBT] = "UPDATE content SET boot = ?1 WHERE sha256 = ?2 AND sha256 <> '' AND whole",
+	/* Another content with the bytes of this one, ?2 if that is known, else what its row says. */
+	[K_TWIN] = "SELECT 1 FROM content WHERE sha256 = coalesce(?2, (SELECT sha256 FROM content WHERE id = ?1"
+		   " AND whole)) AND sha256 <> '' AND whole AND id <> ?1",
 	[K_GET] = "SELECT " CONTENT_COLUMNS " FROM content WHERE id = ?1",
 	[K_FIND] = "SELECT " CONTENT_COLUMNS " FROM content WHERE key = ?1",
 	/* What is in parentheses is looked up once, not for each content. */
 	[K_EACH] = "SELECT " CONTENT_COLUMNS ", (sha256 <> '' AND sha256 IN (SELECT loaded_sha256 FROM slots"
 		   " UNION ALL SELECT previous_sha256 FROM slots)) OR id IN (" STORE_PINNED("e.content", "e.content <> 0")
 		   ") OR key IN (" STORE_PINNED("e.digest_algo || ':' || e.digest", "e.digest <> ''") ") FROM content WHERE cached > 0 OR whole ORDER BY used",
+	/* Of contents with the same blob, one. */
+	[K_BYTES] = "SELECT coalesce((SELECT sum(cached) FROM content WHERE cached > 0 AND NOT whole), 0) +"
+		    " coalesce((SELECT sum(bytes) FROM (SELECT max(cached) AS bytes FROM content WHERE sha256 <> ''"
+		    " AND whole GROUP BY sha256)), 0)",
 	[K_BYTES_OF] = "SELECT sum(cached) FROM content WHERE id IN (SELECT content FROM entry INDEXED BY entry_cached"
 		       " WHERE repo = ?2 AND content <> 0)",
 	[K_IS_OF] = "SELECT 1 FROM entry WHERE content = ?1 AND content <> 0 AND repo = ?2 LIMIT 1",
@@ -186,6 +193,20 @@ static sqlite3_stmt *change_begin(struct store *store, enum contents_stmt which,
 	store_write_lock(store);
 	sqlite3_bind_int64(stmt_of(store, which), 1, (int64_t)id);
 	return stmt_of(store, which);
+}
+
+/* write_lock is held: does another content have the same blob? */
+static bool row_twin(struct store *store, uint64_t id, const char *sha256)
+{
+	sqlite3_stmt *s = stmt_of(store, K_TWIN);
+	bool twin;
+
+	sqlite3_bind_int64(s, 1, (int64_t)id);
+	sqlite3_bind_text(s, 2, sha256, -1, SQLITE_STATIC);
+	twin = sqlite3_step(s) == SQLITE_ROW;
+	sqlite3_reset(s);
+	sqlite3_clear_bindings(s);
+	return twin;
 }
 
 int cache_content_make(struct store *store, const char *key, struct cache_content *out, bool *made,
@@ -323,7 +344,8 @@ static void files_drop(struct store *store, uint64_t id)
 }
 
 /* names_lock is held: a trim that saw no name for this blob is done with it. */
-static int whole_named(struct store *store, uint64_t id, uint64_t size, const char *sha256, struct reason *why)
+static int whole_named(struct store *store, uint64_t id, uint64_t size, const char *sha256, bool *twin,
+		       struct reason *why)
 {
 	char name[40];
 	sqlite3_stmt *s;
@@ -336,6 +358,7 @@ static int whole_named(struct store *store, uint64_t id, uint64_t size, const ch
 	sqlite3_bind_int64(s, 2, (int64_t)size);
 	sqlite3_bind_text(s, 3, sha256, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, 4, store->boot, -1, SQLITE_STATIC);
+	*twin = row_twin(store, id, sha256);
 	err = row_change(store, K_WHOLE, why);
 	if (err)
 		return err;
@@ -352,34 +375,38 @@ static int whole_named(struct store *store, uint64_t id, uint64_t size, const ch
 	return 0;
 }
 
-int cache_content_whole(struct store *store, uint64_t id, uint64_t size, const char *sha256,
+int cache_content_whole(struct store *store, uint64_t id, uint64_t size, const char *sha256, bool *twin,
 			struct reason *why)
 {
 	int err;
 
+	*twin = false;
+
 	if (!store_sha256_valid(sha256))
 		return reason_set(why, EINVAL, "\"%s\" is not a SHA-256", sha256);
 	pthread_mutex_lock(&store->names_lock);
-	err = whole_named(store, id, size, sha256, why);
+	err = whole_named(store, id, size, sha256, twin, why);
 	pthread_mutex_unlock(&store->names_lock);
 	if (!err)
 		files_drop(store, id); /* the map */
 	return err;
 }
 
-int cache_content_gone(struct store *store, uint64_t id, int err, struct reason *why)
+int cache_content_gone(struct store *store, uint64_t id, int err, bool *twin, struct reason *why)
 {
 	sqlite3_bind_int(change_begin(store, K_GONE, id), 2, err);
+	*twin = row_twin(store, id, NULL);
 	err = row_change(store, K_GONE, why);
 	files_drop(store, id);
 	return err;
 }
 
-int cache_content_empty(struct store *store, uint64_t id, struct reason *why)
+int cache_content_empty(struct store *store, uint64_t id, bool *twin, struct reason *why)
 {
 	int err;
 
 	change_begin(store, K_EMPTY, id);
+	*twin = row_twin(store, id, NULL);
 	err = row_change(store, K_EMPTY, why);
 	if (err == -ENOSPC || err == -EDQUOT) {
 		/* What is in chunks is dropped anyway, and then there is room to say so. A blob is not:
@@ -430,6 +457,20 @@ int cache_contents_each(struct store *store,
 	sqlite3_reset(s);
 	pthread_mutex_unlock(&store->read_lock);
 	return r;
+}
+
+int cache_bytes(struct store *store, uint64_t *bytes, struct reason *why)
+{
+	sqlite3_stmt *s = stmt_of(store, K_BYTES);
+	int rc;
+
+	pthread_mutex_lock(&store->read_lock);
+	rc = sqlite3_step(s);
+	*bytes = rc == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(s, 0) : 0;
+	sqlite3_reset(s);
+	rc = rc == SQLITE_ROW ? 0 : store_db_fail(store, store->reader, rc, why, "adding up the cache");
+	pthread_mutex_unlock(&store->read_lock);
+	return rc;
 }
 
 static int tidy_sql(struct store *store, const char *sql, struct reason *why)

@@ -121,6 +121,7 @@ void content_drop(struct content *c, const struct reason *why)
 	struct origin *origin;
 	struct fetch *left;
 	uint64_t bytes;
+	bool twin;
 
 	pthread_mutex_lock(&c->lock);
 	if (c->gone.err) {
@@ -135,9 +136,10 @@ void content_drop(struct content *c, const struct reason *why)
 	bytes = content_bytes(c);
 	left = fetch_give_up(c);
 	pthread_mutex_unlock(&c->lock);
-	usage_release(bytes);
-	if (cache_content_gone(contents_store, c->id, why->err, &store_why))
+	if (cache_content_gone(contents_store, c->id, why->err, &twin, &store_why))
 		log_error("cache: %s", store_why.text);
+	if (!twin)
+		usage_release(bytes);
 	if (origin->ops && origin->ops->gone)
 		origin->ops->gone(origin, c->id);
 	origin_put(origin);
@@ -146,15 +148,6 @@ void content_drop(struct content *c, const struct reason *why)
 }
 
 /* --- start and end ------------------------------------------------------------------------------------ */
-
-static int usage_add(const struct cache_content *content, bool kept, void *arg)
-{
-	uint64_t *sum = arg;
-
-	(void)kept;
-	*sum += content->cached;
-	return 0;
-}
 
 int contents_start(struct store *store, uint64_t quota, bool fresh, struct reason *why)
 {
@@ -166,7 +159,7 @@ int contents_start(struct store *store, uint64_t quota, bool fresh, struct reaso
 	if (fresh && cache_contents_tidy(store, why))
 		/* A full or read-only disk: what is here can still be read. */
 		log_warn("cache: %s", why->text);
-	err = cache_contents_each(store, usage_add, &used, why);
+	err = cache_bytes(store, &used, why);
 	usage_set(quota, used);
 	if (!err)
 		err = hash_start(why);
@@ -234,6 +227,7 @@ void contents_stop(void)
 		return;
 	waits = all_waits(&fetches);
 	fetch_cancel(fetches);
+	fetches_retry();
 	waits_done(waits, EINTR, &ending);
 	hash_stop();
 	fetches_settle();

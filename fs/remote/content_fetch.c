@@ -290,43 +290,70 @@ void fetches_settle(void)
 	pthread_mutex_unlock(&out_lock);
 }
 
+static void fetch_go(struct fetch *f)
+{
+	struct content *c = f->content;
+	struct reason why = { 0 };
+	bool cancelled;
+	int err = 0;
+
+	pthread_mutex_lock(&c->lock);
+	cancelled = f->cancelled;
+	pthread_mutex_unlock(&c->lock);
+	if (!cancelled)
+		err = usage_reserve(f->to - f->from, &why);
+	if (fetch_hungers(f, err))
+		return;
+	if (!err && !cancelled)
+		f->reserved = f->to - f->from;
+	pthread_mutex_lock(&c->lock);
+	cancelled = f->cancelled;
+	pthread_mutex_unlock(&c->lock);
+	if (!err && cancelled)
+		err = reason_set(&why, ECANCELED, "nobody waits for it any more");
+	if (!err)
+		err = f->origin->kind->fetch(f->origin->repo, &f->f, &why);
+	if (err) {
+		fetch_done(&f->f, -err, &why);
+		fetch_put(f);
+		return;
+	}
+	pthread_mutex_lock(&c->lock);
+	f->started = true;
+	cancelled = f->cancelled;
+	pthread_mutex_unlock(&c->lock);
+	/* Given up while it was on its way to the kind. */
+	if (cancelled)
+		f->origin->kind->fetch_cancel(f->origin->repo, &f->f);
+	fetch_put(f);
+}
+
 void fetch_start(struct fetch *list)
 {
 	while (list) {
 		struct fetch *f = list;
-		struct content *c = f->content;
-		struct reason why = { 0 };
-		bool cancelled;
-		int err;
 
 		list = f->start;
 		f->start = NULL;
-		content_ref(c);
+		content_ref(f->content);
 		out_change(1);
-		err = usage_reserve(f->to - f->from, &why);
-		if (!err)
-			f->reserved = f->to - f->from;
-		pthread_mutex_lock(&c->lock);
-		cancelled = f->cancelled;
-		pthread_mutex_unlock(&c->lock);
-		if (!err && cancelled)
-			err = reason_set(&why, ECANCELED, "nobody waits for it any more");
-		if (!err)
-			err = f->origin->kind->fetch(f->origin->repo, &f->f, &why);
-		if (err) {
-			fetch_done(&f->f, -err, &why);
-			fetch_put(f);
-			continue;
-		}
-		pthread_mutex_lock(&c->lock);
-		f->started = true;
-		cancelled = f->cancelled;
-		pthread_mutex_unlock(&c->lock);
-		/* Given up while it was on its way to the kind. */
-		if (cancelled)
-			f->origin->kind->fetch_cancel(f->origin->repo, &f->f);
-		fetch_put(f);
+		fetch_go(f);
 	}
+}
+
+bool fetches_retry(void)
+{
+	struct fetch *list = fetches_hungry();
+	bool any = list;
+
+	while (list) {
+		struct fetch *f = list;
+
+		list = f->start;
+		f->start = NULL;
+		fetch_go(f);
+	}
+	return any;
 }
 
 void fetch_cancel(struct fetch *list)

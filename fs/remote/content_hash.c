@@ -154,6 +154,7 @@ static void hash_end(struct content *c, struct origin *origin)
 	char sha256[SHA256_HEX], other[DIGEST_HEX] = "";
 	struct content_wait *ready, *failed = NULL;
 	struct reason why = { 0 };
+	bool twin = false;
 	int err;
 
 	digest_hex(c->sha, sha256);
@@ -168,9 +169,11 @@ static void hash_end(struct content *c, struct origin *origin)
 	if (c->doubted)
 		err = cache_content_trust(contents_store, c->id, &why);
 	else
-		err = cache_content_whole(contents_store, c->id, c->size, sha256, &why);
+		err = cache_content_whole(contents_store, c->id, c->size, sha256, &twin, &why);
 	if (err)
 		log_warn("cache: %s", why.text);
+	else if (twin)
+		usage_release(c->size);
 	pthread_mutex_lock(&c->lock);
 	c->verified = true;
 	c->doubted = false;

@@ -29,6 +29,7 @@ struct fetch {
 	size_t held;
 	uint64_t marked;	/* first chunk that was not marked */
 	uint64_t reserved;	/* bytes of the quota */
+	int64_t hungry_ns;	/* since when there is no room for it; 0 = there was */
 	bool started;		/* the kind has taken it */
 	bool cancelled;		/* nobody waits for what it brings */
 	bool over;		/* done() came */
@@ -126,6 +127,8 @@ void fetch_all(struct content *c, struct fetch **start);
 struct fetch *fetch_give_up(struct content *c);
 /* Without a lock. */
 void fetch_start(struct fetch *start);
+/* Those for which there was no room, once more. False: there are none that wait for that now. */
+bool fetches_retry(void);
 void fetch_cancel(struct fetch *list);
 /* content_write.c; on the thread of the kind, without a lock. What came next: whole chunks go into the file. */
 int fetch_take(struct fetch *f, const char *bytes, size_t n, struct reason *why);
@@ -162,8 +165,12 @@ void usage_release(uint64_t bytes);
 /* So many bytes are here, where so many were noted. */
 void usage_found(uint64_t bytes, uint64_t noted);
 void usage_set(uint64_t quota, uint64_t used);
-/* Drop the least recently used one. False: there is none. *freed (may be NULL): its bytes are off the
- * disk, which a card that is being programmed delays. */
-bool usage_evict(bool *freed);
+/* Drop the least recently used ones that have so many bytes, or what there is. False: there is none.
+ * *freed (may be NULL): bytes are off the disk, which a card that is being programmed delays. */
+bool usage_evict(uint64_t bytes, bool *freed);
+/* lock of nothing held. There was no room for it (err): true: it is kept until there may be. */
+bool fetch_hungers(struct fetch *f, int err);
+/* Take those, a list by `start`. */
+struct fetch *fetches_hungry(void);
 
 #endif

@@ -7,6 +7,7 @@
 #include "fs/daemon/opens.h"
 #include "fs/remote/content_in.h"
 
+#include <fabricfs/clock.h>
 #include <fabricfs/log.h>
 
 static pthread_mutex_t usage_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -47,24 +48,30 @@ void contents_usage(uint64_t *used, uint64_t *quota)
 	pthread_mutex_unlock(&usage_lock);
 }
 
-static bool usage_take(uint64_t bytes)
+/* 0: they are counted; else so many are to be dropped first. */
+static uint64_t usage_take(uint64_t bytes)
 {
-	bool fits;
+	uint64_t lacks = 0;
 
 	pthread_mutex_lock(&usage_lock);
-	fits = !usage_max || (bytes <= usage_max && usage_now <= usage_max - bytes);
-	if (fits)
+	if (usage_max && usage_now + bytes > usage_max)
+		lacks = usage_now + bytes - usage_max;
+	else
 		usage_now += bytes;
 	pthread_mutex_unlock(&usage_lock);
-	return fits;
+	return lacks;
 }
 
-/* Those that may go, the least recently used first. */
+/* Those that may go, the least recently used first, until there is enough of them. */
 struct victims {
 	uint64_t ids[256], bytes[256];
 	bool whole[256]; /* a blob, which may be held */
 	unsigned len;
+	uint64_t want, sum; /* bytes */
 };
+
+/* More than are wanted, as some may be in use. */
+#define VICTIMS_SPARE 32
 
 static int victim_find(const struct cache_content *content, bool kept, void *arg)
 {
@@ -76,42 +83,50 @@ static int victim_find(const struct cache_content *content, bool kept, void *arg
 	v->ids[v->len] = content->id;
 	v->bytes[v->len] = content->cached;
 	v->whole[v->len] = content->whole;
+	v->sum += content->cached;
 	v->len++;
-	return v->len == sizeof(v->ids) / sizeof(v->ids[0]);
+	return v->len == sizeof(v->ids) / sizeof(v->ids[0]) || (v->sum >= v->want && v->len >= VICTIMS_SPARE);
 }
 
-/* Under table_lock, so that nobody opens it meanwhile: a row, and a few unlinks. */
-static bool victim_drop(uint64_t id, uint64_t bytes)
+/* Under table_lock, so that nobody opens it meanwhile: a row, and a few unlinks. *freed: of its bytes. */
+static bool victim_drop(uint64_t id, uint64_t bytes, uint64_t *freed)
 {
 	struct reason why = { 0 };
-	bool dropped;
+	bool dropped, twin = false;
 
 	pthread_mutex_lock(&table_lock);
-	dropped = !table_find(id) && !cache_content_empty(contents_store, id, &why);
+	dropped = !table_find(id) && !cache_content_empty(contents_store, id, &twin, &why);
 	pthread_mutex_unlock(&table_lock);
 	if (why.err)
 		log_warn("cache: %s", why.text);
+	*freed = dropped && !twin ? bytes : 0;
 	if (dropped) {
-		log_debug("cache: content %" PRIu64 " was evicted (%" PRIu64 " bytes)", id, bytes);
-		usage_release(bytes);
+		log_debug("cache: content %" PRIu64 " was evicted (%" PRIu64 " bytes)", id, *freed);
+		usage_release(*freed);
 	}
 	return dropped;
 }
 
-bool usage_evict(bool *freed)
+bool usage_evict(uint64_t bytes, bool *freed)
 {
-	struct victims v = { 0 };
+	struct victims v = { .want = bytes };
 	struct reason why = { 0 };
 	bool done = false, off = false;
+	uint64_t sum = 0;
 
 	pthread_mutex_lock(&evict_lock);
 	/* What was closed just now is no more in use than others. */
 	contents_retire(INT64_MAX, false);
 	if (cache_contents_each(contents_store, victim_find, &v, &why) < 0)
 		log_warn("cache: %s", why.text);
-	for (unsigned i = 0; i < v.len && !done; i++) {
-		done = victim_drop(v.ids[i], v.bytes[i]);
-		off = !v.whole[i];
+	for (unsigned i = 0; i < v.len && (!done || sum < bytes); i++) {
+		uint64_t of_it;
+
+		if (!victim_drop(v.ids[i], v.bytes[i], &of_it))
+			continue;
+		done = true;
+		sum += of_it;
+		off |= !v.whole[i] && of_it;
 	}
 	if (done) {
 		off |= cards_blobs_trim(contents_store);
@@ -127,11 +142,12 @@ bool usage_evict(bool *freed)
 /* Asked for, and perhaps not written yet. */
 static _Atomic uint64_t on_its_way;
 
-static bool disk_takes(uint64_t bytes)
+/* Bytes that the disk has too few of. */
+static uint64_t disk_lacks(uint64_t bytes)
 {
-	uint64_t room = cache_room(contents_store), coming = atomic_load(&on_its_way);
+	uint64_t room = cache_room(contents_store), wanted = atomic_load(&on_its_way) + bytes;
 
-	return room >= coming && room - coming >= bytes;
+	return room < wanted ? wanted - room : 0;
 }
 
 static int no_quota(uint64_t bytes, struct reason *why)
@@ -145,19 +161,22 @@ static int no_quota(uint64_t bytes, struct reason *why)
 
 int usage_reserve(uint64_t bytes, struct reason *why)
 {
+	uint64_t lacks;
 	bool freed;
 
 	for (;;) {
-		if (!usage_take(bytes)) {
-			if (!usage_evict(NULL))
+		lacks = usage_take(bytes);
+		if (lacks) {
+			if (!usage_evict(lacks, NULL))
 				return no_quota(bytes, why);
 			continue;
 		}
-		if (disk_takes(bytes))
+		lacks = disk_lacks(bytes);
+		if (!lacks)
 			break;
 		usage_release(bytes);
 		/* What does not make room now is dropped for nothing. */
-		if (!usage_evict(&freed) || !freed)
+		if (!usage_evict(lacks, &freed) || !freed)
 			return reason_set(why, ENOSPC, "the disk with the state folder has no room for %" PRIu64
 					  " bytes more in the cache", bytes);
 	}
@@ -168,4 +187,71 @@ int usage_reserve(uint64_t bytes, struct reason *why)
 void usage_arrived(uint64_t bytes)
 {
 	atomic_fetch_sub(&on_its_way, bytes);
+}
+
+/* --- who waits for room ------------------------------------------------------------------------------ */
+
+/*
+ * A file that was closed counts as open until the kernel says so, which it does a moment after close()
+ * has returned: with a quota little above what is in use at a time a fetch would be refused for that.
+ * So it waits while something else is in use that may be let go of, for a while.
+ */
+#define HUNGRY_NS (INT64_C(2) * 1000000000)
+
+static pthread_mutex_t hungry_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct fetch *hungry, **hungry_end = &hungry; /* hungry_lock; by f->start */
+
+/* Has another one bytes here, and is in use? */
+static bool others_in_use(const struct content *c)
+{
+	bool other = false;
+
+	pthread_mutex_lock(&table_lock);
+	for (int i = 0; i < CONTENT_BUCKETS && !other; i++)
+		for (struct content *o = contents_live[i]; o && !other; o = o->chain) {
+			if (o == c || !o->refs)
+				continue;
+			pthread_mutex_lock(&o->lock);
+			other = !o->gone.err && content_bytes(o);
+			pthread_mutex_unlock(&o->lock);
+		}
+	pthread_mutex_unlock(&table_lock);
+	return other;
+}
+
+bool fetch_hungers(struct fetch *f, int err)
+{
+	struct content *c = f->content;
+	uint64_t used, quota, own;
+	int64_t now = clock_mono_ns();
+
+	if (err != -EDQUOT && err != -ENOSPC)
+		return false;
+	contents_usage(&used, &quota);
+	pthread_mutex_lock(&c->lock);
+	own = c->gone.err ? 0 : content_bytes(c);
+	pthread_mutex_unlock(&c->lock);
+	if (!f->hungry_ns)
+		f->hungry_ns = now;
+	if (now - f->hungry_ns >= HUNGRY_NS || (quota && own + (f->to - f->from) > quota) || !others_in_use(c))
+		return false;
+	pthread_mutex_lock(&hungry_lock);
+	f->start = NULL;
+	*hungry_end = f;
+	hungry_end = &f->start;
+	pthread_mutex_unlock(&hungry_lock);
+	work_look();
+	return true;
+}
+
+struct fetch *fetches_hungry(void)
+{
+	struct fetch *list;
+
+	pthread_mutex_lock(&hungry_lock);
+	list = hungry;
+	hungry = NULL;
+	hungry_end = &hungry;
+	pthread_mutex_unlock(&hungry_lock);
+	return list;
 }

@@ -85,9 +85,11 @@ static void content_digest(struct content *c)
 }
 
 /* The bytes, wherever they are; a blob that is not there any more is fetched anew. */
-static int content_bytes_open(struct content *c, const struct cache_content *row, struct reason *why)
+static int content_bytes_open(struct content *c, const struct cache_content *row, uint64_t *noted,
+			      struct reason *why)
 {
 	uint64_t size;
+	bool twin;
 	int err;
 
 	if (row->whole) {
@@ -105,9 +107,12 @@ static int content_bytes_open(struct content *c, const struct cache_content *row
 		if (!err)
 			close(STEAL_FD(c->fd));
 		log_warn("a cached image is not there as a whole any more (%s): it is fetched anew", row->sha256);
-		err = cache_content_empty(contents_store, c->id, why);
+		err = cache_content_empty(contents_store, c->id, &twin, why);
 		if (err)
 			return err;
+		/* It is counted once for both. */
+		*noted = twin ? 0 : row->cached;
+		c->noted = 0;
 	}
 	err = chunks_open(contents_store, c->id, c->key, &c->chunks, why);
 	if (!err)
@@ -120,6 +125,7 @@ static int content_load(const struct cache_content *row, const char *key, const 
 			struct content **out, struct reason *why)
 {
 	struct content *c = calloc(1, sizeof(*c));
+	uint64_t noted;
 	int err;
 
 	if (!c)
@@ -133,18 +139,18 @@ static int content_load(const struct cache_content *row, const char *key, const 
 	content_digest(c);
 	c->has_size = row->has_size;
 	c->size = row->size;
-	c->noted = row->cached;
 	if (!c->has_size && origin->has_size && !strcmp(origin->key, key)) {
 		c->has_size = true;
 		c->size = origin->size;
 	}
-	err = content_bytes_open(c, row, why);
+	c->noted = noted = row->cached;
+	err = content_bytes_open(c, row, &noted, why);
 	if (err) {
 		content_free(c);
 		return err;
 	}
 	/* What a worker that died had fetched, and could not note. */
-	usage_found(content_bytes(c), row->cached);
+	usage_found(content_bytes(c), noted);
 	c->chain = *bucket_of(c->id);
 	*bucket_of(c->id) = c;
 	*out = c;

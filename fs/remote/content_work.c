@@ -239,7 +239,9 @@ static bool work_round(bool last)
 		look_end(&look);
 		content_put(list[i]);
 	}
-	return contents_retire(now, true) || again;
+	again |= contents_retire(now, true);
+	/* What was let go of may have made room. */
+	return fetches_retry() || again;
 }
 
 static void *work_all(void *arg)

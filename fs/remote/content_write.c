@@ -29,7 +29,7 @@ static int bytes_write(struct fetch *f, const char *bytes, size_t n, struct reas
 
 		if (err == EINTR)
 			continue;
-		if ((err == ENOSPC || err == EDQUOT) && usage_evict(&freed) && freed)
+		if ((err == ENOSPC || err == EDQUOT) && usage_evict(n, &freed) && freed)
 			continue;
 		if (err)
 			return reason_set(why, err, "no room for %s in the cache in the state folder: %s",

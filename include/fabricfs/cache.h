@@ -57,9 +57,14 @@ int cache_content_told(struct store *store, uint64_t id, bool has_size, uint64_t
 		       const char *validator, struct reason *why);
 /* It was used now, and so many of its bytes are here. */
 int cache_content_used(struct store *store, uint64_t id, uint64_t cached, struct reason *why);
-/* Its chunks are all of it and hash to this: they become the blob, or give way to the one that is
- * there already. The row is committed before it returns; the disk has it a moment later. */
-int cache_content_whole(struct store *store, uint64_t id, uint64_t size, const char *sha256,
+/*
+ * *twin of the following: another content has the same blob, so that these bytes are there once for
+ * both, and stay when this one lets go of them.
+ *
+ * Its chunks are all of it and hash to this: they become the blob, or give way to the one that is
+ * there already. The row is committed before it returns; the disk has it a moment later.
+ */
+int cache_content_whole(struct store *store, uint64_t id, uint64_t size, const char *sha256, bool *twin,
 			struct reason *why);
 /* The row says so, and the blob is not there: a worker may have died in between. Its last step is taken,
  * if it can be. */
@@ -67,15 +72,17 @@ void cache_content_finish(struct store *store, const struct cache_content *conte
 /* It was hashed again, and is what it should be. */
 int cache_content_trust(struct store *store, uint64_t id, struct reason *why);
 /* Its bytes are dropped, and its key is free for another: err is what its opens get. */
-int cache_content_gone(struct store *store, uint64_t id, int err, struct reason *why);
+int cache_content_gone(struct store *store, uint64_t id, int err, bool *twin, struct reason *why);
 /* Its bytes are dropped; what is known of it stays. The blob goes with the next
  * store_blobs_trim(), unless a card or another content names it. */
-int cache_content_empty(struct store *store, uint64_t id, struct reason *why);
+int cache_content_empty(struct store *store, uint64_t id, bool *twin, struct reason *why);
 /* JSON of the facts of a whole and sound image (image_facts_parse), caller frees; NULL: not known. */
 int cache_content_facts(struct store *store, uint64_t id, char **json, struct reason *why);
 /* Of all contents with these bytes. */
 int cache_facts_keep(struct store *store, const char *sha256, const char *json, struct reason *why);
 
+/* Bytes that all contents have here, as noted; of those with the same blob, one. */
+int cache_bytes(struct store *store, uint64_t *bytes, struct reason *why);
 /* Bytes that the cache may still take of the disk: some of it is left for uploads and the catalogue. */
 uint64_t cache_room(struct store *store);
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """remote/: what the cache keeps, what it drops, and what it says of that (DESIGN 4, bounded)."""
+import concurrent.futures
 import errno
 import os
 import random
@@ -117,6 +118,42 @@ def test_of_two_names_with_the_same_bytes_one_may_be_pinned(mirror, files):
     for i in range(1, 5):
         read_whole(remote / f"{i}.bin", data[i])
     assert cached(remote / "a.bin") == cached(remote / "b.bin") == MIB
+
+
+# --- quota ----------------------------------------------------------------------------------------
+
+
+def test_a_quota_little_above_what_is_read_at_a_time_is_enough(mirror, files):
+    """The kernel tells of a close a moment later: what was closed is not in use."""
+    for i in range(12):
+        (files / f"{i}.bin").write_bytes(noise(MIB, i))
+    fabric, remote = mirror("cache: {quota: 3200KiB}\n")
+
+    def read_some(seed):
+        for i in random.Random(seed).sample(range(12), 12):
+            assert sha256((remote / f"{i}.bin").read_bytes()) == sha256(files / f"{i}.bin")
+
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        list(pool.map(read_some, range(3)))
+    assert sum(cached(remote / f"{i}.bin") for i in range(12)) <= 3200 * 1024
+
+
+def test_what_the_cache_says_it_has_is_what_is_on_the_disk(mirror, files):
+    same = noise(MIB, 1)
+    for name in "ab":
+        (files / f"{name}.bin").write_bytes(same)
+    (files / "c.bin").write_bytes(noise(MIB, 2))
+    fabric, remote = mirror()
+    for name in "ab":
+        read_whole(remote / f"{name}.bin", same)
+    with open(remote / "c.bin", "rb") as f:
+        f.read(100)
+        until(lambda: 0 < cached(remote / "c.bin") < MIB, "a part of it is here")
+        # One copy of what is the same, and a chunk.
+        assert fabric.metric_sum("fabricfs_cache_bytes") == MIB + cached(remote / "c.bin")
+        kept = sum(p.stat().st_blocks * 512 for name in ("blobs", "chunks")
+                   for p in (fabric.state_dir / name).iterdir() if not p.name.endswith(".map"))
+        assert kept == fabric.metric_sum("fabricfs_cache_bytes")
 
 
 # --- whose image it is -----------------------------------------------------------------------------

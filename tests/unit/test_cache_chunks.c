@@ -227,13 +227,14 @@ static struct cache_content row_of(struct store *store, uint64_t id)
 /* All of a content: these bytes. */
 static void whole(struct store *store, uint64_t id, const char *key, const char *text, char sha256[SHA256_HEX])
 {
+	bool twin;
 	struct chunks *c = chunks_ok(store, id, key);
 	struct reason why = { 0 };
 
 	assert_int_equal(pwrite(chunks_fd(c), text, strlen(text), 0), (ssize_t)strlen(text));
 	assert_int_equal(chunks_mark(c, 0, 0, &why), 0);
 	assert_int_equal(digest_fd(chunks_fd(c), sha256), 0);
-	if (cache_content_whole(store, id, strlen(text), sha256, &why))
+	if (cache_content_whole(store, id, strlen(text), sha256, &twin, &why))
 		fail_msg("cache_content_whole: %s", why.text);
 	chunks_close(c);
 }
@@ -279,6 +280,7 @@ static void trimmed(struct store *store)
 /* However a blob loses its last name, the next trim takes it; and it does not look at all others for that. */
 static void trimming_takes_what_lost_its_name_and_looks_at_nothing_else(void **state)
 {
+	bool twin;
 	static const char *const foreign = "00000000000000000000000000000000000000000000000000000000000000ff";
 	struct store *store = open_ok(*state, true);
 	struct cache_content a = made(store, "a"), b = made(store, "b");
@@ -318,11 +320,11 @@ static void trimming_takes_what_lost_its_name_and_looks_at_nothing_else(void **s
 	/* Of contents: dropped, emptied, and of no entry any more. */
 	whole(store, a.id, "a", "first", first);
 	whole(store, b.id, "b", "second", second);
-	assert_int_equal(cache_content_gone(store, a.id, EBADMSG, NULL), 0);
+	assert_int_equal(cache_content_gone(store, a.id, EBADMSG, &twin, NULL), 0);
 	trimmed(store);
 	is_there(store, first, false);
 	is_there(store, second, true);
-	assert_int_equal(cache_content_empty(store, b.id, NULL), 0);
+	assert_int_equal(cache_content_empty(store, b.id, &twin, NULL), 0);
 	trimmed(store);
 	is_there(store, second, false);
 	whole(store, b.id, "b", "second", second);
@@ -340,6 +342,7 @@ static void trimming_takes_what_lost_its_name_and_looks_at_nothing_else(void **s
 
 static void a_whole_content_is_a_blob_that_trimming_leaves(void **state)
 {
+	bool twin;
 	struct store *store = open_ok(*state, true);
 	struct cache_content a = made(store, "a"), b = made(store, "b");
 	char sha256[SHA256_HEX], same[SHA256_HEX];
@@ -357,11 +360,11 @@ static void a_whole_content_is_a_blob_that_trimming_leaves(void **state)
 	assert_int_equal(size, 10);
 	assert_true(row_of(store, a.id).whole);
 	/* It is kept once, and as long as one of them has it. */
-	assert_int_equal(cache_content_empty(store, a.id, &why), 0);
+	assert_int_equal(cache_content_empty(store, a.id, &twin, &why), 0);
 	assert_int_equal(store_blobs_trim(store, &why), 0);
 	assert_int_equal(store_blob_open(store, sha256, &fd, NULL, &why), 0);
 	close(fd);
-	assert_int_equal(cache_content_empty(store, b.id, &why), 0);
+	assert_int_equal(cache_content_empty(store, b.id, &twin, &why), 0);
 	assert_int_equal(store_blobs_trim(store, &why), 0);
 	assert_int_equal(store_blob_open(store, sha256, &fd, NULL, &why), -ENOENT);
 	/* What it was is still known. */
@@ -375,7 +378,7 @@ static struct keeper {
 	const char *sha256;
 	uint64_t id, size;
 	int err;
-	bool runs;
+	bool runs, twin;
 	pthread_t thread;
 } *keeper;
 
@@ -383,7 +386,7 @@ static void *keep(void *arg)
 {
 	struct keeper *k = arg;
 
-	k->err = cache_content_whole(k->store, k->id, k->size, k->sha256, NULL);
+	k->err = cache_content_whole(k->store, k->id, k->size, k->sha256, &k->twin, NULL);
 	return NULL;
 }
 
@@ -407,6 +410,7 @@ int unlinkat(int dir, const char *name, int flags)
 
 static void trimming_takes_no_image_that_is_named_meanwhile(void **state)
 {
+	bool twin;
 	struct store *store = open_ok(*state, true);
 	struct cache_content a = made(store, "a");
 	char sha256[SHA256_HEX];
@@ -415,7 +419,7 @@ static void trimming_takes_no_image_that_is_named_meanwhile(void **state)
 	int fd;
 
 	whole(store, a.id, "a", "some bytes", sha256);
-	assert_int_equal(cache_content_empty(store, a.id, &why), 0);
+	assert_int_equal(cache_content_empty(store, a.id, &twin, &why), 0);
 	/* Nothing names the blob now, and the same bytes come again. */
 	c = chunks_ok(store, a.id, "a");
 	assert_int_equal(pwrite(chunks_fd(c), "some bytes", 10, 0), 10);
@@ -440,6 +444,7 @@ static void trimming_takes_no_image_that_is_named_meanwhile(void **state)
 
 static void a_content_that_is_gone_leaves_its_key_and_its_errno(void **state)
 {
+	bool twin;
 	struct store *store = open_ok(*state, true);
 	struct cache_content a = made(store, "a"), b;
 	struct chunks *c = chunks_ok(store, a.id, "a");
@@ -447,7 +452,7 @@ static void a_content_that_is_gone_leaves_its_key_and_its_errno(void **state)
 
 	bytes_come(c, 0, 1);
 	chunks_close(c);
-	assert_int_equal(cache_content_gone(store, a.id, EBADMSG, &why), 0);
+	assert_int_equal(cache_content_gone(store, a.id, EBADMSG, &twin, &why), 0);
 	assert_false(in_chunks(*state, a.id));
 	assert_int_equal(row_of(store, a.id).gone, EBADMSG);
 	b = made(store, "a");

@@ -682,6 +682,100 @@ static void the_least_recently_used_goes_first_and_pinned_or_open_ones_stay(void
 	origin_put(o);
 }
 
+/* The kernel tells of a close() a moment after it has returned. */
+static void a_full_cache_waits_for_what_is_about_to_be_let_go(void **state)
+{
+	struct origin *first = origin_number(1), *second = origin_number(2);
+	struct content *a, *b;
+	struct reader r;
+
+	server_has(MIB, 1, "v1");
+	quota_is(*state, MIB + 100 * KIB);
+	a = open_it(first);
+	assert_int_equal(whole(a), 0);
+	b = open_it(second);
+	reader_ask(&r, b, 0, UINT64_MAX);
+	assert_false(r.over);
+	close_it(a);
+	assert_int_equal(reader_end(&r), 0);
+	assert_int_equal(used(), MIB);
+	close_it(b);
+	origin_put(first);
+	origin_put(second);
+}
+
+static void when_nothing_is_let_go_a_full_cache_says_so_and_a_reader_can_leave(void **state)
+{
+	struct origin *first = origin_number(1), *second = origin_number(2);
+	struct content *a, *b;
+	struct reader r;
+
+	server_has(MIB, 1, "v1");
+	quota_is(*state, MIB + 100 * KIB);
+	a = open_it(first);
+	assert_int_equal(whole(a), 0);
+	b = open_it(second);
+	reader_ask(&r, b, 200 * KIB, 400 * KIB);
+	content_interrupt(&r.wait);
+	assert_int_equal(reader_end(&r), EINTR);
+	assert_int_equal(read_range(b, 200 * KIB, 400 * KIB), EDQUOT);
+	assert_int_equal(requests(), 1);
+	/* And again, not because it failed before. */
+	reader_ask(&r, b, 200 * KIB, 400 * KIB);
+	close_it(a);
+	assert_int_equal(reader_end(&r), 0);
+	close_it(b);
+	origin_put(first);
+	origin_put(second);
+}
+
+static void ending_does_not_wait_for_room(void **state)
+{
+	struct origin *first = origin_number(1), *second = origin_number(2);
+	struct content *a, *b;
+	struct reader r;
+
+	server_has(MIB, 1, "v1");
+	quota_is(*state, MIB + 100 * KIB);
+	a = open_it(first);
+	assert_int_equal(whole(a), 0);
+	b = open_it(second);
+	reader_ask(&r, b, 0, UINT64_MAX);
+	content_put(a);
+	content_put(b);
+	contents_stop();
+	assert_int_equal(reader_end(&r), EINTR);
+	origin_put(first);
+	origin_put(second);
+}
+
+static void bytes_that_are_kept_once_count_once(void **state)
+{
+	struct origin *o;
+	struct content *c;
+
+	server_has(MIB, 7, "v1");
+	quota_is(*state, 2 * MIB);
+	for (int i = 1; i <= 2; i++) {
+		o = origin_number(i);
+		c = open_it(o);
+		assert_int_equal(whole(c), 0);
+		close_it(c);
+		origin_put(o);
+	}
+	assert_int_equal(used(), MIB);
+	restart(*state, true);
+	assert_int_equal(used(), MIB);
+	fetch_number(3, false);
+	assert_int_equal(used(), 2 * MIB);
+	assert_int_equal(cached_number(1), MIB);
+	/* The one does not make room, and the other does. */
+	fetch_number(4, false);
+	assert_int_equal(used(), 2 * MIB);
+	assert_int_equal(cached_number(1) + cached_number(2), 0);
+	assert_int_equal(cached_number(3), MIB);
+}
+
 static void what_is_loaded_is_not_evicted_and_a_full_cache_says_so(void **state)
 {
 	struct store_slot row;
@@ -774,6 +868,10 @@ int main(void)
 		CLAIM(a_damaged_cached_image_is_found_after_a_power_loss),
 		CLAIM(a_doubted_image_that_is_right_is_believed),
 		CLAIM(the_least_recently_used_goes_first_and_pinned_or_open_ones_stay),
+		CLAIM(a_full_cache_waits_for_what_is_about_to_be_let_go),
+		CLAIM(when_nothing_is_let_go_a_full_cache_says_so_and_a_reader_can_leave),
+		CLAIM(ending_does_not_wait_for_room),
+		CLAIM(bytes_that_are_kept_once_count_once),
 		CLAIM(what_is_loaded_is_not_evicted_and_a_full_cache_says_so),
 		CLAIM(ending_answers_everybody_although_the_server_hangs),
 		CLAIM(a_server_that_says_nothing_at_all_is_given_up),

@@ -687,6 +687,7 @@ static void an_image_is_found_by_a_hash_that_was_found_out_here(void **state)
 	struct repo_entry entry = { .digest_algo = "sha512", .digest = sha512 };
 	struct catalogue_update *u = update_new();
 	struct buf key CLEANUP_BUF = BUF_INIT;
+	bool twin;
 	uint64_t id;
 
 	(void)state;
@@ -698,7 +699,7 @@ static void an_image_is_found_by_a_hash_that_was_found_out_here(void **state)
 	buf_addf(&key, "sha512:%s", sha512);
 	id = content_with(key.data, "b");
 	with_digest_are("sha256", sha256, "");
-	assert_int_equal(cache_content_whole(store, id, 4, sha256, NULL), -ENOENT); /* no file, but the row says so */
+	assert_int_equal(cache_content_whole(store, id, 4, sha256, &twin, NULL), -ENOENT); /* no file, but the row says so */
 	with_digest_are("sha256", sha256, "a b ");
 }
 
