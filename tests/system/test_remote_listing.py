@@ -490,7 +490,7 @@ def test_a_first_listing_is_begun_again_when_its_worker_was_killed(fpga, tmp_pat
     fabric = fpga(config=config([("nfs", top, ", max-age: 1h")]))
     assert fabric.kill("fabricfs-worker") == 1
     repo = Repo(fabric, "nfs")
-    names = repo.images()
+    names = until(repo.images, "it is listed")
     assert len(names) == len(set(names)) == 20000, "all of it or nothing is shown"
     assert repo.read("error") == ""
 
