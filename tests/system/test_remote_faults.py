@@ -213,6 +213,25 @@ def test_what_is_here_is_read_without_the_server(fpga, tmp_path):
         assert read(repo.dir / "far.bin") == OTHER
 
 
+def test_who_reads_while_it_is_offline_is_told_at_once(fpga, tmp_path):
+    """Each could wait for as long as is configured, and a folder of images would take hours to walk."""
+    with WebServer(tmp_path / "w") as web:
+        for n in range(30):
+            web.put(f"{n}.bin", b"x" * 1000, age=3600)
+        fabric = fpga(config=f"repositories:\n  web: {{kind: http, url: '{web.url('json')}', max-age: 1h}}\n"
+                             "cache: {connect-timeout: 1s, offline-timeout: 1s}\n")
+        repo = Repo(fabric, "web")
+        assert len(repo.images()) == 30
+        web.stop()
+        assert read(repo.dir / "0.bin") == errno.EHOSTUNREACH
+        tries = int(repo.stats()["requests"])
+        until(lambda: repo.read("state").startswith("offline since "), "it is offline")
+        for n in range(1, 30):
+            assert read(repo.dir / f"{n}.bin") == errno.EHOSTUNREACH
+        # A listing, which looks whether it is back, and on a busy machine a reader or two who do.
+        assert int(repo.stats()["requests"]) < tries + 30, repo.stats()
+
+
 def test_a_waiting_reader_is_interrupted_and_unmounting_does_not_wait(mount, proxy):
     repo = mount(f"{proxy.url}/json/")
     proxy.fault(match=GET, hang=True)
