@@ -200,6 +200,7 @@ def test_what_is_here_is_read_without_the_server(fpga, tmp_path):
         fabric = fpga(config=f"repositories:\n  web: {{kind: http, url: '{web.url('json')}', max-age: 1h}}\n"
                              "cache: {connect-timeout: 1s, offline-timeout: 1s}\n")
         repo = Repo(fabric, "web")
+        until(lambda: repo.images() == ["big.bin", "far.bin"], "they are listed")
         assert read(repo.dir / "big.bin") == IMAGE
         web.stop()
         assert read(repo.dir / "far.bin") == errno.EHOSTUNREACH
@@ -221,7 +222,7 @@ def test_who_reads_while_it_is_offline_is_told_at_once(fpga, tmp_path):
         fabric = fpga(config=f"repositories:\n  web: {{kind: http, url: '{web.url('json')}', max-age: 1h}}\n"
                              "cache: {connect-timeout: 1s, offline-timeout: 1s}\n")
         repo = Repo(fabric, "web")
-        assert len(repo.images()) == 30
+        until(lambda: len(repo.images()) == 30, "they are listed")
         web.stop()
         assert read(repo.dir / "0.bin") == errno.EHOSTUNREACH
         tries = int(repo.stats()["requests"])
