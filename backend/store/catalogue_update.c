@@ -192,7 +192,7 @@ static void found_read(sqlite3_stmt *s, const struct listed_view *q, struct foun
 	/* A size that was learnt by reading is better than what the list says. */
 	bool learnt = (flags & 3) == 1 && h->flags != 1;
 	/* So is a time, where the list has none, or one in minutes of a zone that nobody knows. */
-	bool timed = repo_listed_weakly(q->text[LISTED_VALIDATOR], q->text[LISTED_ALGO]) ||
+	bool timed = repo_validator_is_weak(q->text[LISTED_VALIDATOR]) ||
 		     sqlite3_column_int64(s, 7) == h->mtime_ns;
 
 	found->version = store_entry_version(flags);

@@ -510,7 +510,7 @@ void entry_told(uint64_t entry, unsigned version, const struct repo_content *now
 	other = cached && is_other(&row, now);
 	/* As long as what is cached is what is there, its key stays. */
 	if (!cached || other) {
-		if (now->has_size && now->mtime_ns && weak)
+		if (now->has_size && now->mtime_ns && repo_validator_is_weak(e.validator))
 			err = catalogue_entry_told(mirror_store(), entry, version, now->size, now->mtime_ns, &why);
 		else if (now->has_size)
 			err = catalogue_entry_size_set(mirror_store(), entry, version, now->size, &why);

@@ -102,7 +102,7 @@ int catalogue_facts(struct store *store, uint64_t id, char **json, struct reason
 /* What was learnt by reading that version of it. They change nothing when the entry is gone, or
  * is of another version by now. */
 int catalogue_entry_size_set(struct store *store, uint64_t id, unsigned version, uint64_t size, struct reason *why);
-/* Of one that is listed weakly (repo.h): also its time. A listing that says the same as before leaves both. */
+/* Of one whose validator is weak (repo.h): also its time. A listing that says the same as before leaves both. */
 int catalogue_entry_told(struct store *store, uint64_t id, unsigned version, uint64_t size, int64_t mtime_ns,
 			 struct reason *why);
 /* -ESTALE: it is of another version by now, perhaps by this: one version is of one content. */

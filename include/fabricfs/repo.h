@@ -129,10 +129,16 @@ struct repo_entry {
 	const char *const *properties;
 };
 
+/* Its time is unknown, or as good as that; stat() tells it. */
+static inline bool repo_validator_is_weak(const char *validator)
+{
+	return !*validator || *validator == REPO_VALIDATOR_WEAK;
+}
+
 /* The listing cannot show that its bytes are others now; stat() can. */
 static inline bool repo_listed_weakly(const char *validator, const char *digest_algo)
 {
-	return !*digest_algo && (!*validator || *validator == REPO_VALIDATOR_WEAK);
+	return !*digest_algo && repo_validator_is_weak(validator);
 }
 
 /* One listing. Owned by the mirror until done() has been called. */

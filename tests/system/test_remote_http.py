@@ -371,9 +371,12 @@ def test_an_image_that_did_not_change_costs_one_short_request_after_each_listing
     assert proxy.count("HEAD") == 2
 
 
-def test_a_time_that_no_page_shows_is_told_by_looking(mount, bare):
+@pytest.mark.parametrize("sums", [False, True])
+def test_a_time_that_no_page_shows_is_told_by_looking(mount, bare, sums):
     web, url, asked = bare
     when = put_at(web, b"v" * 1000, 5)
+    if sums:
+        web.put("SHA256SUMS", f"{sha256(b'v' * 1000)}  v.bin\n".encode())
     repo = mount(web=f'url: "{url}"')
     for _ in range(2):
         assert repo.stat("v.bin").st_mtime == when
