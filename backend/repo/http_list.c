@@ -390,6 +390,19 @@ static void nameless_tell(struct http_list *l)
 		 shown, l->json.nameless);
 }
 
+/* What a server says of a file, or of a folder that it shows nobody, and what to do about it. */
+static void page_fail(struct http_list *l, int err, int status, const struct reason *why)
+{
+	struct reason own = *why;
+
+	if (l->folder == 0 && !l->job.repo->manifest[0] && status == 404)
+		reason_set(&own, err, "%s; url has to be the address of a folder", why->text);
+	else if (l->folder == 0 && !l->job.repo->manifest[0] && status == 403)
+		reason_set(&own, err, "%s; does it show an index of this folder? A manifest can take its place",
+			   why->text);
+	list_end(l, err, false, &own);
+}
+
 static void page_done(struct transfer *t, void *core, int err, const struct transfer_answer *answer,
 		      const struct reason *why)
 {
@@ -400,7 +413,7 @@ static void page_done(struct transfer *t, void *core, int err, const struct tran
 	(void)t;
 	http_job_done(&l->job);
 	if (err)
-		return list_end(l, err, false, why);
+		return page_fail(l, err, answer ? answer->status : 0, why);
 	if (answer->status == 304)
 		return list_end(l, 0, true, why);
 	if (l->form == PAGE_UNKNOWN) /* not one letter */

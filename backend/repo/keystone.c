@@ -121,15 +121,16 @@ static int login_judge(struct keystone *k, int err, int status, bool more_wanted
 				  "authentication), and a mirror has one: give it an application credential",
 				  cloud->auth_url);
 	if (status == 401)
-		return reason_set(why, EACCES, "%s: %s refused (401); this is not tried again for an hour, so "
+		/* Keystone says the same of a project or domain that there is not, or that is another's. */
+		return reason_set(why, EACCES, "%s: %s refused (401)%s; this is not tried again for an hour, so "
 				  "that no account gets locked%s", cloud->auth_url, refused[cloud->auth],
+				  cloud->auth == CLOUD_PASSWORD ? ", or is not of this project or domain" : "",
 				  cloud->files_len ? ", unless its file is written" : "");
 	if (status == 403)
 		return reason_set(why, EACCES, "%s: logging in is forbidden (403), by a policy or by a gateway before it",
 				  cloud->auth_url);
-	if (err == ENOENT)
-		return reason_set(why, EREMOTEIO, "%s: there is no Keystone at this address (404)",
-				  cloud->auth_url);
+	if (err == ENOENT || status == 300 || status == 405)
+		return reason_set(why, EREMOTEIO, "%s: there is no Keystone at this address (%d)", cloud->auth_url, status);
 	if (err)
 		return why->err ? -err : reason_set(why, err, "%s: the login failed", cloud->auth_url);
 	err = keystone_answer(cloud, k->body.len ? k->body.data : "", k->body.len, session, why);

@@ -518,6 +518,42 @@ static void redirect_follow(struct transfer *t)
 	}
 }
 
+/* Did the request say who asks? */
+static bool credentials_sent(const struct transfer *t)
+{
+	bool sent = t->request.peer->authorization.len;
+
+	for (const struct curl_slist *h = t->headers; h && !sent; h = h->next)
+		sent = !header_travels(h->data);
+	return sent;
+}
+
+/* What to do about it. */
+static const char *status_text(const struct transfer *t)
+{
+	const struct transfer_peer *peer = t->request.peer;
+
+	switch (t->status) {
+	case 400:
+		/* nginx answers so who speaks the wrong protocol to it. */
+		return strncmp(t->now_url, "https:", 6) ? " (bad request: does it want https?)" :
+		       peer->cert.len ? " (bad request)" : " (bad request: does it want a client's certificate?)";
+	case 401:
+		return credentials_sent(t) ? " (the credentials are refused)" :
+			" (it wants credentials: user and password-file, or token-file)";
+	case 403:
+		return " (forbidden)";
+	case 404:
+		return " (not found)";
+	case 429:
+		return " (too many requests)";
+	case 503:
+		return " (unavailable)";
+	default:
+		return "";
+	}
+}
+
 void request_status_fail(struct transfer *t)
 {
 	int err = EREMOTEIO;
@@ -528,9 +564,7 @@ void request_status_fail(struct transfer *t)
 		err = ENOENT;
 	else if (t->status == 412 || t->status == 416)
 		err = ESTALE;
-	request_fail(t, err, "status %d%s", t->status, t->status == 401 ? " (the credentials are refused)" :
-		     t->status == 403 ? " (forbidden)" : t->status == 404 ? " (not found)" :
-		     t->status == 429 ? " (too many requests)" : t->status == 503 ? " (unavailable)" : "");
+	request_fail(t, err, "status %d%s", t->status, status_text(t));
 }
 
 /* Did all come that was promised? libcurl has looked at Content-Length; here it is the range. */
@@ -591,7 +625,8 @@ static enum try_end failure_judge(struct transfer *t, CURLcode code)
 		break;
 	}
 	if (code_distrusts(code)) {
-		request_fail(t, EHOSTUNREACH, "not trusted: %s", code_text(t, code));
+		request_fail(t, EHOSTUNREACH, "not trusted: %s%s", code_text(t, code), t->request.peer->ca.len ? "" :
+			     " (cacert tells whom to trust)");
 		return TRY_ANSWERED;
 	}
 	return t->connected ? TRY_BROKEN : TRY_OFFLINE;

@@ -426,6 +426,21 @@ def test_wrong_credentials_are_told_once_and_not_tried_again(mount, own_web, tmp
     assert len(own_web.log()) <= 4
 
 
+def test_what_is_missing_in_the_configuration_is_said(mount, web):
+    """The key to write is in the sentence."""
+    urls = {"login": web.url("basic"), "certificate": f"https://127.0.0.1:{web.client_port}/html/",
+            "plain": web.url("html", tls=True).replace("https:", "http:"), "authority": web.url("html", tls=True),
+            "file": web.url("html") + "blink.bin", "index": web.url("plain")}
+    more = {"certificate": f", cacert: {web.authority.cacert}"}
+    repos = mount(**{name: f'url: "{url}"{more.get(name, "")}' for name, url in urls.items()})
+    wanted = {"login": "it wants credentials: user and password-file, or token-file", "authority": "cacert tells",
+              "certificate": "does it want a client's certificate?", "plain": "does it want https?",
+              "file": "has to be the address of a folder", "index": "A manifest can take its place"}
+    for name, repo in zip(urls, repos):
+        answered(repo)
+        assert wanted[name] in repo.read("error"), name
+
+
 def test_no_secret_is_ever_shown(mount, web, tmp_path):
     (tmp_path / "password").write_text(PASSWORD + "\n")
     os.chmod(tmp_path / "password", 0o600)
