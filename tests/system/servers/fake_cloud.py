@@ -37,6 +37,8 @@ class FakeCloud:
         self.busy = {}                # of a method: so many requests are answered by busy_status
         self.busy_status = 503
         self.forbid = set()           # methods that are answered by 403
+        self.retry_after = lambda: "0"  # of busy answers
+        self.dated = True             # answers have a Date
         self.hold_login = None        # one that logins wait for
         self.cut = 0                  # connections of data to be cut half way
         self.prefix = ""              # path of the image service
@@ -125,7 +127,10 @@ class FakeCloud:
             body = json.dumps(body).encode()
         with self.lock:
             self.log.append((handler.command, handler.path, status, handler.headers.get("Range")))
-        handler.send_response(status)
+        if self.dated:
+            handler.send_response(status)
+        else:
+            handler.send_response_only(status)
         for name, value in headers:
             handler.send_header(name, value)
         handler.send_header("Content-Type", kind)
@@ -139,7 +144,8 @@ class FakeCloud:
             busy = self.busy.get(handler.command, 0) > 0
             self.busy[handler.command] = self.busy.get(handler.command, 0) - busy
         if busy:
-            self.answer(handler, self.busy_status, b"<html>later</html>", [("Retry-After", "0")], "text/html")
+            self.answer(handler, self.busy_status, b"<html>later</html>", [("Retry-After", self.retry_after())],
+                        "text/html")
         elif handler.command in self.forbid:
             self.answer(handler, 403, b"<html>forbidden</html>", kind="text/html")
             return True
