@@ -33,6 +33,9 @@
 #define RESTARTS_MAX 3
 #define IMAGES_MAX   2000000 /* of one listing: what has more does not end */
 #define EMPTY_MAX    64 /* pages in a row that have nothing but a successor */
+/* More pages than this have to have so many images each, on average: no server gives so few at a time. */
+#define PAGES_FREE   1000
+#define PAGE_LEAST   10
 #define NS_PER_S     1000000000LL
 #define OVERLAP_NS   (2 * NS_PER_S)
 /* How much later than on the clock of `Date` an image may have been changed on the clock of updated_at. */
@@ -50,6 +53,7 @@ struct listing {
 	/* A chain of pages that leads back to itself is noticed by a page kept from before (Brent). */
 	char *kept;
 	uint64_t pages, keep_at;
+	uint64_t all_pages; /* of all passes */
 	size_t on_page; /* images */
 	uint64_t told, left_out;
 	struct reason left_out_why; /* of the first */
@@ -211,6 +215,8 @@ static int page_after(struct listing *l, bool *more, struct reason *why)
 	}
 	if (!path)
 		return bad_next(l, why, "is at another address");
+	if (l->all_pages++ >= PAGES_FREE && l->told / PAGE_LEAST < l->all_pages)
+		return bad_next(l, why, "is one more of too many with next to nothing on them");
 	if (strlen(path) > 4096)
 		return bad_next(l, why, "has too long an address");
 	if (l->empty > EMPTY_MAX || !strcmp(path, l->path) || (l->kept && !strcmp(path, l->kept)))

@@ -96,6 +96,8 @@ static int byte(struct glance_page *p, char c, struct reason *why)
 		in_string(p, c);
 		return 0;
 	}
+	if (p->images && p->depth == 2 && !strchr("{}[], \t\r\n", c))
+		return not_a_page(why, "an image is no JSON object");
 	switch (c) {
 	case '"':
 		p->string = true;

@@ -4,6 +4,7 @@
  * beside the server's own fields, in one object.
  */
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,9 @@
 #include "backend/repo/glance_page.h"
 #include "backend/repo/json_push.h"
 #include "backend/repo/keystone.h"
+
+/* Every whole number up to here is a double: 8 PiB. */
+#define SIZE_EXACT 9007199254740992.0
 
 bool glance_id_good(const char *id)
 {
@@ -179,11 +183,13 @@ int glance_record_read(struct glance_record *r, const char *text, size_t len, co
 {
 	json_error_t fault;
 	const json_t *value;
+	double size;
 
 	memset(r, 0, sizeof(*r));
 	if (!json_tree_fits(text, len))
 		return reason_set(why, EBADMSG, "a record of an image is not read: it has too many values");
-	r->root = json_loadb(text, len, JSON_ALLOW_NUL, &fault);
+	/* A number that no integer holds, in a field that nobody needs, would hide the image. */
+	r->root = json_loadb(text, len, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &fault);
 	if (!json_is_object(r->root))
 		return reason_set(why, EBADMSG, "a record of an image is not read: %s", fault.text);
 	r->entry.id = text_of(r->root, "id");
@@ -194,10 +200,10 @@ int glance_record_read(struct glance_record *r, const char *text, size_t len, co
 	r->entry.name_len = json_is_string(value) ? json_string_length(value) : 0;
 	if (status_read(r))
 		return -ENOENT;
-	value = json_object_get(r->root, "size");
-	if (json_is_integer(value) && json_integer_value(value) >= 0) {
+	size = json_real_value(json_object_get(r->root, "size"));
+	if (json_is_real(json_object_get(r->root, "size")) && size >= 0 && size <= SIZE_EXACT && size == floor(size)) {
 		r->entry.has_size = true;
-		r->entry.size = (uint64_t)json_integer_value(value);
+		r->entry.size = (uint64_t)size;
 	}
 	r->updated_ns = keystone_time_ns(text_of(r->root, "updated_at"));
 	r->entry.mtime_ns = r->updated_ns ? r->updated_ns : keystone_time_ns(text_of(r->root, "created_at"));

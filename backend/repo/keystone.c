@@ -19,12 +19,14 @@
 #include "backend/repo/transfer.h"
 
 #define ANSWER_MAX (16 << 20) /* bytes: catalogues of large clouds have some hundred KiB */
+#define TOKEN_MAX  8192
 #define NS_PER_MS 1000000LL
 #define NS_PER_S  1000000000LL
 /* Servers that lock accounts count failures within half an hour or so. */
 #define REFUSED_NS (3600 * NS_PER_S)
 /* A token is renewed when a fifth of its life is left, or this much. */
 #define AHEAD_MS 60000
+#define SHORTEST_MS 2000
 /* After a background renewal failed. */
 #define AGAIN_NS (10 * NS_PER_S)
 /* Between two logins because a server refused a token that was still good. */
@@ -72,6 +74,16 @@ static void users_put(struct keystone *k)
 
 /* --- one login ------------------------------------------------------------------------ */
 
+/* What goes into a header of each request: printable, and not more than servers take. */
+static bool token_good(const char *token)
+{
+	size_t len = 0;
+
+	while (token[len] > ' ' && token[len] < 0x7f && len < TOKEN_MAX)
+		len++;
+	return len && !token[len];
+}
+
 static int login_begin(struct transfer *t, void *core, const struct transfer_answer *answer,
 		       struct reason *why)
 {
@@ -84,7 +96,7 @@ static int login_begin(struct transfer *t, void *core, const struct transfer_ans
 	if (!token)
 		return reason_set(why, EBADMSG, "%s: the answer to the login has no token, this is not "
 				  "Keystone", k->cloud.auth_url);
-	if (!*token || strlen(token) >= 8192 || strpbrk(token, " \t\r\n"))
+	if (!token_good(token))
 		return reason_set(why, EBADMSG, "%s: the answer to the login has a token of %zu bytes, which "
 				  "cannot be one", k->cloud.auth_url, strlen(token));
 	return secret_copy(&k->token, token, strlen(token)) ?
@@ -143,11 +155,14 @@ static int login_judge(struct keystone *k, int err, int status, bool more_wanted
 
 static void session_time(struct keystone_session *s, int64_t now)
 {
-	int64_t ahead = s->lifetime_ms / 5 < AHEAD_MS ? s->lifetime_ms / 5 : AHEAD_MS;
+	int64_t ahead;
 
-	/* What a server says may be any number. */
+	/* What a server says may be any number: no login with each request, and for ever is for ever. */
 	if (!s->lifetime_ms || s->lifetime_ms > INT64_C(100) * 365 * 86400 * 1000)
 		return;
+	if (s->lifetime_ms < SHORTEST_MS)
+		s->lifetime_ms = SHORTEST_MS;
+	ahead = s->lifetime_ms / 5 < AHEAD_MS ? s->lifetime_ms / 5 : AHEAD_MS;
 	s->end_ns = now + s->lifetime_ms * NS_PER_MS;
 	s->renew_ns = s->end_ns - ahead * NS_PER_MS;
 }

@@ -18,6 +18,7 @@
 #include "backend/repo/keystone.h"
 
 #define ENDPOINTS_MAX 64
+#define SECONDS_MAX   (INT64_MAX / 1000000000 - 2 * 86400)
 
 /* --- the request --------------------------------------------------------------------- */
 
@@ -188,8 +189,11 @@ int64_t keystone_time_ns(const char *text)
 	tm.tm_min = value[4];
 	tm.tm_sec = value[5];
 	seconds = timegm(&tm);
-	if (seconds < 0 || seconds > INT64_MAX / 1000000000 - 86400)
+	if (seconds < 0)
 		return 0;
+	/* The year 9999 is said for what never ends; int64_t has nanoseconds up to 2262. */
+	if (seconds > SECONDS_MAX)
+		seconds = SECONDS_MAX;
 	if (*text == '.')
 		for (text++; isdigit((unsigned char)*text); text++, scale /= 10)
 			ns += (*text - '0') * scale;
@@ -240,6 +244,7 @@ struct catalogue {
 	struct keystone_session *session;
 	struct buf regions; /* what there was instead */
 	char *plain; /* the first address that is left out because it is not encrypted */
+	const char *fault; /* of one that is left out because it is none */
 	bool image;	    /* an image service at all */
 };
 
@@ -269,8 +274,10 @@ static int endpoint_take(struct catalogue *c, const json_t *endpoint)
 		return 0;
 	}
 	to->url = keystone_endpoint_url(url);
-	if (!to->url)
+	if (!to->url) {
+		c->fault = url_fault(url) ? url_fault(url) : "it has a query, a fragment or a user";
 		return 0;
+	}
 	/* Whoever encrypts the login does not mean everybody on the way to have what comes of it. */
 	if (!strncmp(c->cloud->auth_url, "https:", 6) && !strncmp(to->url, "http:", 5) && !c->cloud->allow_http) {
 		if (c->plain)
@@ -315,6 +322,10 @@ static int catalogue_read(struct catalogue *c, const json_t *list, struct reason
 		return reason_set(why, EREMOTEIO, "%s: the catalogue's image service is at %s, which is not encrypted "
 				  "as Keystone is: no token is sent there unless allow-http is true",
 				  cloud->auth_url, c->plain);
+	/* The address itself is not shown: there may be a password in it. */
+	if (c->fault)
+		return reason_set(why, EREMOTEIO, "%s: the catalogue's address of the image service cannot be asked: %s",
+				  cloud->auth_url, c->fault);
 	if (!cloud->region)
 		return reason_set(why, EREMOTEIO, "%s: the catalogue's image service has no %s address",
 				  cloud->auth_url, cloud->interface);

@@ -63,6 +63,7 @@ static void what_is_no_page_is_refused(void **state)
 	static const char *const texts[] = {
 		"", "<html>404</html>", "[]", "{}", "{\"images\":{}}", "{\"images\":[{\"id\":\"a\"}", "{\"images\":[]",
 		"{\"images\":[[1]]}", "}", "{\"images\":[]}}", "{\"images\":[]}x", "{\"a\":\"images\",\"b\":[{}]}", "null",
+		"{\"images\":[1]}", "{\"images\":[{},\"x\"]}", "{\"images\":[null]}",
 	};
 	char *next;
 
@@ -168,6 +169,30 @@ static void a_record_becomes_an_entry(void **state)
 	assert_null(property("direct_url"));
 	assert_null(property("locations"));
 	assert_null(property("self"));
+}
+
+static void a_size_is_a_whole_number_that_is_exact(void **state)
+{
+	static const struct {
+		const char *text;
+		bool good;
+		uint64_t size;
+	} cases[] = {
+		{ "0", true, 0 }, { "4503599627370497", true, 4503599627370497 },
+		{ "9007199254740991", true, 9007199254740991 }, { "9223372036854775808", false, 0 },
+		{ "1000000000000000000000000000000", false, 0 }, { "-1", false, 0 }, { "1.5", false, 0 },
+		{ "\"7\"", false, 0 }, { "null", false, 0 }, { "[7]", false, 0 }, { "true", false, 0 },
+	};
+	char text[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(text, sizeof(text), "{\"id\":\"i\",\"status\":\"active\",\"virtual_size\":1%060d,\"size\":%s}", 0,
+			 cases[i].text);
+		assert_int_equal(read_record(text), 0);
+		assert_int_equal(r.entry.has_size, cases[i].good);
+		assert_int_equal(r.entry.size, cases[i].size);
+	}
 }
 
 static void status_says_whether_there_are_data(void **state)
@@ -279,6 +304,7 @@ int main(void)
 		cmocka_unit_test(a_page_cannot_take_all_memory),
 		cmocka_unit_test(a_record_becomes_an_entry),
 		cmocka_unit_test(a_record_that_would_fill_memory_is_refused),
+		cmocka_unit_test(a_size_is_a_whole_number_that_is_exact),
 		cmocka_unit_test(status_says_whether_there_are_data),
 		cmocka_unit_test(ranks_put_ones_own_first),
 		cmocka_unit_test(a_digest_is_taken_only_if_it_can_be_one),

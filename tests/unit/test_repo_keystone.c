@@ -252,6 +252,9 @@ static void times_are_read_in_the_forms_that_servers_have(void **state)
 		if (keystone_time_ns(wrong[i]))
 			fail_msg("taken: %s", wrong[i]);
 	assert_int_equal(keystone_time_ns(NULL), 0);
+	/* What never ends. */
+	assert_true(keystone_time_ns("9999-12-31T23:59:59.999999Z") > keystone_time_ns("2200-01-01T00:00:00Z"));
+	assert_true(keystone_time_ns("9999-12-31T23:59:59-2359") > 0);
 }
 
 static void addresses_lose_slashes_and_version(void **state)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 import urllib.parse
@@ -20,7 +21,7 @@ def stamp(seconds):
 class FakeCloud:
     """One project, one user. Everything may be changed while it runs, with .lock."""
 
-    def __init__(self, password="fake-Secret-1"):
+    def __init__(self, password="fake-Secret-1", certificate=None):
         self.lock = threading.RLock()
         self.password = password
         self.lifetime = 3600          # seconds that a token says it is good for
@@ -43,6 +44,7 @@ class FakeCloud:
         self.cut = 0                  # connections of data to be cut half way
         self.prefix = ""              # path of the image service
         self.extra_endpoints = []     # before the good one
+        self.login_headers = []       # after the token's
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -77,6 +79,12 @@ class FakeCloud:
         self.server = Server(("127.0.0.1", 0), Handler)
         self.port = self.server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        if certificate:  # (certificate, key)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True,
+                                                     do_handshake_on_connect=False)
+            self.url = f"https://127.0.0.1:{self.port}"
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self.thread.start()
 
@@ -165,13 +173,15 @@ class FakeCloud:
             self.given += 1
             token = f"gAAAAA-token-{self.given}-{self.port}"
             self.tokens.add(token)
+        self.answer(handler, 201, {"token": self.described()}, [("X-Subject-Token", token), *self.login_headers])
+
+    def described(self):
+        """What Keystone says of the token that it gives."""
         now = time.time()
         good = [{"interface": "public", "region_id": "R1", "url": self.url + self.prefix}]
-        self.answer(handler, 201, {"token": {
-            "issued_at": stamp(now), "expires_at": stamp(now + self.lifetime),
-            "project": {"id": "p1", "name": "fpga"},
-            "catalog": [{"type": "image", "endpoints": self.extra_endpoints + good}]}},
-            [("X-Subject-Token", token)])
+        return {"issued_at": stamp(now), "expires_at": stamp(now + self.lifetime),
+                "project": {"id": "p1", "name": "fpga"},
+                "catalog": [{"type": "image", "endpoints": self.extra_endpoints + good}]}
 
     def get(self, handler):
         url = urllib.parse.urlsplit(handler.path)
