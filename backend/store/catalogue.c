@@ -235,7 +235,7 @@ static int repo_write(struct store *store, enum catalogue_stmt which, const char
 }
 
 /* All entries of one, in pieces that let others write between them. */
-static int entries_drop(struct store *store, uint64_t repo, struct reason *why)
+int store_entries_drop(struct store *store, uint64_t repo, struct reason *why)
 {
 	sqlite3_stmt *s = store->c[C_DROP_SOME];
 	int err, gone;
@@ -277,7 +277,7 @@ int catalogue_repo_open(struct store *store, const char *name, const char *kind,
 	store_write_unlock(store);
 	/* Its row says so only once its entries are gone: this may be cut off anywhere. */
 	if (!err && !same)
-		err = entries_drop(store, repo->id, why);
+		err = store_entries_drop(store, repo->id, why);
 	if (err || (found && same))
 		return err;
 	store_write_lock(store);

@@ -24,7 +24,7 @@
 enum contents_stmt {
 	K_MAKE, K_TOLD, K_USED, K_WHOLE, K_TRUST, K_GONE, K_EMPTY, K_FACTS_SET, K_CACHED, K_MARK, K_DOUBT, K_TWIN,
 	K_READER,
-	K_GET = K_READER, K_FIND, K_EACH, K_FACTS, K_KEY, K_BYTES, K_BYTES_OF, K_IS_OF, K_COUNT
+	K_GET = K_READER, K_FIND, K_EACH, K_ABSENT, K_FACTS, K_KEY, K_BYTES, K_BYTES_OF, K_IS_OF, K_COUNT
 };
 
 struct store_contents {
@@ -33,6 +33,12 @@ struct store_contents {
 
 #define CONTENT_COLUMNS \
 	"id, size, validator, sha256, whole, gone, cached, boot"
+
+/* A card's, or pinned. What is in parentheses is looked up once, not for each content. */
+#define CONTENT_KEPT \
+	"(sha256 <> '' AND sha256 IN (SELECT loaded_sha256 FROM slots UNION ALL SELECT previous_sha256 FROM slots))" \
+	" OR id IN (" STORE_PINNED("e.content", "e.content <> 0") ")" \
+	" OR key IN (" STORE_PINNED("e.digest_algo || ':' || e.digest", "e.digest <> ''") ")"
 
 /* The last that was used is used last, also of a clock that was set back. */
 #define USED_NOW \
@@ -69,10 +75,12 @@ static const char *const contents_sql[K_COUNT] = {
 		   " AND whole)) AND sha256 <> '' AND whole AND id <> ?1",
 	[K_GET] = "SELECT " CONTENT_COLUMNS " FROM content WHERE id = ?1",
 	[K_FIND] = "SELECT " CONTENT_COLUMNS " FROM content WHERE key = ?1",
-	/* What is in parentheses is looked up once, not for each content. */
-	[K_EACH] = "SELECT " CONTENT_COLUMNS ", (sha256 <> '' AND sha256 IN (SELECT loaded_sha256 FROM slots"
-		   " UNION ALL SELECT previous_sha256 FROM slots)) OR id IN (" STORE_PINNED("e.content", "e.content <> 0")
-		   ") OR key IN (" STORE_PINNED("e.digest_algo || ':' || e.digest", "e.digest <> ''") ") FROM content WHERE cached > 0 OR whole ORDER BY used",
+	[K_EACH] = "SELECT " CONTENT_COLUMNS ", " CONTENT_KEPT " FROM content WHERE cached > 0 OR whole ORDER BY used",
+	[K_ABSENT] = "SELECT " CONTENT_COLUMNS ", " CONTENT_KEPT " FROM content WHERE (cached > 0 OR whole) AND id IN"
+		     " (SELECT e.content FROM absent AS a CROSS JOIN entry AS e INDEXED BY entry_cached"
+		     " ON e.repo = a.repo AND e.content <> 0) AND NOT EXISTS (SELECT 1 FROM entry"
+		     " WHERE entry.content = content.id AND entry.content <> 0 AND"
+		     " repo NOT IN (SELECT repo FROM absent)) ORDER BY used",
 	/* Of contents with the same blob, one. */
 	[K_BYTES] = "SELECT coalesce((SELECT sum(cached) FROM content WHERE cached > 0 AND NOT whole), 0) +"
 		    " coalesce((SELECT sum(bytes) FROM (SELECT max(cached) AS bytes FROM content WHERE sha256 <> ''"
@@ -439,11 +447,11 @@ uint64_t cache_room(struct store *store)
 
 /* --- all of them ------------------------------------------------------------------------------ */
 
-int cache_contents_each(struct store *store,
-			int (*fn)(const struct cache_content *content, bool kept, void *arg), void *arg,
-			struct reason *why)
+static int contents_look(struct store *store, enum contents_stmt which,
+			 int (*fn)(const struct cache_content *content, bool kept, void *arg), void *arg,
+			 struct reason *why)
 {
-	sqlite3_stmt *s = stmt_of(store, K_EACH);
+	sqlite3_stmt *s = stmt_of(store, which);
 	struct cache_content content;
 	int rc, r = 0;
 
@@ -471,6 +479,20 @@ int cache_bytes(struct store *store, uint64_t *bytes, struct reason *why)
 	rc = rc == SQLITE_ROW ? 0 : store_db_fail(store, store->reader, rc, why, "adding up the cache");
 	pthread_mutex_unlock(&store->read_lock);
 	return rc;
+}
+
+int cache_contents_each(struct store *store,
+			int (*fn)(const struct cache_content *content, bool kept, void *arg), void *arg,
+			struct reason *why)
+{
+	return contents_look(store, K_EACH, fn, arg, why);
+}
+
+int cache_contents_absent(struct store *store,
+			  int (*fn)(const struct cache_content *content, bool kept, void *arg), void *arg,
+			  struct reason *why)
+{
+	return contents_look(store, K_ABSENT, fn, arg, why);
 }
 
 static int tidy_sql(struct store *store, const char *sql, struct reason *why)

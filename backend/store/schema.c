@@ -34,7 +34,9 @@ static const char schema_added[] =
 	"CREATE TABLE IF NOT EXISTS told (place INTEGER PRIMARY KEY, run INTEGER NOT NULL);"
 	/* What is to be kept in the cache (pins.c). remote_id: '' = whichever image has that name. */
 	"CREATE TABLE IF NOT EXISTS pin (repo INTEGER NOT NULL, name TEXT NOT NULL, remote_id TEXT NOT NULL,"
-	" PRIMARY KEY (repo, name, remote_id)) WITHOUT ROWID;";
+	" PRIMARY KEY (repo, name, remote_id)) WITHOUT ROWID;"
+	/* Repositories that the configuration has no more (absent.c), and when that was seen. */
+	"CREATE TABLE IF NOT EXISTS absent (repo INTEGER PRIMARY KEY, since_ns INTEGER NOT NULL);";
 
 static int db_number(struct store *store, sqlite3 *db, const char *sql, int64_t *out, struct reason *why)
 {

@@ -167,6 +167,8 @@ int store_schema_check(struct store *store, bool fresh, struct reason *why);
 /* catalogue.c */
 extern const char store_catalogue_schema[], store_catalogue_added[];
 int store_catalogue_start(struct store *store, struct reason *why);
+/* All entries of a repository. */
+int store_entries_drop(struct store *store, uint64_t repo, struct reason *why);
 
 /* catalogue_queue.c */
 int store_queue_start(struct store *store, struct reason *why);

@@ -211,6 +211,9 @@ static int worker_start(struct worker *w, struct reason *why)
 	    (err = session_start(w, why)) ||
 	    (err = tree_start(w->config, w->store, why)))
 		return err;
+	/* Who takes over finds all as it was noted. A full disk is no reason not to start. */
+	if (w->fresh && mirror_absent(w->store, why))
+		log_warn("repositories that are not configured any more: %s", why->text);
 	if (mirror_count() &&
 	    (err = contents_start(w->store, (uint64_t)w->config->cache_quota, w->fresh, why)))
 		return err;

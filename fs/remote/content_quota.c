@@ -107,27 +107,42 @@ static bool victim_drop(uint64_t id, uint64_t bytes, uint64_t *freed)
 	return dropped;
 }
 
-bool usage_evict(uint64_t bytes, bool *freed)
+typedef int (*victims_fn)(struct store *store, int (*fn)(const struct cache_content *content, bool kept, void *arg),
+			  void *arg, struct reason *why);
+
+/* Drops the first of them until `bytes` are free, one at least where any may go; how many are. */
+static uint64_t victims_drop(victims_fn each, uint64_t bytes, bool *done, bool *off)
 {
 	struct victims v = { .want = bytes };
 	struct reason why = { 0 };
-	bool done = false, off = false;
 	uint64_t sum = 0;
 
-	pthread_mutex_lock(&evict_lock);
-	/* What was closed just now is no more in use than others. */
-	contents_retire(INT64_MAX, false);
-	if (cache_contents_each(contents_store, victim_find, &v, &why) < 0)
+	if (each(contents_store, victim_find, &v, &why) < 0)
 		log_warn("cache: %s", why.text);
-	for (unsigned i = 0; i < v.len && (!done || sum < bytes); i++) {
+	for (unsigned i = 0; i < v.len && (!*done || sum < bytes); i++) {
 		uint64_t of_it;
 
 		if (!victim_drop(v.ids[i], v.bytes[i], &of_it))
 			continue;
-		done = true;
+		*done = true;
 		sum += of_it;
-		off |= !v.whole[i] && of_it;
+		*off |= !v.whole[i] && of_it;
 	}
+	return sum;
+}
+
+bool usage_evict(uint64_t bytes, bool *freed)
+{
+	bool done = false, off = false;
+	uint64_t sum;
+
+	pthread_mutex_lock(&evict_lock);
+	/* What was closed just now is no more in use than others. */
+	contents_retire(INT64_MAX, false);
+	/* What nobody can ask for now goes before all that somebody may. */
+	sum = victims_drop(cache_contents_absent, bytes, &done, &off);
+	if (!done || sum < bytes)
+		victims_drop(cache_contents_each, sum < bytes ? bytes - sum : 0, &done, &off);
 	if (done) {
 		off |= cards_blobs_trim(contents_store);
 		/* Else the disk is as full as before, and the next one is dropped for nothing. */

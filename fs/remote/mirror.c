@@ -12,6 +12,7 @@
 
 #include "fs/remote/repo.h"
 
+#include <fabricfs/cache.h>
 #include <fabricfs/clock.h>
 #include <fabricfs/log.h>
 
@@ -424,6 +425,26 @@ static int repo_start(struct repo *repo, struct reason *why)
 	if (repo->row.offline)
 		repo->wanted = true;
 	return 0;
+}
+
+/* A repository that is not configured is found as it was when it comes back within this time. */
+#define ABSENT_NS (30 * INT64_C(86400) * 1000000000)
+
+int mirror_absent(struct store *with, struct reason *why)
+{
+	const char **names CLEANUP_FREE = calloc(repos_len + 1, sizeof(*names));
+	unsigned forgotten = 0;
+	int err;
+
+	if (!names)
+		return reason_set(why, ENOMEM, "no memory for the repositories");
+	for (unsigned i = 0; i < repos_len; i++)
+		names[i] = repo_name(&repos[i]);
+	err = catalogue_absent(with, names, repos_len, clock_now_ns(), ABSENT_NS, &forgotten, why);
+	/* What it had cached is nobody's now. */
+	if (!err && forgotten)
+		err = cache_contents_tidy(with, why);
+	return !err && forgotten ? store_blobs_trim(with, why) : err;
 }
 
 int mirror_start(struct store *with, struct reason *why)

@@ -28,6 +28,9 @@ struct repo;
 /* Have the kinds read their certificates and credentials. Main thread, while it has the rights
  * that fabricfs was started with; nobody is asked. */
 int mirror_open(const struct config *config, struct reason *why);
+/* Notes which repositories are not configured any more, and forgets those that have not been for long.
+ * When nothing is open yet; after mirror_open(). */
+int mirror_absent(struct store *store, struct reason *why);
 /* Rows of the catalogue, threads; then listings that are due begin. Main thread, after
  * mirror_listen(). */
 int mirror_start(struct store *store, struct reason *why);

@@ -96,6 +96,10 @@ bool cache_is_of(struct store *store, uint64_t id, uint64_t repo);
 int cache_contents_each(struct store *store,
 			int (*fn)(const struct cache_content *content, bool kept, void *arg), void *arg,
 			struct reason *why);
+/* The same of those contents alone that only repositories have which are not configured (catalogue_absent). */
+int cache_contents_absent(struct store *store,
+			  int (*fn)(const struct cache_content *content, bool kept, void *arg), void *arg,
+			  struct reason *why);
 /*
  * When nothing is open, before anything else: rows that nothing refers to and rows that are
  * gone are dropped, and so are files without a row; of the others it is noted how much is here.

@@ -58,6 +58,14 @@ int catalogue_repo_save(struct store *store, const struct catalogue_repo *repo, 
 /* Images that it lists under a name; they are counted each time. */
 uint64_t catalogue_repo_images(struct store *store, uint64_t repo);
 
+/*
+ * Which names the configuration has: the other repositories are absent from now on. One that has been for
+ * keep_ns is forgotten with all that it listed, unless somebody has pinned an image of it (cache.h);
+ * *forgotten: how many. At the start, before anything is listed.
+ */
+int catalogue_absent(struct store *store, const char *const *configured, size_t len, int64_t now_ns,
+		     int64_t keep_ns, unsigned *forgotten, struct reason *why);
+
 /* --- entries --------------------------------------------------------------------- */
 
 struct catalogue_entry {

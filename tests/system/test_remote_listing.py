@@ -332,6 +332,22 @@ def test_another_path_is_another_repository(nfs, tmp_path):
     until(lambda: nfs.images() == ["upper.bin"], "only what is there is listed")
 
 
+def test_a_repository_that_is_configured_again_is_as_it_was(nfs):
+    first = nfs.images()[0]
+    kept, content = nfs.stat(first), (nfs.dir / first).read_bytes()
+    was = nfs.fabric.config_path.read_text()
+    nfs.fabric.stop()
+    nfs.fabric.config_path.write_text("access: {mode: '0660'}\n")
+    nfs.fabric.start()
+    assert not os.path.exists(nfs.dir)
+    nfs.fabric.stop()
+    nfs.fabric.config_path.write_text(was)
+    os.rename(nfs.images_dir, nfs.images_dir.with_name("away"))
+    nfs.fabric.start()
+    assert nfs.stat(first).st_ino == kept.st_ino
+    assert (nfs.dir / first).read_bytes() == content, "it is read from the cache"
+
+
 # --- what hangs -----------------------------------------------------------------------------------
 
 class Hung:

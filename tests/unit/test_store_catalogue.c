@@ -703,6 +703,84 @@ static void an_image_is_found_by_a_hash_that_was_found_out_here(void **state)
 	with_digest_are("sha256", sha256, "a b ");
 }
 
+static int cached_add(const struct cache_content *content, bool kept, void *arg)
+{
+	struct buf *seen = arg;
+
+	buf_addf(seen, "%d%s ", (int)content->id, kept ? "!" : "");
+	return 0;
+}
+
+static void absent_are(const char *rows)
+{
+	struct buf seen CLEANUP_BUF = BUF_INIT;
+	struct reason why = { 0 };
+
+	assert_int_equal(cache_contents_absent(store, cached_add, &seen, &why), 0);
+	assert_string_equal(seen.data ? seen.data : "", rows);
+}
+
+static unsigned absent_at(int64_t now, const char *first, const char *second)
+{
+	const char *names[] = { first, second };
+	struct reason why = { 0 };
+	unsigned forgotten = 0;
+
+	if (catalogue_absent(store, names, second ? 2 : first ? 1 : 0, now, 100, &forgotten, &why))
+		fail_msg("%s", why.text);
+	return forgotten;
+}
+
+static void a_repository_that_is_not_configured_is_forgotten_after_its_time(void **state)
+{
+	struct catalogue_repo other, again;
+	struct catalogue_update *u = update_new();
+	struct reason why = { 0 };
+
+	(void)state;
+	put(u, "a", "a.bin", sized);
+	put(u, "b", "both.bin", sized);
+	end_with(u, true);
+	content_with("first", "a");
+	content_with("both", "b");
+	assert_int_equal(catalogue_repo_open(store, "web", "http", "http://x/", &other, &why), 0);
+	assert_int_equal(catalogue_update_new(store, other.id, NULL, NULL, &u, &why), 0);
+	put(u, "c", "both.bin", sized);
+	end_with(u, true);
+	{
+		struct catalogue_entry e;
+
+		assert_int_equal(catalogue_entry_named(store, other.id, "both.bin", &e, &why), 0);
+		assert_int_equal(catalogue_entry_content_set(store, e.id, e.version, 2, &why), 0);
+	}
+	assert_int_equal(absent_at(1000, "nfs", "web"), 0);
+	absent_are("");
+	/* What web lists too is not nobody's. */
+	assert_int_equal(absent_at(1000, "web", NULL), 0);
+	absent_are("1 ");
+	assert_int_equal(absent_at(1099, "web", NULL), 0);
+	assert_true(there("a.bin"));
+	/* It comes back, and goes again: from then on it counts. */
+	assert_int_equal(absent_at(1099, "nfs", "web"), 0);
+	absent_are("");
+	assert_int_equal(absent_at(1150, "web", NULL), 0);
+	assert_int_equal(absent_at(1249, "web", NULL), 0);
+	/* So it does with a clock that was set back. */
+	assert_int_equal(absent_at(500, "web", NULL), 0);
+	assert_int_equal(absent_at(599, "web", NULL), 0);
+	/* A pin keeps it. */
+	assert_int_equal(cache_pin_set(store, row_of("a"), true, NULL), 0);
+	assert_int_equal(absent_at(700, "web", NULL), 0);
+	absent_are("1! ");
+	assert_int_equal(cache_pin_set(store, row_of("a"), false, NULL), 0);
+	assert_int_equal(absent_at(700, "web", NULL), 1);
+	assert_false(there("a.bin"));
+	assert_int_equal(catalogue_repo_open(store, "nfs", "directory", "/net", &again, &why), 0);
+	assert_int_not_equal(again.id, repo.id);
+	assert_int_equal(catalogue_repo_images(store, other.id), 1);
+	assert_int_equal(absent_at(800, "nfs", "web"), 0);
+}
+
 static void many_put(struct catalogue_update *u, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
@@ -861,6 +939,7 @@ int main(void)
 		CLAIM(a_pin_goes_to_the_image_that_takes_the_name),
 		CLAIM(of_two_names_with_the_same_bytes_one_may_be_pinned),
 		CLAIM(an_image_is_found_by_a_hash_that_was_found_out_here),
+		CLAIM(a_repository_that_is_not_configured_is_forgotten_after_its_time),
 		CLAIM(a_flush_is_told_once_all_that_was_put_is_written),
 		CLAIM(what_cannot_be_written_is_told_and_no_later_entry_is),
 		CLAIM(a_listing_comes_behind_all_who_want_to_write),
