@@ -61,8 +61,10 @@ static void copy_refused(struct copy *copy, const struct image_facts *facts, con
 	struct call *call = copy->call;
 	struct upload *u = copy->u;
 	bool fresh;
-	int err = upload_refuse(u, facts, &fresh, why);
+	int err;
 
+	remote_refused(fuse_req_ctx(call->req)->pid, content_id(copy->content));
+	err = upload_refuse(u, facts, &fresh, why);
 	if (!fresh) {
 		copy_end(copy, -err, 0);
 		return;

@@ -24,6 +24,7 @@
 #include "fs/tree/tree.h"
 
 #include <fabricfs/buf.h>
+#include <fabricfs/clock.h>
 #include <fabricfs/log.h>
 
 /* --- open and close ------------------------------------------------------------------------------ */
@@ -212,6 +213,48 @@ int remote_content(uint64_t entry, uint64_t fh, struct content **content, struct
 	return err;
 }
 
+/*
+ * To cp and install EPERM of copy_file_range says that the kernel or a file system does not want it
+ * (coreutils 9.1, copy.c), so they read and write then, in pieces of 256 KiB, and are refused by the first
+ * write. That piece would be fetched in vain, and with it what is read ahead of who reads on. No other errno
+ * that they give up at means that a policy does not allow it. So the first read of who was refused is
+ * short, as a read may be: the chunk that the image was judged by.
+ */
+#define REFUSED_MAX 16
+#define REFUSED_NS (INT64_C(2) * 1000000000)
+
+static pthread_mutex_t refused_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct refused {
+	pid_t thread; /* 0 = none */
+	uint64_t content;
+	int64_t ns;
+} refused[REFUSED_MAX]; /* refused_lock */
+static unsigned refused_at;
+
+void remote_refused(pid_t thread, uint64_t content)
+{
+	pthread_mutex_lock(&refused_lock);
+	refused[refused_at++ % REFUSED_MAX] = (struct refused){ thread, content, clock_mono_ns() };
+	pthread_mutex_unlock(&refused_lock);
+}
+
+/* Once for each time. */
+static bool was_refused(pid_t thread, uint64_t content)
+{
+	bool was = false;
+
+	pthread_mutex_lock(&refused_lock);
+	for (struct refused *r = refused; r < refused + REFUSED_MAX && !was; r++) {
+		was = thread && r->thread == thread && r->content == content;
+		if (was) {
+			was = clock_mono_ns() - r->ns < REFUSED_NS;
+			r->thread = 0;
+		}
+	}
+	pthread_mutex_unlock(&refused_lock);
+	return was;
+}
+
 void remote_read(fuse_req_t req, uint64_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct remote_call *call;
@@ -237,6 +280,8 @@ void remote_read(fuse_req_t req, uint64_t ino, size_t size, off_t off, struct fu
 		content_put(content);
 		return;
 	}
+	if (!off && size > CHUNK_SIZE && was_refused(fuse_req_ctx(req)->pid, content_id(content)))
+		size = CHUNK_SIZE;
 	call = calloc(1, sizeof(*call));
 	if (!call) {
 		fuse_reply_err(req, ENOMEM);

@@ -16,6 +16,10 @@ void remote_release(fuse_req_t req, struct fuse_file_info *fi);
 struct content;
 int remote_content(uint64_t entry, uint64_t fh, struct content **content, struct reason *why);
 
+/* A copy of this content by that thread is about to be refused: what it reads next from the beginning is
+ * one chunk. */
+void remote_refused(pid_t thread, uint64_t content);
+
 /* copy_file_range to image or check: by reference, once all of it is here. */
 void remote_copy_range(fuse_req_t req, uint64_t entry, off_t off_in, struct fuse_file_info *fi_in,
 		       struct card *to, uint64_t ino_out, off_t off_out, struct fuse_file_info *fi_out,

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from harness import BIN, run
-from images import BLINK, REGS, UPPER, sha256
+from images import BLINK, REGS, UPPER, large_hx1k, sha256
 
 CONFIG = """cards:
   - {{name: strict, backend: sim, part: iCE40-HX1K, policy: {{repositories: [good]}}}}
@@ -61,6 +61,28 @@ def test_an_image_of_another_repository_is_refused_before_a_byte_of_it_is_fetche
     # Nor are its bytes, now that they are here.
     assert copy(image, card).returncode == 1
     refused(card, "is of bad")
+
+
+@pytest.mark.parametrize("tool", ["cp", "install"])
+@pytest.mark.parametrize("policy", ["formats: [xilinx-bit]", "repositories: [other]"])
+def test_a_copy_that_a_policy_refuses_fetches_one_chunk(fpga, tmp_path, policy, tool):
+    """They read and write when copy_file_range is not permitted, in pieces larger than that."""
+    for name in ("nfs", "other"):
+        (tmp_path / name).mkdir()
+    data = large_hx1k(3_000_000)
+    (tmp_path / "nfs" / "big.bin").write_bytes(data)
+    fabric = fpga(sim=None, config=f"cards: [{{name: strict, backend: sim, part: iCE40-HX1K, policy: {{{policy}}}}}]\n"
+                  f"repositories:\n  nfs: {{kind: directory, path: {tmp_path / 'nfs'}}}\n"
+                  f"  other: {{kind: directory, path: {tmp_path / 'other'}}}\n")
+    card, image = fabric.card(), fabric.mount / "remote" / "nfs" / "big.bin"
+    done = run([tool, str(image), str(card.image)])
+    assert done.returncode == 1
+    assert os.strerror(errno.EPERM) in done.stderr
+    assert card.last("image-refused")["result"] == "EPERM"
+    assert int(os.getxattr(image, "user.fpga.cached")) == 32 * 1024
+    # Who only reads it reads as much as he wants.
+    with open(image, "rb", buffering=0) as f:
+        assert f.read(262144) == data[:262144]
 
 
 def test_an_image_of_the_repository_is_taken_and_put_back(fabric):
