@@ -502,6 +502,8 @@ static void tidying_finishes_what_a_worker_had_begun(void **state)
 	chunks = chunks_ok(store, b.id, "b");
 	bytes_come(chunks, 0, 4);
 	chunks_close(chunks);
+	snprintf(to, sizeof(to), "%s/chunks/%d.old", p->dir, (int)b.id);
+	fclose(fopen(to, "w"));
 	db_edit(p, "INSERT INTO entry (repo, remote_id, name, shown, rank, data, status, flags, size, mtime_ns,"
 		   " digest_algo, digest, validator, content) VALUES (1, 'x', 'x', 1, 0, 0, '', 0, 0, 0, '', '', '', 1),"
 		   " (1, 'y', 'y', 1, 0, 0, '', 0, 0, 0, '', '', '', 2)");
@@ -509,6 +511,7 @@ static void tidying_finishes_what_a_worker_had_begun(void **state)
 	assert_int_equal(store_blob_open(store, sha256, &fd, NULL, &why), 0);
 	close(fd);
 	assert_false(in_chunks(p, 4711));
+	assert_int_not_equal(access(to, F_OK), 0);
 	assert_true(in_chunks(p, b.id));
 	assert_int_equal(row_of(store, b.id).cached, 5 * CHUNK_SIZE);
 	/* Nothing refers to this one. */
