@@ -52,7 +52,7 @@ static const struct field fields[] = {
 static const struct field region = { FIELD(region), PLACE_CLOUD, "region", { "image_region_name", "region_name" },
 				     { "OS_REGION_NAME" } };
 
-/* Two ways to say one thing: an id counts, unless the name was said over it. */
+/* Two ways to say one thing: an id counts, unless fabricfs.yaml has the name. */
 static const struct {
 	size_t name, id;
 	bool domain;
@@ -134,6 +134,9 @@ static int region_read(struct layers *l, struct cloud *cloud, struct reason *why
 
 	if (!err && !cloud->region && (first = layers_region(l)) && !(cloud->region = strdup(first)))
 		err = cloud_no_memory(why);
+	/* "R1,R2" is an old way to write a list. */
+	if (!err && cloud->region && rank)
+		cloud->region[strcspn(cloud->region, ",")] = '\0';
 	if (!err && cloud->region)
 		layers_region_add(l, cloud->region);
 	return err;
@@ -184,10 +187,9 @@ static int strings_read(const struct layers *l, struct cloud *cloud, struct reas
 	for (unsigned i = 0; i < FIELDS && !err; i++)
 		err = string_read(l, cloud, &fields[i], &ranks[i], why);
 	for (unsigned i = 0; i < sizeof(pairs) / sizeof(pairs[0]) && !err; i++) {
-		const unsigned name = rank_of(ranks, pairs[i].name), id = rank_of(ranks, pairs[i].id);
-
-		if (*string_at(cloud, pairs[i].name) && *string_at(cloud, pairs[i].id) && name != id)
-			string_drop(cloud, name < id ? pairs[i].id : pairs[i].name);
+		/* As with OpenStack's clients, whichever file each is from. */
+		if (*string_at(cloud, pairs[i].name) && !rank_of(ranks, pairs[i].name) && rank_of(ranks, pairs[i].id))
+			string_drop(cloud, pairs[i].id);
 	}
 	return err ? err : domains_read(l, cloud, why);
 }
@@ -308,6 +310,22 @@ static bool ends_with(const char *text, size_t len, const char *tail)
 	return len >= n && !memcmp(text + len - n, tail, n);
 }
 
+/* Vendors' profiles have the region's name in the address. */
+static int region_fill(struct cloud *cloud, char **url, struct reason *why)
+{
+	static const char place[] = "{region_name}";
+	const char *at = *url ? strstr(*url, place) : NULL;
+	char *filled;
+
+	if (!at || !cloud->region)
+		return 0;
+	if (asprintf(&filled, "%.*s%s%s", (int)(at - *url), *url, cloud->region, at + sizeof(place) - 1) < 0)
+		return cloud_no_memory(why);
+	free(*url);
+	*url = filled;
+	return 0;
+}
+
 /* Keystone lists its versions at the address without one; there is but one that is spoken. */
 static int auth_url_finish(const struct layers *l, struct cloud *cloud, struct reason *why)
 {
@@ -415,6 +433,8 @@ int cloud_read(const struct repo_config *config, struct cloud *cloud, struct rea
 		err = region_read(&layers, cloud, why);
 	if (!err)
 		err = strings_read(&layers, cloud, why);
+	if (!err)
+		err = region_fill(cloud, &cloud->auth_url, why);
 	if (!err)
 		err = verify_read(&layers, cloud, why);
 	if (!err)

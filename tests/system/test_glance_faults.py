@@ -199,6 +199,22 @@ def test_refused_credentials_are_read_again_when_their_file_was_written(fpga, fa
     assert WRONG not in places and fake.password not in places and "own-token" not in places
 
 
+def test_a_file_that_only_the_start_could_read_is_read_by_another_worker(mirror, fake, tmp_path):
+    """A worker keeps fewer rights than it reads the files with: of another user's it says so."""
+    good, fake.password = fake.password, "old-Secret"
+    repo = mirror()  # writes the file with the password of now
+    fake.password = good
+    fake.expire()
+    secret = tmp_path / "secret"
+    assert repo.refresh() == errno.EACCES
+    secret.write_text(good + "\n")
+    os.chown(secret, 65534, 65534)
+    assert repo.refresh() == errno.EACCES
+    assert "cannot be read" in repo.read("error") and "Permission denied" in repo.read("error")
+    assert repo.fabric.kill("fabricfs-worker") == 1
+    until(lambda: repo.refresh() == 0, "the next one has read it")
+
+
 def test_what_is_forbidden_is_not_what_is_refused(mirror, fake):
     """A policy or a gateway says 403: no account is locked by that, and it is tried again when somebody asks."""
     repo = mirror()

@@ -189,9 +189,15 @@ static void a_region_has_values_of_its_own(void **state)
 	good(PAIRS("clouds-file", clouds));
 	assert_string_equal(cloud.region, "R3");
 	assert_string_equal(cloud.interface, "internal");
+	cloud_free(&cloud);
+	clouds_made("clouds: {lab: {auth: {auth_url: 'https://{region_name}.k/v3', username: al, password: x},"
+		    " region_name: 'r1,r2'}}");
+	good(PAIRS("clouds-file", clouds));
+	assert_string_equal(cloud.region, "r1");
+	assert_string_equal(cloud.auth_url, "https://r1.k/v3");
 }
 
-static void what_is_said_over_it_counts_whether_name_or_id(void **state)
+static void what_fabricfs_yaml_says_counts_whether_name_or_id(void **state)
 {
 	char secret[128];
 
@@ -202,10 +208,9 @@ static void what_is_said_over_it_counts_whether_name_or_id(void **state)
 	snprintf(secret, sizeof(secret), "%s", made("secure.yaml", "clouds: {lab: {auth: {user_domain_name: Users}}}"));
 	good(PAIRS("clouds-file", clouds));
 	assert_string_equal(cloud.user_id, "u1");
-	assert_null(cloud.username);
-	assert_string_equal(cloud.user_domain, "Users");
-	assert_null(cloud.user_domain_id);
-	assert_string_equal(cloud.project_id, "p1"); /* said together: the id is the surer */
+	/* An id counts, also one of a profile: that is how clients of OpenStack do it. */
+	assert_string_equal(cloud.user_domain_id, "default");
+	assert_string_equal(cloud.project_id, "p1");
 	assert_string_equal(cloud.project, "p");
 	cloud_free(&cloud);
 	good(PAIRS("clouds-file", clouds, "username", "al", "project", "mine"));
@@ -494,7 +499,7 @@ int main(void)
 		TEST(secure_yaml_goes_over_clouds_yaml_key_by_key),
 		TEST(a_profile_stands_under_the_cloud),
 		TEST(a_region_has_values_of_its_own),
-		TEST(what_is_said_over_it_counts_whether_name_or_id),
+		TEST(what_fabricfs_yaml_says_counts_whether_name_or_id),
 		TEST(one_domain_may_be_said_for_both),
 		TEST(old_and_dashed_spellings_are_taken),
 		TEST(files_are_found_where_openstacks_clients_find_them),
