@@ -15,7 +15,8 @@ static int usage(FILE *out, int status)
 {
 	fprintf(out, "usage: fabricfs check-config [FILE]\n"
 		     "Says whether FILE (" DEFAULT_FILE ") can be used: exit 0, or 1 and the line\n"
-		     "and the reason. Nothing is touched.\n");
+		     "and the reason. What it says of this machine and is not so here is told.\n"
+		     "Nothing is touched, and nobody is asked.\n");
 	return status;
 }
 
@@ -44,6 +45,22 @@ static void accesses_check(const char *file, const struct config *config)
 	}
 }
 
+/* As well files of this machine, which the mount would not be without: certificates, passwords, clouds.yaml. */
+static void repositories_check(const char *file, const struct config *config)
+{
+	for (size_t i = 0; i < config->repos_len; i++) {
+		const struct config_repo *repo = &config->repos[i];
+		struct reason why = { 0 };
+		void *handle;
+
+		if (repo->kind->open(&repo->repo, &handle, &why))
+			fprintf(stderr, "%s:%u: repository '%s': %s; here it would not be mounted\n", file,
+				repo->line, repo->repo.name, why.text);
+		else
+			repo->kind->close(handle);
+	}
+}
+
 int check_config_main(int argc, char **argv)
 {
 	static const struct option options[] = { { "help", no_argument, NULL, 'h' }, { 0 } };
@@ -65,6 +82,7 @@ int check_config_main(int argc, char **argv)
 		fprintf(stderr, "fabricfs: %s\n", why.text);
 	} else {
 		accesses_check(file, config);
+		repositories_check(file, config);
 		printf("%s: %zu card%s", file, config->cards_len, config->cards_len == 1 ? "" : "s");
 		if (config->repos_len)
 			printf(", %zu repositor%s", config->repos_len, config->repos_len == 1 ? "y" : "ies");

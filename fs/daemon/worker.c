@@ -217,7 +217,7 @@ static int worker_start(struct worker *w, struct reason *why)
 	if (mirror_count() &&
 	    (err = contents_start(w->store, (uint64_t)w->config->cache_quota, w->fresh, why)))
 		return err;
-	if ((err = mirror_start(w->store, why)))
+	if ((err = mirror_start(w->store, w->fresh, why)))
 		return err;
 	suspect_attach(session_suspects(), w->crashed);
 	w->tree = true;

@@ -371,11 +371,14 @@ int mirror_open(const struct config *with, struct reason *why)
 	return 0;
 }
 
-/* Where it is, as its kind's keys say: another place is another repository. */
+/* Where it is and who asks, as its kind's keys say: another place, or one that shows others, is another
+ * repository. */
 static void address_of(const struct repo_config *repo, struct buf *out)
 {
 	static const char *const keys[] = { "url", "path", "auth-url", "endpoint", "clouds-file", "cloud",
-					    "bucket", "region", "project", "project-id" };
+					    "bucket", "region", "project", "project-id", "username", "user-id",
+					    "application-credential", "application-credential-id" };
+	const struct repo_value *visibility = repo_config_get(repo, "visibility");
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		const char *text = repo_config_text(repo, keys[i], NULL);
@@ -383,6 +386,9 @@ static void address_of(const struct repo_config *repo, struct buf *out)
 		if (text)
 			buf_addf(out, "%s%s", out->len ? " " : "", text);
 	}
+	/* What was not asked for before does not show in what changed since. */
+	for (size_t i = 0; visibility && i < visibility->list_len; i++)
+		buf_addf(out, " %s", visibility->list[i]);
 }
 
 /* When that was, by the other clock; long ago if it is of a clock that was set back since. */
@@ -393,7 +399,7 @@ static int64_t mono_of(int64_t then_ns)
 	return clock_mono_ns() - (age >= 0 ? age : LONG_NS);
 }
 
-static int repo_start(struct repo *repo, struct reason *why)
+static int repo_start(struct repo *repo, bool fresh, struct reason *why)
 {
 	struct buf address CLEANUP_BUF = BUF_INIT;
 	int64_t age;
@@ -415,7 +421,9 @@ static int repo_start(struct repo *repo, struct reason *why)
 	text_copy(repo->state.reason, sizeof(repo->state.reason), repo->row.reason);
 	text_copy(repo->state.error, sizeof(repo->state.error), repo->row.error);
 	age = clock_now_ns() - repo->row.listed_ns;
-	if (repo->row.listed_ns && age >= 0 && age < repo->config->repo.max_age_ms * MS_NS)
+	/* What is young may have been listed by another configuration, and who starts fabricfs wants to see
+	 * whether it can be reached. */
+	if (!fresh && repo->row.listed_ns && age >= 0 && age < repo->config->repo.max_age_ms * MS_NS)
 		repo->listed_mono_ns = clock_mono_ns() - age;
 	else
 		repo->wanted = true;
@@ -447,7 +455,7 @@ int mirror_absent(struct store *with, struct reason *why)
 	return !err && forgotten ? store_blobs_trim(with, why) : err;
 }
 
-int mirror_start(struct store *with, struct reason *why)
+int mirror_start(struct store *with, bool fresh, struct reason *why)
 {
 	sigset_t all, before;
 	int err = 0;
@@ -456,7 +464,7 @@ int mirror_start(struct store *with, struct reason *why)
 	if (!repos_len)
 		return 0;
 	for (unsigned i = 0; i < repos_len && !err; i++)
-		err = repo_start(&repos[i], why);
+		err = repo_start(&repos[i], fresh, why);
 	if (!err)
 		err = repo_kinds_start(why);
 	if (err)

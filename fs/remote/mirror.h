@@ -31,9 +31,9 @@ int mirror_open(const struct config *config, struct reason *why);
 /* Notes which repositories are not configured any more, and forgets those that have not been for long.
  * When nothing is open yet; after mirror_open(). */
 int mirror_absent(struct store *store, struct reason *why);
-/* Rows of the catalogue, threads; then listings that are due begin. Main thread, after
- * mirror_listen(). */
-int mirror_start(struct store *store, struct reason *why);
+/* Rows of the catalogue, threads; then listings that are due begin, which all are that are fresh (not taken
+ * over from a worker that ended). Main thread, after mirror_listen(). */
+int mirror_start(struct store *store, bool fresh, struct reason *why);
 /* Everybody who waits is answered, every request ended, at most 2 s; also without a start. False:
  * not every thread came back, as repo_kinds_stop() says. Main thread; no request of the mount comes
  * any more. */

@@ -115,6 +115,21 @@ def test_check_config_tells_who_is_unknown_here(tmp_path):
         f"{path}: access of card 'a': this machine has no user no-such-user; the files would belong to who mounts"]
 
 
+def test_check_config_tells_which_files_of_repositories_are_not_here(tmp_path):
+    path, clouds = tmp_path / "f.yaml", tmp_path / "clouds.yaml"
+    clouds.write_text("clouds: {lab: {auth: {auth_url: 'https://x/v3', username: u, project_name: p, password: s}}}\n")
+    clouds.chmod(0o600)
+    path.write_text(f"repositories:\n  good: {{kind: glance, cloud: lab, clouds-file: {clouds}}}\n"
+                    f"  bad: {{kind: glance, cloud: lba, clouds-file: {clouds}}}\n"
+                    f"  web: {{kind: http, url: 'https://x/', cacert: {tmp_path}/none.pem}}\n")
+    done = check_config(path)
+    assert done.returncode == 0 and done.stdout == f"{path}: 0 cards, 3 repositories\n"
+    assert done.stderr.splitlines() == [
+        f"{path}:3: repository 'bad': {clouds} has no cloud 'lba'; it has lab; here it would not be mounted",
+        f"{path}:4: repository 'web': cacert {tmp_path}/none.pem: No such file or directory; "
+        "here it would not be mounted"]
+
+
 def test_install_and_uninstall_leave_nothing_behind(tmp_path):
     root = tmp_path / "root"
     for target in ("install", "uninstall"):

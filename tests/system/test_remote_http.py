@@ -147,6 +147,23 @@ def test_a_manifest_takes_the_place_of_index_pages(mount, own_web):
     until(lambda: repo.images() == ["v1%2Fone.bin"], "the other manifest")
 
 
+def test_a_start_with_another_configuration_lists_at_once(mount, own_web):
+    own_web.put("list.json", b'{"images": [{"name": "nice.bin", "url": "blink.bin"}]}')
+    own_web.put("below/x.bin", b"x")
+    repo = mount(web=f'url: "{own_web.url("json")}"')
+    assert repo.images() == ["blink.bin", "list.json"]
+    for more, images in ((", manifest: list.json", ["nice.bin"]), (", depth: 1",
+                                                                  ["below%2Fx.bin", "blink.bin", "list.json"])):
+        repo.fabric.stop()
+        repo.fabric.config_path.write_text(config(web=f'url: "{own_web.url("json")}"{more}'))
+        repo.fabric.start()
+        until(lambda wanted=images: repo.images() == wanted, f"{images} are listed")
+    own_web.stop()
+    repo.fabric.restart()
+    until(lambda: repo.read("state").startswith("offline since "), "that it is gone is told")
+    assert repo.images() == ["below%2Fx.bin", "blink.bin", "list.json"]
+
+
 def test_a_size_that_no_file_can_have_is_unknown(mount, own_web):
     own_web.put("list.json", b'[{"name": "blink.bin", "size": 18446744073709551615}]')
     repo = mount(web=f'url: "{own_web.url("plain")}", manifest: list.json')

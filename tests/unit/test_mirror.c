@@ -130,7 +130,7 @@ static int start(void **state)
 	asked_for = NULL;
 	answers = 0;
 	set_by_ns = 0;
-	if (mirror_open(&config, &why) || mirror_start(store, &why))
+	if (mirror_open(&config, &why) || mirror_start(store, false, &why))
 		return -1;
 	repo = mirror_nth(0);
 	return 0;
@@ -418,7 +418,7 @@ static void after_a_start_with_another_clock_everything_is_listed_once(void **st
 		mirror_stop();
 		set_by_ns = steps[i];
 		assert_int_equal(mirror_open(&config, &why), 0);
-		assert_int_equal(mirror_start(store, &why), 0);
+		assert_int_equal(mirror_start(store, false, &why), 0);
 		repo = mirror_nth(0);
 		list_first(10);
 		configured.repo.max_age_ms = 0;
