@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import run
+from harness import SLOW, run
 from images import BLINK, EXAMPLES
 from openstack import PASSWORDS
 from test_digits import answers, computed
@@ -19,7 +19,7 @@ DATA = b"FPGA-TEST-BITSTREAM" * 4000
 def config(cloud, user="alice", more="", name="glance"):
     path = cloud.clouds_yaml(cloud.folder)
     return (f"repositories:\n  {name}: {{kind: glance, cloud: {user}, clouds-file: {path}, max-age: 1h{more}}}\n"
-            "cache: {connect-timeout: 2s, offline-timeout: 3s}\n")
+            f"cache: {{connect-timeout: {2 * SLOW:.0f}s, offline-timeout: {3 * SLOW:.0f}s}}\n")
 
 
 def failure(action, *args):
@@ -181,7 +181,7 @@ def test_what_is_configured_wrongly_is_said_in_a_sentence(fpga, cloud, tmp_path,
     keys.update({k: base + v if k == "auth-url" else v for k, v in changed.items()})
     text = ", ".join(f"{k}: '{v}'" for k, v in keys.items() if v is not None)
     repo = Repo(fpga(config=f"repositories:\n  glance: {{{text}}}\n"
-                            "cache: {connect-timeout: 1s, offline-timeout: 2s}\n"), "glance")
+                            f"cache: {{connect-timeout: {SLOW:.0f}s, offline-timeout: {2 * SLOW:.0f}s}}\n"), "glance")
     assert repo.refresh() != 0
     assert sentence in repo.read("error")
     assert repo.images() == []
