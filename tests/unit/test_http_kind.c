@@ -136,6 +136,7 @@ static void on_listed(struct repo_list *list, int err, bool all, bool unchanged,
 }
 
 static struct lister lister;
+static size_t listed; /* bytes of what the last one gave */
 
 static void list_again(const char *wanted)
 {
@@ -154,6 +155,7 @@ static void list_again(const char *wanted)
 		assert_int_equal(lister.asker.err, 0);
 		assert_string_equal(lister.asker.got.len ? lister.asker.got.data : "", wanted);
 	}
+	listed = lister.asker.got.len;
 	asker_free(&lister.asker);
 }
 
@@ -284,7 +286,11 @@ static void checksums_that_are_configured_have_to_be_there(void **state)
 
 static void a_manifest_stays_in_its_folder(void **state)
 {
-	static const char *const outside[] = { "http://other/x", "/etc/x", "../x", "x?y", "", "a/../../x" };
+	/* Some as long as the repository's own address and more. */
+	static const char *const outside[] = { "http://other/x", "/etc/x", "../x", "x?y", "a/../../x", "%2e%2e/x",
+					       "http://other.example/a/folder/that/is/deep/enough/x",
+					       "/etc/a/folder/that/is/deep/enough/x" };
+	static const char *const unsound[] = { "../x", "a/../x", "..", "./x", "a//x", "/x" };
 
 	(void)state;
 	configure();
@@ -295,9 +301,18 @@ static void a_manifest_stays_in_its_folder(void **state)
 		text_copy(answers[0], sizeof(answers[0]), "GET /fpga/m.json");
 		snprintf(answers[1], sizeof(answers[1]), " {\"images\":[{\"name\":\"a\",\"url\":\"%s\"}]}", outside[i]);
 		list(NULL);
-		/* Left out, or refused; an empty one is no url at all. */
-		if (outside[i][0])
-			assert_int_equal(lister.asker.got.len, 0);
+		if (listed)
+			fail_msg("%s is listed", outside[i]);
+		/* The same without what leads out of it is. */
+		snprintf(answers[1], sizeof(answers[1]), " {\"images\":[{\"name\":\"a\",\"url\":\"b/x%zu\"}]}", i);
+		list(NULL);
+		assert_true(listed > 0);
+	}
+	for (size_t i = 0; i < sizeof(unsound) / sizeof(*unsound); i++) {
+		snprintf(answers[1], sizeof(answers[1]), " {\"images\":[{\"name\":\"%s\"}]}", unsound[i]);
+		list(NULL);
+		if (listed)
+			fail_msg("%s is listed", unsound[i]);
 	}
 	close_all();
 }
