@@ -24,6 +24,7 @@
 
 struct text {
 	_Atomic unsigned refs;
+	_Atomic size_t reached; /* of a listing: where the entry begins that was given last */
 	size_t len;
 	char bytes[];
 };
@@ -43,7 +44,7 @@ struct packed {
 	const char *name;
 	size_t next;
 };
-bool packed_at(const struct text *listing, size_t at, struct packed *entry);
+bool packed_at(struct text *listing, size_t at, struct packed *entry);
 
 /* --- attr.c -------------------------------------------------------------------------- */
 

@@ -47,11 +47,13 @@ static int pack(const char *name, uint64_t ino, void *arg)
 	return 0;
 }
 
-bool packed_at(const struct text *listing, size_t at, struct packed *entry)
+bool packed_at(struct text *listing, size_t at, struct packed *entry)
 {
-	size_t begin = 0;
+	size_t begin = atomic_load_explicit(&listing->reached, memory_order_relaxed);
 
-	/* Walked from the start: a position of an older listing may be within a name. */
+	/* Walked from where an entry is known to begin: a position of an older listing may be within a name. */
+	if (begin > at)
+		begin = 0;
 	while (begin + sizeof(uint64_t) < listing->len) {
 		const char *name = listing->bytes + begin + sizeof(uint64_t);
 		size_t next = begin + sizeof(uint64_t) + strlen(name) + 1;
@@ -60,6 +62,7 @@ bool packed_at(const struct text *listing, size_t at, struct packed *entry)
 			memcpy(&entry->ino, listing->bytes + begin, sizeof(entry->ino));
 			entry->name = name;
 			entry->next = next;
+			atomic_store_explicit(&listing->reached, begin, memory_order_relaxed);
 			return true;
 		}
 		begin = next;
@@ -87,6 +90,7 @@ static struct text *render(const struct place *p)
 	if (!text)
 		return NULL;
 	atomic_init(&text->refs, 1);
+	atomic_init(&text->reached, 0);
 	text->len = b.len;
 	if (b.len)
 		memcpy(text->bytes, b.data, b.len);

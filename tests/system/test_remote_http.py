@@ -164,6 +164,24 @@ def test_a_start_with_another_configuration_lists_at_once(mount, own_web):
     assert repo.images() == ["below%2Fx.bin", "blink.bin", "list.json"]
 
 
+def test_what_suits_is_judged_by_what_counts_in_all_that_is_told(mount, own_web):
+    """Some thousand images of a few parts: in the listing are those that a look-up of each finds."""
+    parts = ["iCE40-HX1K", "iCE40-HX8K", "xc7a35t", None, "ice40-hx1k"]
+    designs = ["counter", "\",\"part\":\"iCE40-HX1K", "} , {", "\\", "[\"", "\u00e9\\\"", "x" * 500]
+    images = {}
+    for i in range(3000):
+        facts = {"part": parts[i % 5], "format": "ice40" if i % 5 in (0, 1, 4) else "xilinx-bit" if i % 5 == 2 else None,
+                 "design": f"{designs[i % 7]} {i}", "shell": ["", "s", "other"][i % 3] if i % 11 == 0 else None}
+        images[f"{i:04}.bin"] = {k: v for k, v in facts.items() if v}
+    own_web.put("list.json", json.dumps([{"name": n, "size": 1, **f} for n, f in images.items()]).encode())
+    repo = mount(web=f'url: "{own_web.url("plain")}", manifest: list.json')
+    assert len(repo.images()) == 3000, repo.read("error")
+    fits = repo.fabric.card(0).dir / "fits" / "web"
+    listed = set(os.listdir(fits))
+    assert listed == {n for n in images if os.path.lexists(fits / n)}
+    assert listed == {n for n, f in images.items() if f.get("part", "").lower() == "ice40-hx1k" and "shell" not in f}
+
+
 def test_a_size_that_no_file_can_have_is_unknown(mount, own_web):
     own_web.put("list.json", b'[{"name": "blink.bin", "size": 18446744073709551615}]')
     repo = mount(web=f'url: "{own_web.url("plain")}", manifest: list.json')
