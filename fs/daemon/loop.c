@@ -80,6 +80,14 @@ static void process(void *bytes, size_t n)
 	fuse_session_process_buf(loop.se, &buf);
 }
 
+/* Something is added to its answer (passthrough.c). */
+static void init_process(void *bytes, size_t n)
+{
+	request_set(&(struct request){ .opcode = FUSE_INIT });
+	process(bytes, n);
+	request_set(NULL);
+}
+
 static bool init_replay(void)
 {
 	union {
@@ -92,7 +100,7 @@ static bool init_replay(void)
 		return false;
 	saved.header.unique = INIT_REPLAY_UNIQUE;
 	/* The kernel answers the reply with ENOENT, which libfuse takes in silence. */
-	process(saved.bytes, n);
+	init_process(saved.bytes, n);
 	return true;
 }
 
@@ -114,7 +122,7 @@ static bool init_step(struct fuse_in_header *in, size_t n)
 			in->unique &= ~FUSE_RESENT_BIT;
 			session_init_save(in, n);
 			in->unique = unique;
-			process(in, n);
+			init_process(in, n);
 			was_init = true;
 		} else {
 			init_replay();

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "fs/daemon/opens.h"
 #include "fs/daemon/opens_saved.h"
@@ -20,6 +21,42 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct saved_opens *saved;
 static uint16_t idle[OPENS_MAX]; /* places below saved->high that are free; lock */
 static unsigned idle_len;
+/* Places + 1 by their node: the last that came, and for each the one before; lock. */
+#define NODES 4096
+static uint32_t of_node[NODES], before[OPENS_MAX];
+
+static uint32_t *node_list(uint64_t ino)
+{
+	return &of_node[(ino ^ ino >> 40) % NODES];
+}
+
+/* lock */
+static void node_link(unsigned place)
+{
+	uint32_t *list = node_list(saved->place[place].image.ino);
+
+	before[place] = *list;
+	*list = place + 1;
+}
+
+/* lock */
+static void node_unlink(unsigned place)
+{
+	uint32_t *at = node_list(saved->place[place].image.ino);
+
+	while (*at != place + 1)
+		at = &before[*at - 1];
+	*at = before[place];
+}
+
+/* lock. An open of this node; NULL: there is none. */
+static const struct saved_open *node_find(uint64_t ino)
+{
+	for (uint32_t at = *node_list(ino); at; at = before[at - 1])
+		if (saved->place[at - 1].image.ino == ino)
+			return &saved->place[at - 1];
+	return NULL;
+}
 
 void opens_attach(struct saved_opens *with)
 {
@@ -28,9 +65,12 @@ void opens_attach(struct saved_opens *with)
 	pthread_mutex_lock(&lock);
 	saved = with;
 	idle_len = 0;
+	memset(of_node, 0, sizeof(of_node));
 	for (unsigned i = high < OPENS_MAX ? high : OPENS_MAX; i-- > 0;)
 		if (!atomic_load(&with->place[i].fh))
 			idle[idle_len++] = (uint16_t)i;
+		else
+			node_link(i);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -67,68 +107,87 @@ static uint64_t made_before(uint64_t ino)
 	return 0;
 }
 
-uint64_t opens_add(const struct open_image *image)
+/* lock */
+static uint64_t place_fill(unsigned place, const struct open_image *image)
 {
-	struct saved_open *o;
-	unsigned place;
+	struct saved_open *o = &saved->place[place];
 	uint64_t fh;
-	bool taken;
 
-	fh = made_before(image->ino);
-	if (fh)
-		return fh;
-	pthread_mutex_lock(&lock);
-	taken = place_take(&place);
-	pthread_mutex_unlock(&lock);
-	if (!taken)
-		return 0;
-	o = &saved->place[place];
 	o->image = *image;
 	o->unique = request_current()->unique;
 	o->uses = (o->uses + 1) % USES;
 	fh = (uint64_t)o->uses << USE_SHIFT | (uint64_t)place << PLACE_SHIFT | opens_content(image->content);
 	atomic_store_explicit(&o->fh, fh, memory_order_release);
+	node_link(place);
+	return fh;
+}
+
+uint64_t opens_add(struct open_image *image)
+{
+	uint64_t fh = made_before(image->ino);
+	const struct saved_open *other;
+	unsigned place;
+
+	if (fh) {
+		image->backing = saved->place[opens_place(fh)].image.backing;
+		return fh;
+	}
+	pthread_mutex_lock(&lock);
+	other = node_find(image->ino);
+	if (other)
+		image->backing = other->image.backing;
+	if (place_take(&place))
+		fh = place_fill(place, image);
+	pthread_mutex_unlock(&lock);
 	return fh;
 }
 
 void opens_drop(uint64_t fh)
 {
 	unsigned place = opens_place(fh);
-	uint64_t is = fh;
 
-	if (!fh || !atomic_compare_exchange_strong(&saved->place[place].fh, &is, 0))
-		return;
 	pthread_mutex_lock(&lock);
-	idle[idle_len++] = (uint16_t)place;
+	if (fh && atomic_load(&saved->place[place].fh) == fh) {
+		node_unlink(place);
+		atomic_store(&saved->place[place].fh, 0);
+		idle[idle_len++] = (uint16_t)place;
+	}
 	pthread_mutex_unlock(&lock);
 }
 
-/* Of a node, or (0) of a content. */
-static bool find(uint64_t ino, uint64_t content, struct open_image *image)
+bool opens_of_node(uint64_t ino, struct open_image *image)
+{
+	const struct saved_open *o;
+
+	pthread_mutex_lock(&lock);
+	o = saved ? node_find(ino) : NULL;
+	if (o)
+		*image = o->image;
+	pthread_mutex_unlock(&lock);
+	return o;
+}
+
+bool opens_have(uint64_t content)
 {
 	unsigned high = saved ? atomic_load(&saved->high) : 0;
 
 	for (unsigned i = 0; i < high && i < OPENS_MAX; i++) {
-		struct saved_open *o = &saved->place[i];
-		uint64_t fh = atomic_load_explicit(&o->fh, memory_order_acquire);
+		uint64_t fh = atomic_load(&saved->place[i].fh);
 
-		if (!fh || (ino ? o->image.ino != ino : opens_content(fh) != content))
-			continue;
-		if (image)
-			*image = o->image;
-		/* Else it was closed meanwhile, and the place is perhaps another's. */
-		if (atomic_load(&o->fh) == fh)
+		if (fh && opens_content(fh) == content)
 			return true;
 	}
 	return false;
 }
 
-bool opens_of_node(uint64_t ino, struct open_image *image)
+void opens_each_backed(void (*fn)(const struct open_image *image))
 {
-	return find(ino, 0, image);
-}
+	unsigned high;
 
-bool opens_have(uint64_t content)
-{
-	return find(0, content, NULL);
+	pthread_mutex_lock(&lock);
+	high = atomic_load(&saved->high);
+	for (unsigned i = 0; i < high && i < OPENS_MAX; i++)
+		if (atomic_load(&saved->place[i].fh) && saved->place[i].image.backing)
+			fn(&saved->place[i].image);
+	pthread_mutex_unlock(&lock);
 }

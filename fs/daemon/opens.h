@@ -25,11 +25,17 @@ struct open_image {
 	uint64_t content; /* its row, below 2^36 */
 	uint64_t size;	  /* as it was listed */
 	int64_t mtime_ns;
+	int32_t backing; /* number by which the kernel reads it itself (passthrough.h); 0 = it asks us */
 };
 
-/* A handle for the open that is being answered, never 0; the one that it has already when the request
- * came before. 0: there are OPENS_MAX. */
-uint64_t opens_add(const struct open_image *image);
+/*
+ * A handle for the open that is being answered, never 0; the one that it has already when the request
+ * came before. 0: there are OPENS_MAX.
+ * In image->backing comes what it has to be answered with: that of the other opens of the node, as the
+ * kernel reads an inode itself or asks us, but not both (fs/fuse/iomode.c); where there is none, what
+ * was given.
+ */
+uint64_t opens_add(struct open_image *image);
 void opens_drop(uint64_t fh);
 /* Also of a handle that is open no more. */
 static inline uint64_t opens_content(uint64_t fh) { return fh & ((UINT64_C(1) << 36) - 1); }
@@ -39,5 +45,7 @@ static inline unsigned opens_place(uint64_t fh) { return (unsigned)(fh >> 36) & 
 bool opens_of_node(uint64_t ino, struct open_image *image);
 /* Is this content open? */
 bool opens_have(uint64_t content);
+/* Each open with a backing; none comes or goes meanwhile. */
+void opens_each_backed(void (*fn)(const struct open_image *image));
 
 #endif

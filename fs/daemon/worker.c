@@ -32,6 +32,7 @@
 #include "fs/daemon/link.h"
 #include "fs/daemon/loop.h"
 #include "fs/daemon/mount.h"
+#include "fs/daemon/passthrough.h"
 #include "fs/daemon/privileges.h"
 #include "fs/daemon/session.h"
 #include "fs/daemon/session_fd.h"
@@ -176,19 +177,21 @@ static int session_start(struct worker *w, struct reason *why)
 {
 	char name[] = "fabricfs", *argv[] = { name, NULL };
 	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
-	char path[32];
+	int err;
 
 	fuse_set_log_func(fuse_log_line);
 	w->se = fuse_session_new(&args, &tree_ops, sizeof(tree_ops), NULL);
 	fuse_opt_free_args(&args);
 	if (!w->se)
 		return reason_set(why, ENOMEM, "libfuse made no session");
-	/* Adopts the descriptor, mounts nothing and will unmount nothing. */
-	snprintf(path, sizeof(path), "/dev/fd/%d", w->fuse_fd);
-	if (fuse_session_mount(w->se, path))
-		return reason_set(why, EIO, "libfuse did not take over the connection (descriptor %d)",
-				  w->fuse_fd);
+	/* Adopts the descriptor, mounts nothing and will unmount nothing. Without root nobody could give
+	 * the kernel files of ours to read. */
+	err = passthrough_attach(w->se, w->fuse_fd, !w->mount.by_helper);
+	if (err)
+		return reason_set(why, -err, "libfuse did not take over the connection (descriptor %d): %s",
+				  w->fuse_fd, strerror(-err));
 	session_set_fd(w->fuse_fd);
+	passthrough_link(w->link_fd);
 	return 0;
 }
 
@@ -236,15 +239,18 @@ static int worker_start(struct worker *w, struct reason *why)
 
 static void link_read(struct worker *w)
 {
-	char word;
-	ssize_t n = recv(w->link_fd, &word, 1, MSG_DONTWAIT);
+	struct link_backing message = { 0 };
+	ssize_t n = recv(w->link_fd, &message, sizeof(message), MSG_DONTWAIT);
 
-	if (n == 1 && word == LINK_STOP)
+	if (n == 1 && message.word == LINK_STOP)
 		w->stopping = true;
+	if (n > 1)
+		passthrough_told(&message, (size_t)n);
 	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
 		return;
 	log_warn("the holder is gone: %s is served on, but nobody will start another worker",
 		 w->mountpoint);
+	passthrough_link(-1);
 	close(w->link_fd);
 	w->link_fd = -1;
 }

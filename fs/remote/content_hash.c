@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/daemon/passthrough.h"
 #include "fs/remote/content_in.h"
 
 #include <fabricfs/buf.h>
@@ -187,6 +188,9 @@ static void hash_end(struct content *c, struct origin *origin)
 	if (err)
 		failed = waits_failed(c, 0, 0);
 	pthread_mutex_unlock(&c->lock);
+	/* Who reads it now may read it again. */
+	if (!err)
+		passthrough_want(c->id, c->fd);
 	waits_done(ready, 0, NULL);
 	waits_done(failed, why.err, &why);
 }

@@ -5,6 +5,7 @@
 
 #include "fs/card/cards.h"
 #include "fs/daemon/opens.h"
+#include "fs/daemon/passthrough.h"
 #include "fs/remote/content_in.h"
 
 #include <fabricfs/clock.h>
@@ -94,6 +95,8 @@ static bool victim_drop(uint64_t id, uint64_t bytes, uint64_t *freed)
 	struct reason why = { 0 };
 	bool dropped, twin = false;
 
+	/* The kernel may hold its file. */
+	passthrough_drop(id);
 	pthread_mutex_lock(&table_lock);
 	dropped = !table_find(id) && !cache_content_empty(contents_store, id, &twin, &why);
 	pthread_mutex_unlock(&table_lock);

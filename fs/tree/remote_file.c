@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "fs/daemon/opens.h"
+#include "fs/daemon/passthrough.h"
 #include "fs/remote/origin.h"
 #include "fs/tree/node.h"
 #include "fs/tree/remote_file.h"
@@ -99,7 +99,7 @@ static void open_answer(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi,
 		fuse_reply_err(req, -err);
 		return;
 	}
-	fi->fh = opens_add(&image);
+	fi->fh = passthrough_open(&image, cached);
 	fi->direct_io = !cached;
 	fi->keep_cache = cached;
 	fi->noflush = 1;
@@ -111,8 +111,12 @@ static void open_answer(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi,
 		fuse_reply_err(req, ESTALE);
 	} else {
 		opened_count(fi->fh, content);
-		if (fuse_reply_open(req, fi) == -ENOENT)
+		err = image.backing ? passthrough_reply(req, fi->fh, image.backing) : fuse_reply_open(req, fi);
+		if (err == -ENOENT)
 			opened_end(fi->fh); /* the caller was killed meanwhile: no release comes */
+		/* For the next one. */
+		else if (cached && !image.backing)
+			passthrough_want(image.content, content_fd(content));
 	}
 	content_put(content);
 }

@@ -40,7 +40,9 @@ static void reattach(void)
 
 static uint64_t add(uint64_t ino, uint64_t content)
 {
-	return opens_add(&(struct open_image){ .ino = ino, .content = content, .size = 10 * content, .mtime_ns = 5 });
+	struct open_image image = { .ino = ino, .content = content, .size = 10 * content, .mtime_ns = 5 };
+
+	return opens_add(&image);
 }
 
 static void a_handle_says_its_content_and_what_is_open_is_known_to_a_successor(void **state)
