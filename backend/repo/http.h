@@ -27,6 +27,7 @@ struct http_repo {
 	char manifest[URL_MAX]; /* "" = index pages are read */
 	unsigned depth;		/* of folders below the first */
 	pthread_mutex_t lock;	/* of the jobs */
+	atomic_bool shut_told;	   /* that a folder below is left out */
 	atomic_bool nameless_told; /* that entries without a name are left out */
 	atomic_bool head_refused; /* HEAD is answered with 405 or 501 there */
 };

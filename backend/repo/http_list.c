@@ -403,6 +403,21 @@ static void page_fail(struct http_list *l, int err, int status, const struct rea
 	list_end(l, err, false, &own);
 }
 
+static void folder_next(struct http_list *l)
+{
+	l->folder += strlen(l->folders.data + l->folder) + 1;
+	if (l->folder >= l->folders.len)
+		list_end(l, 0, false, &(struct reason){ 0 });
+	else
+		page_start(l);
+}
+
+/* A folder below that is shown to nobody, or is gone by now, does not keep the others from being listed. */
+static bool folder_is_shut(const struct http_list *l, int err)
+{
+	return l->folder && (err == EACCES || err == ENOENT);
+}
+
 static void page_done(struct transfer *t, void *core, int err, const struct transfer_answer *answer,
 		      const struct reason *why)
 {
@@ -412,6 +427,12 @@ static void page_done(struct transfer *t, void *core, int err, const struct tran
 
 	(void)t;
 	http_job_done(&l->job);
+	if (folder_is_shut(l, err)) {
+		if (!atomic_exchange(&l->job.repo->shut_told, true))
+			log_warn("%s; what is in there is left out", why->text);
+		page_fini(l);
+		return folder_next(l);
+	}
 	if (err)
 		return page_fail(l, err, answer ? answer->status : 0, why);
 	if (answer->status == 304)
@@ -428,10 +449,7 @@ static void page_done(struct transfer *t, void *core, int err, const struct tran
 	page_fini(l);
 	if (rc < 0)
 		return list_end(l, -rc, false, &own);
-	l->folder += strlen(l->folders.data + l->folder) + 1;
-	if (l->folder >= l->folders.len)
-		return list_end(l, 0, false, &own);
-	page_start(l);
+	folder_next(l);
 }
 
 static int page_ask(struct http_list *l, struct reason *why)

@@ -123,6 +123,24 @@ def test_folders_below_are_listed_to_the_depth(mount, own_web):
     assert two.stat("a b%2Fflat.bin").st_size == 2
 
 
+def test_a_folder_below_that_nobody_may_see_does_not_hide_the_others(mount, own_web):
+    for folder in ("a", "no", "z", "gone"):
+        own_web.put(f"{folder}/x.bin", b"x")
+    with FaultProxy(own_web.address) as proxy:
+        proxy.fault(match="/no/$", status=403)
+        proxy.fault(match="/gone/$", status=404)
+        repo = mount(web=f'url: "{proxy.url}/json", depth: 1')
+        for _ in range(2):
+            assert repo.refresh() == 0, repo.read("error")
+        assert repo.images() == ["a%2Fx.bin", "blink.bin", "z%2Fx.bin"]
+        assert repo.fabric.log().count("what is in there is left out") == 1
+        # What may be a passing fault drops nothing.
+        proxy.heal()
+        proxy.fault(match="/a/$", status=500)
+        assert repo.refresh() == errno.EREMOTEIO
+        assert repo.images() == ["a%2Fx.bin", "blink.bin", "z%2Fx.bin"]
+
+
 def test_checksums_beside_the_images_are_their_digests(mount, own_web):
     data = open(BLINK, "rb").read()
     own_web.put("SHA256SUMS", f"{sha256(data)}  blink.bin\n".encode())
