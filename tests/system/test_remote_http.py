@@ -548,6 +548,31 @@ def test_a_client_certificate_opens_a_server_that_wants_one(mount, web):
     assert without.names() == [".repo"]
 
 
+def test_a_client_certificate_is_not_shown_where_a_redirect_leads_to(mount, own_web):
+    cert, key = own_web.client
+    keys = f"cacert: {own_web.authority.cacert}, cert: {cert}, key: {key}"
+    # It is asked for there, and shown by who is sent there by the configuration.
+    direct = mount(web=f'url: "https://127.0.0.1:{own_web.optional_port}/json/", {keys}')
+    until(lambda: direct.images() == ["blink.bin"], "it is listed")
+    assert set(own_web.shown()) == {"SUCCESS"}
+    before = len(own_web.shown())
+    led = mount(web=f'url: "https://127.0.0.1:{own_web.client_port}/away/", {keys}')
+    until(lambda: led.images() == ["blink.bin"], "it is listed")
+    assert (led.dir / "blink.bin").read_bytes() == open(BLINK, "rb").read()
+    assert len(own_web.shown()) > before + 1
+    assert set(own_web.shown()[before:]) == {"NONE"}
+
+
+def test_a_redirect_does_not_lead_out_of_encryption(mount, own_web):
+    repo = mount(web=f'url: "https://127.0.0.1:{own_web.tls_port}/plainly/", cacert: {own_web.authority.cacert}')
+    assert repo.refresh() == errno.EBADMSG
+    assert "which is not encrypted" in repo.read("error")
+    assert repo.images() == []
+    # From http to http it is followed.
+    repo = mount(web=f'url: "http://127.0.0.1:{own_web.port}/plainly/"')
+    until(lambda: repo.images() == ["blink.bin"], "it is listed")
+
+
 def test_a_key_that_is_not_its_certificates_is_told_before_mounting(fpga, web, tmp_path):
     fabric = fpga.make(config=config(
         web=f'url: "https://h/", cert: {web.client[0]}, key: {web.authority.folder}/server.key'))

@@ -6,7 +6,8 @@
 Folders of it, which all show the same files: html/ and json/ (index pages of both forms), rounded/
 (sizes rounded), basic/ (Basic), bearer/ (a token), norange/, plain/ (no index), noversion/ (neither
 ETag nor Last-Modified). tls_port has them with HTTP/2 and a certificate of `authority`,
-expired_port with one whose time is over, client_port wants one of the client.
+expired_port with one whose time is over, client_port wants one of the client, optional_port takes
+one and notes it (shown()). away/ leads to json/ there, plainly/ to json/ without TLS.
 """
 import ctypes
 import os
@@ -73,6 +74,8 @@ LOCATIONS = """
     location /noversion/ {{ alias {root}/; autoindex on; autoindex_format json; etag off; if_modified_since off;
                            add_header Last-Modified ""; }}
     location /plain/ {{ alias {root}/; }}
+    location /away/ {{ rewrite ^/away/(.*)$ https://127.0.0.1:{ports[4]}/json/$1 redirect; }}
+    location /plainly/ {{ rewrite ^/plainly/(.*)$ http://127.0.0.1:{ports[0]}/json/$1 redirect; }}
 """
 
 CONFIG = """
@@ -89,6 +92,9 @@ http {{
   server {{ listen 127.0.0.1:{ports[2]} ssl; ssl_certificate {expired[0]}; ssl_certificate_key {expired[1]}; {locations} }}
   server {{ listen 127.0.0.1:{ports[3]} ssl; ssl_certificate {server[0]}; ssl_certificate_key {server[1]};
            ssl_client_certificate {cacert}; ssl_verify_client on; {locations} }}
+  log_format shown '$uri $ssl_client_verify';
+  server {{ listen 127.0.0.1:{ports[4]} ssl; ssl_certificate {server[0]}; ssl_certificate_key {server[1]};
+           ssl_client_certificate {cacert}; ssl_verify_client optional; access_log {folder}/shown.log shown; {locations} }}
 }}
 """
 
@@ -100,8 +106,8 @@ class WebServer:
         self.root.mkdir(parents=True)
         self.authority = Authority(self.folder / "tls")
         self.client = self.authority.certify("client")
-        self.ports = free_ports(4)
-        self.port, self.tls_port, self.expired_port, self.client_port = self.ports
+        self.ports = free_ports(5)
+        self.port, self.tls_port, self.expired_port, self.client_port, self.optional_port = self.ports
         self.process = None
         self._configure()
 
@@ -109,7 +115,7 @@ class WebServer:
         users = self.folder / "users"
         hashed = subprocess.run(["openssl", "passwd", "-apr1", PASSWORD], check=True, capture_output=True, text=True)
         users.write_text(f"{USER}:{hashed.stdout}")
-        locations = LOCATIONS.format(root=self.root, users=users, token=TOKEN)
+        locations = LOCATIONS.format(root=self.root, users=users, token=TOKEN, ports=self.ports)
         (self.folder / "nginx.conf").write_text(CONFIG.format(
             folder=self.folder, ports=self.ports, locations=locations, cacert=self.authority.cacert,
             server=self.authority.certify("server"), expired=self.authority.certify("expired", days=-1)))
@@ -158,6 +164,11 @@ class WebServer:
         os.utime(path + b".new", (when, when))
         os.replace(path + b".new", path)
         return path
+
+    def shown(self):
+        """What requests to optional_port showed of a certificate: SUCCESS or NONE."""
+        path = self.folder / "shown.log"
+        return [line.split()[-1] for line in path.read_text().splitlines()] if path.exists() else []
 
     def log(self):
         """Lines "METHOD path status bytes protocol range" of what was asked."""
