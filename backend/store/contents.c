@@ -4,7 +4,6 @@
  * the files that they are about.
  */
 #include <errno.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,19 +17,11 @@
 #include <fabricfs/clock.h>
 #include <fabricfs/log.h>
 
-#include "store_in.h"
+#include "contents_in.h"
 
-/* Of the writer's connection, under write_lock, then of the reader's, under read_lock. */
-enum contents_stmt {
-	K_MAKE, K_TOLD, K_USED, K_WHOLE, K_TRUST, K_GONE, K_EMPTY, K_FACTS_SET, K_CACHED, K_MARK, K_DOUBT, K_TWIN,
-	K_READER,
-	K_GET = K_READER, K_FIND, K_EACH, K_ABSENT, K_FACTS, K_KEY, K_BYTES, K_BYTES_OF, K_IS_OF, K_COUNT
-};
-
-struct store_contents {
-	sqlite3_stmt *s[K_COUNT];
-};
-
+#define CONTENT_LEFT                                                                                  \
+	"cached = 0 AND NOT whole AND (gone <> 0 OR NOT EXISTS (SELECT 1 FROM entry"                     \
+	" WHERE entry.content = content.id AND entry.content <> 0))"
 #define CONTENT_COLUMNS \
 	"id, size, validator, sha256, whole, gone, cached, boot"
 
@@ -73,6 +64,9 @@ static const char *const contents_sql[K_COUNT] = {
 	/* Another content with the bytes of this one, ?2 if that is known, else what its row says. */
 	[K_TWIN] = "SELECT 1 FROM content WHERE sha256 = coalesce(?2, (SELECT sha256 FROM content WHERE id = ?1"
 		   " AND whole)) AND sha256 <> '' AND whole AND id <> ?1",
+	/* LEFT and FORGET: nothing of it is here, and no image is of it. */
+	[K_FORGET] = "DELETE FROM content WHERE id = ?1 AND " CONTENT_LEFT,
+	[K_LEFT] = "SELECT id FROM content WHERE " CONTENT_LEFT " LIMIT ?1",
 	[K_GET] = "SELECT " CONTENT_COLUMNS " FROM content WHERE id = ?1",
 	[K_FIND] = "SELECT " CONTENT_COLUMNS " FROM content WHERE key = ?1",
 	[K_EACH] = "SELECT " CONTENT_COLUMNS ", " CONTENT_KEPT " FROM content WHERE cached > 0 OR whole ORDER BY used",
@@ -138,7 +132,7 @@ static void row_read(const struct store *store, sqlite3_stmt *s, struct cache_co
 	out->doubted = out->whole && boot && strcmp(boot, store->boot);
 }
 
-static sqlite3_stmt *stmt_of(struct store *store, enum contents_stmt which)
+sqlite3_stmt *contents_stmt_of(struct store *store, enum contents_stmt which)
 {
 	return store->contents->s[which];
 }
@@ -163,21 +157,20 @@ static int row_fetch(struct store *store, sqlite3_stmt *s, struct cache_content 
 int cache_content_get(struct store *store, uint64_t id, struct cache_content *out, struct reason *why)
 {
 	pthread_mutex_lock(&store->read_lock);
-	sqlite3_bind_int64(stmt_of(store, K_GET), 1, (int64_t)id);
-	return row_fetch(store, stmt_of(store, K_GET), out, why);
+	sqlite3_bind_int64(contents_stmt_of(store, K_GET), 1, (int64_t)id);
+	return row_fetch(store, contents_stmt_of(store, K_GET), out, why);
 }
 
 int cache_content_find(struct store *store, const char *key, struct cache_content *out, struct reason *why)
 {
 	pthread_mutex_lock(&store->read_lock);
-	sqlite3_bind_text(stmt_of(store, K_FIND), 1, key, -1, SQLITE_STATIC);
-	return row_fetch(store, stmt_of(store, K_FIND), out, why);
+	sqlite3_bind_text(contents_stmt_of(store, K_FIND), 1, key, -1, SQLITE_STATIC);
+	return row_fetch(store, contents_stmt_of(store, K_FIND), out, why);
 }
 
-/* write_lock is held, its statement is bound: run it in a transaction of its own, and let the lock go. */
-static int row_change(struct store *store, enum contents_stmt which, struct reason *why)
+int contents_change(struct store *store, enum contents_stmt which, struct reason *why)
 {
-	sqlite3_stmt *s = stmt_of(store, which);
+	sqlite3_stmt *s = contents_stmt_of(store, which);
 	/* Bindings are kept by the transaction's own statements. */
 	int err = store_tx_begin(store, why);
 
@@ -196,17 +189,17 @@ static int row_change(struct store *store, enum contents_stmt which, struct reas
 	return err;
 }
 
-static sqlite3_stmt *change_begin(struct store *store, enum contents_stmt which, uint64_t id)
+sqlite3_stmt *contents_begin(struct store *store, enum contents_stmt which, uint64_t id)
 {
 	store_write_lock(store);
-	sqlite3_bind_int64(stmt_of(store, which), 1, (int64_t)id);
-	return stmt_of(store, which);
+	sqlite3_bind_int64(contents_stmt_of(store, which), 1, (int64_t)id);
+	return contents_stmt_of(store, which);
 }
 
 /* write_lock is held: does another content have the same blob? */
 static bool row_twin(struct store *store, uint64_t id, const char *sha256)
 {
-	sqlite3_stmt *s = stmt_of(store, K_TWIN);
+	sqlite3_stmt *s = contents_stmt_of(store, K_TWIN);
 	bool twin;
 
 	sqlite3_bind_int64(s, 1, (int64_t)id);
@@ -228,9 +221,9 @@ int cache_content_make(struct store *store, const char *key, struct cache_conten
 	if (err != -ENOENT)
 		return err;
 	store_write_lock(store);
-	sqlite3_bind_text(stmt_of(store, K_MAKE), 1, key, -1, SQLITE_STATIC);
-	sqlite3_bind_int64(stmt_of(store, K_MAKE), 2, clock_now_ns());
-	err = row_change(store, K_MAKE, why);
+	sqlite3_bind_text(contents_stmt_of(store, K_MAKE), 1, key, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(contents_stmt_of(store, K_MAKE), 2, clock_now_ns());
+	err = contents_change(store, K_MAKE, why);
 	if (err)
 		return err;
 	if (made)
@@ -241,42 +234,42 @@ int cache_content_make(struct store *store, const char *key, struct cache_conten
 int cache_content_told(struct store *store, uint64_t id, bool has_size, uint64_t size,
 		       const char *validator, struct reason *why)
 {
-	sqlite3_stmt *s = change_begin(store, K_TOLD, id);
+	sqlite3_stmt *s = contents_begin(store, K_TOLD, id);
 
 	sqlite3_bind_int64(s, 2, has_size ? (int64_t)size : -1);
 	sqlite3_bind_text(s, 3, validator, -1, SQLITE_STATIC);
-	return row_change(store, K_TOLD, why);
+	return contents_change(store, K_TOLD, why);
 }
 
 int cache_content_used(struct store *store, uint64_t id, uint64_t cached, struct reason *why)
 {
-	sqlite3_stmt *s = change_begin(store, K_USED, id);
+	sqlite3_stmt *s = contents_begin(store, K_USED, id);
 
 	sqlite3_bind_int64(s, 2, clock_now_ns());
 	sqlite3_bind_int64(s, 3, (int64_t)cached);
-	return row_change(store, K_USED, why);
+	return contents_change(store, K_USED, why);
 }
 
 int cache_content_trust(struct store *store, uint64_t id, struct reason *why)
 {
-	change_begin(store, K_TRUST, id);
-	return row_change(store, K_TRUST, why);
+	contents_begin(store, K_TRUST, id);
+	return contents_change(store, K_TRUST, why);
 }
 
 int cache_facts_keep(struct store *store, const char *sha256, const char *json, struct reason *why)
 {
-	sqlite3_stmt *s = stmt_of(store, K_FACTS_SET);
+	sqlite3_stmt *s = contents_stmt_of(store, K_FACTS_SET);
 
 	store_write_lock(store);
 	sqlite3_bind_text(s, 1, sha256, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, 2, json, -1, SQLITE_STATIC);
-	return row_change(store, K_FACTS_SET, why);
+	return contents_change(store, K_FACTS_SET, why);
 }
 
 /* A text of a row; the caller frees. NULL: there is none. */
 static int row_text(struct store *store, enum contents_stmt which, uint64_t id, char **text, struct reason *why)
 {
-	sqlite3_stmt *s = stmt_of(store, which);
+	sqlite3_stmt *s = contents_stmt_of(store, which);
 	int rc, err = 0;
 
 	*text = NULL;
@@ -315,7 +308,7 @@ int cache_content_key(struct store *store, uint64_t id, char *out, struct reason
 
 static uint64_t row_number(struct store *store, enum contents_stmt which, uint64_t id, uint64_t repo)
 {
-	sqlite3_stmt *s = stmt_of(store, which);
+	sqlite3_stmt *s = contents_stmt_of(store, which);
 	uint64_t n = 0;
 
 	pthread_mutex_lock(&store->read_lock);
@@ -340,8 +333,7 @@ bool cache_is_of(struct store *store, uint64_t id, uint64_t repo)
 
 /* --- files ----------------------------------------------------------------------------------- */
 
-/* The knowledge of bytes goes first. */
-static void files_drop(struct store *store, uint64_t id)
+void contents_files_drop(struct store *store, uint64_t id)
 {
 	char name[40];
 
@@ -362,12 +354,12 @@ static int whole_named(struct store *store, uint64_t id, uint64_t size, const ch
 	snprintf(name, sizeof(name), "%" PRIu64, id);
 	/* First the row: between the two its blob is missing, which is found when it is opened; the
 	 * other way round the next trim could take the blob away. */
-	s = change_begin(store, K_WHOLE, id);
+	s = contents_begin(store, K_WHOLE, id);
 	sqlite3_bind_int64(s, 2, (int64_t)size);
 	sqlite3_bind_text(s, 3, sha256, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, 4, store->boot, -1, SQLITE_STATIC);
 	*twin = row_twin(store, id, sha256);
-	err = row_change(store, K_WHOLE, why);
+	err = contents_change(store, K_WHOLE, why);
 	if (err)
 		return err;
 	fchmodat(store->chunks_fd, name, 0400, 0);
@@ -396,16 +388,16 @@ int cache_content_whole(struct store *store, uint64_t id, uint64_t size, const c
 	err = whole_named(store, id, size, sha256, twin, why);
 	pthread_mutex_unlock(&store->names_lock);
 	if (!err)
-		files_drop(store, id); /* the map */
+		contents_files_drop(store, id); /* the map */
 	return err;
 }
 
 int cache_content_gone(struct store *store, uint64_t id, int err, bool *twin, struct reason *why)
 {
-	sqlite3_bind_int(change_begin(store, K_GONE, id), 2, err);
+	sqlite3_bind_int(contents_begin(store, K_GONE, id), 2, err);
 	*twin = row_twin(store, id, NULL);
-	err = row_change(store, K_GONE, why);
-	files_drop(store, id);
+	err = contents_change(store, K_GONE, why);
+	contents_files_drop(store, id);
 	return err;
 }
 
@@ -413,19 +405,29 @@ int cache_content_empty(struct store *store, uint64_t id, bool *twin, struct rea
 {
 	int err;
 
-	change_begin(store, K_EMPTY, id);
+	contents_begin(store, K_EMPTY, id);
 	*twin = row_twin(store, id, NULL);
-	err = row_change(store, K_EMPTY, why);
+	err = contents_change(store, K_EMPTY, why);
 	if (err == -ENOSPC || err == -EDQUOT) {
 		/* What is in chunks is dropped anyway, and then there is room to say so. A blob is not:
 		 * a row that still names it would have it fetched anew. */
-		files_drop(store, id);
-		change_begin(store, K_EMPTY, id);
-		err = row_change(store, K_EMPTY, why);
+		contents_files_drop(store, id);
+		contents_begin(store, K_EMPTY, id);
+		err = contents_change(store, K_EMPTY, why);
 	}
 	if (!err)
-		files_drop(store, id);
+		contents_files_drop(store, id);
 	return err;
+}
+
+void cache_content_finish(struct store *store, const struct cache_content *content)
+{
+	char name[40];
+
+	snprintf(name, sizeof(name), "%" PRIu64, content->id);
+	if (faccessat(store->blobs_fd, content->sha256, F_OK, AT_SYMLINK_NOFOLLOW))
+		renameat(store->chunks_fd, name, store->blobs_fd, content->sha256);
+	contents_files_drop(store, content->id);
 }
 
 /* Of a small disk a part, of a large one no more than a few uploads need. */
@@ -451,7 +453,7 @@ static int contents_look(struct store *store, enum contents_stmt which,
 			 int (*fn)(const struct cache_content *content, bool kept, void *arg), void *arg,
 			 struct reason *why)
 {
-	sqlite3_stmt *s = stmt_of(store, which);
+	sqlite3_stmt *s = contents_stmt_of(store, which);
 	struct cache_content content;
 	int rc, r = 0;
 
@@ -469,7 +471,7 @@ static int contents_look(struct store *store, enum contents_stmt which,
 
 int cache_bytes(struct store *store, uint64_t *bytes, struct reason *why)
 {
-	sqlite3_stmt *s = stmt_of(store, K_BYTES);
+	sqlite3_stmt *s = contents_stmt_of(store, K_BYTES);
 	int rc;
 
 	pthread_mutex_lock(&store->read_lock);
@@ -493,80 +495,6 @@ int cache_contents_absent(struct store *store,
 			  struct reason *why)
 {
 	return contents_look(store, K_ABSENT, fn, arg, why);
-}
-
-static int tidy_sql(struct store *store, const char *sql, struct reason *why)
-{
-	int rc, err;
-
-	store_write_lock(store);
-	rc = sqlite3_exec(store->writer, sql, NULL, NULL, NULL);
-	err = rc ? store_db_fail(store, store->writer, rc, why, "tidying the cache") : 0;
-	store_write_unlock(store);
-	return err;
-}
-
-/* How much of an incomplete content is here, as its file has it: chunks are whole blocks. */
-static void file_count(struct store *store, uint64_t id, const struct stat *st)
-{
-	struct reason why = { 0 };
-	sqlite3_stmt *s = change_begin(store, K_CACHED, id);
-
-	sqlite3_bind_int64(s, 2, (int64_t)st->st_blocks * 512);
-	if (row_change(store, K_CACHED, &why))
-		log_debug("cache: %s", why.text);
-}
-
-void cache_content_finish(struct store *store, const struct cache_content *content)
-{
-	char name[40];
-
-	snprintf(name, sizeof(name), "%" PRIu64, content->id);
-	if (faccessat(store->blobs_fd, content->sha256, F_OK, AT_SYMLINK_NOFOLLOW))
-		renameat(store->chunks_fd, name, store->blobs_fd, content->sha256);
-	files_drop(store, content->id);
-}
-
-static int files_tidy(struct store *store, struct reason *why)
-{
-	int fd = openat(store->chunks_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
-		return reason_set(why, errno, "cannot list %s/chunks: %s", store->dir, strerror(errno));
-	}
-	while ((e = readdir(d))) {
-		struct cache_content content = { 0 };
-		struct stat st;
-		char *end;
-		uint64_t id = strtoull(e->d_name, &end, 10);
-		int err = *e->d_name == '.' ? -EINVAL : cache_content_get(store, id, &content, NULL);
-
-		/* What cannot be looked up now may be somebody's. */
-		if (err && err != -ENOENT)
-			continue;
-		if (err || content.gone || (*end && strcmp(end, ".map")))
-			unlinkat(store->chunks_fd, e->d_name, 0);
-		else if (content.whole && !*end)
-			/* A worker died before it could: its last step is taken now. */
-			cache_content_finish(store, &content);
-		else if (!*end && !fstatat(store->chunks_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
-			file_count(store, id, &st);
-	}
-	closedir(d);
-	return 0;
-}
-
-int cache_contents_tidy(struct store *store, struct reason *why)
-{
-	/* Entries of a repository that is not configured now are still there. */
-	int err = tidy_sql(store, "DELETE FROM content WHERE gone <> 0 OR id NOT IN (SELECT content FROM entry)",
-			   why);
-
-	return err ? err : files_tidy(store, why);
 }
 
 /* --- to the disk --------------------------------------------------------------------------------- */
@@ -616,7 +544,7 @@ int store_contents_mark(struct store *store, const struct unsynced_contents *lis
 	int rc = SQLITE_OK;
 
 	for (const struct unsynced_content *u = list->first; u && !rc; u = u->next) {
-		sqlite3_stmt *s = stmt_of(store, K_MARK);
+		sqlite3_stmt *s = contents_stmt_of(store, K_MARK);
 
 		sqlite3_bind_int64(s, 1, u->id);
 		sqlite3_bind_text(s, 2, u->sha256, -1, SQLITE_STATIC);
@@ -628,7 +556,7 @@ int store_contents_mark(struct store *store, const struct unsynced_contents *lis
 /* Within a transaction; write_lock is held. */
 int store_contents_doubt(struct store *store, const char *sha256)
 {
-	sqlite3_stmt *s = stmt_of(store, K_DOUBT);
+	sqlite3_stmt *s = contents_stmt_of(store, K_DOUBT);
 
 	sqlite3_bind_text(s, 1, store->boot, -1, SQLITE_STATIC);
 	sqlite3_bind_text(s, 2, sha256, -1, SQLITE_STATIC);

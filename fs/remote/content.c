@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/card/cards.h"
 #include "fs/remote/content_in.h"
 
 #include <fabricfs/log.h>
@@ -159,6 +160,9 @@ int contents_start(struct store *store, uint64_t quota, bool fresh, struct reaso
 	if (fresh && cache_contents_tidy(store, why))
 		/* A full or read-only disk: what is here can still be read. */
 		log_warn("cache: %s", why->text);
+	/* Of what was dropped. */
+	if (fresh)
+		cards_blobs_trim(store);
 	err = cache_bytes(store, &used, why);
 	usage_set(quota, used);
 	if (!err)

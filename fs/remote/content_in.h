@@ -102,6 +102,8 @@ extern struct content *contents_live[CONTENT_BUCKETS];
 struct content *table_find(uint64_t id);
 void content_ref(struct content *c);
 void content_free(struct content *c);
+/* Once in a while: rows of contents that are nobody's any more are dropped. */
+void contents_sweep(void);
 
 /* content_origin.c */
 /* lock of nothing held. This origin of it failed, or would: is there another one to be asked from now on? */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/daemon/opens.h"
 #include "fs/remote/content_in.h"
 
 #include <fabricfs/buf.h>
@@ -19,6 +20,7 @@
 struct store *contents_store;
 pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 struct content *contents_live[CONTENT_BUCKETS];
+static unsigned contents_made; /* table_lock; since it was looked for what is left of others */
 
 /* --- the table ------------------------------------------------------------------------------- */
 
@@ -161,11 +163,14 @@ static int content_load(const struct cache_content *row, const char *key, const 
 static int content_row(struct origin *origin, uint64_t id, struct cache_content *row, char *key,
 		       struct reason *why)
 {
+	bool made;
 	int err;
 
 	if (!id) {
 		text_copy(key, CACHE_KEY_MAX, origin->key);
-		return cache_content_make(contents_store, origin->key, row, NULL, why);
+		err = cache_content_make(contents_store, origin->key, row, &made, why);
+		contents_made += made;
+		return err;
 	}
 	err = cache_content_get(contents_store, id, row, why);
 	if (err == -ENOENT)
@@ -255,6 +260,37 @@ void content_closed(struct content *c)
 	fetch_cancel(left);
 	if (was)
 		content_put(c);
+}
+
+/* --- what is left of others ---------------------------------------------------------------------- */
+
+/* So many are made until it is looked for those that are nobody's any more. */
+#define SWEEP_EVERY 256
+
+void contents_sweep(void)
+{
+	uint64_t ids[SWEEP_EVERY];
+	struct reason why = { 0 };
+	bool due, more;
+	unsigned n;
+
+	pthread_mutex_lock(&table_lock);
+	due = contents_made >= SWEEP_EVERY;
+	contents_made = due ? 0 : contents_made;
+	pthread_mutex_unlock(&table_lock);
+	for (more = due; more;) {
+		more = false;
+		n = cache_contents_left(contents_store, ids, SWEEP_EVERY);
+		for (unsigned i = 0; i < n && !why.err; i++) {
+			/* Under the lock, so that nobody opens it meanwhile. */
+			pthread_mutex_lock(&table_lock);
+			if (!table_find(ids[i]) && !opens_have(ids[i]))
+				more |= !cache_content_forget(contents_store, ids[i], &why) && n == SWEEP_EVERY;
+			pthread_mutex_unlock(&table_lock);
+		}
+	}
+	if (why.err)
+		log_debug("cache: %s", why.text);
 }
 
 /* --- bytes of contents that may be live -------------------------------------------------------- */

@@ -240,6 +240,8 @@ static bool work_round(bool last)
 		content_put(list[i]);
 	}
 	again |= contents_retire(now, true);
+	if (!last)
+		contents_sweep();
 	/* What was let go of may have made room. */
 	return fetches_retry() || again;
 }

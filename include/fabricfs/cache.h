@@ -106,6 +106,14 @@ int cache_contents_absent(struct store *store,
  */
 int cache_contents_tidy(struct store *store, struct reason *why);
 
+/*
+ * Images that are replaced leave the rows of their contents behind, and so do bytes that were no good. Of
+ * those that have no bytes here and are no image's, at most `max`; and drop one, if it is (still) one of
+ * these and nobody has it open.
+ */
+unsigned cache_contents_left(struct store *store, uint64_t *ids, unsigned max);
+int cache_content_forget(struct store *store, uint64_t id, struct reason *why);
+
 /* --- pins ------------------------------------------------------------------------------ */
 
 /*

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """remote/: what the cache keeps, what it drops, and what it says of that (DESIGN 4, bounded)."""
 import concurrent.futures
+import contextlib
 import errno
 import os
 import random
+import sqlite3
+import subprocess
 
 import pytest
 
@@ -154,6 +157,120 @@ def test_what_the_cache_says_it_has_is_what_is_on_the_disk(mirror, files):
         kept = sum(p.stat().st_blocks * 512 for name in ("blobs", "chunks")
                    for p in (fabric.state_dir / name).iterdir() if not p.name.endswith(".map"))
         assert kept == fabric.metric_sum("fabricfs_cache_bytes")
+
+
+def kept_files(fabric, *folders):
+    return sorted(p.name for folder in folders for p in (fabric.state_dir / folder).iterdir())
+
+
+def rows(fabric, sql):
+    with contextlib.closing(sqlite3.connect(f"file:{fabric.state_dir}/catalogue.db?mode=ro", uri=True)) as db:
+        return db.execute(sql).fetchall()
+
+
+def test_images_that_are_replaced_over_and_over_leave_nothing_behind(mirror, files):
+    fabric, remote = mirror("cache: {quota: 600KiB}\n")
+    for n in range(4):
+        for i in range(100):
+            (files / f"{i}.bin").write_bytes(noise(4096, 100 * n + i))
+            os.utime(files / f"{i}.bin", (1000 * n, 1000 * n))
+        refresh(remote)
+        for i in range(100):
+            assert (remote / f"{i}.bin").read_bytes() == noise(4096, 100 * n + i)
+    # Of 400 that were read, what is listed now or was not dropped yet; and a few that are about to be looked for.
+    until(lambda: rows(fabric, "SELECT count(*) FROM content")[0][0] <= 300, "old ones are forgotten")
+    assert fabric.metric_sum("fabricfs_cache_bytes") <= 600 * 1024
+    fabric.stop()
+    fabric.start()
+    now = {sha256(files / f"{i}.bin") for i in range(100)}
+    assert set(kept_files(fabric, "blobs")) <= now
+    assert kept_files(fabric, "chunks") == []
+    assert len(rows(fabric, "SELECT 1 FROM content")) == 100
+
+
+def test_files_without_a_row_and_rows_without_a_file_are_put_right_at_the_start(mirror, files):
+    data = [noise(MIB, i) for i in range(3)]
+    for i in range(3):
+        (files / f"{i}.bin").write_bytes(data[i])
+    fabric, remote = mirror()
+    for i in range(3):
+        read_whole(remote / f"{i}.bin", data[i])
+    fabric.stop()
+    for name in ("999", "999.map", "nonsense", "12x"):
+        (fabric.state_dir / "chunks" / name).write_bytes(b"x" * 10000)
+    (fabric.state_dir / "blobs" / ("0" * 64)).write_bytes(b"x")
+    os.remove(fabric.state_dir / "blobs" / sha256(data[1]))
+    fabric.start()
+    assert kept_files(fabric, "chunks") == []
+    assert kept_files(fabric, "blobs") == sorted([sha256(data[0]), sha256(data[2])])
+    for i in range(3):
+        read_whole(remote / f"{i}.bin", data[i])
+    assert fabric.metric_sum("fabricfs_cache_bytes") == 3 * MIB
+
+
+@pytest.mark.parametrize("victim", ["all", "worker"])
+def test_what_is_killed_while_it_evicts_leaves_nothing_behind(mirror, files, victim):
+    data = [noise(MIB, i) for i in range(12)]
+    for i in range(12):
+        (files / f"{i}.bin").write_bytes(data[i])
+    fabric, remote = mirror("cache: {quota: 5MiB}\n")
+
+    def read_some(seed):
+        for i in random.Random(seed).sample(range(12), 12):
+            try:
+                assert (remote / f"{i}.bin").read_bytes() == data[i]
+            except OSError:
+                assert victim == "all"
+
+    for n in range(5):
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            readers = [pool.submit(read_some, 10 * n + k) for k in range(2)]
+            until(lambda: fabric.metric_sum("fabricfs_cache_bytes") > 3 * MIB, "it has to make room")
+            if victim == "worker":
+                fabric.kill("fabricfs-worker")
+            else:
+                fabric.kill_all()
+            for reader in readers:
+                reader.result()
+        if victim == "all":
+            fabric.start()
+    for i in range(12):
+        read_whole(remote / f"{i}.bin", data[i])
+    fabric.restart()
+    assert 0 < fabric.metric_sum("fabricfs_cache_bytes") <= 5 * MIB
+    assert kept_files(fabric, "chunks") == []
+    assert len(kept_files(fabric, "blobs")) * MIB == fabric.metric_sum("fabricfs_cache_bytes")
+
+
+def test_a_small_disk_and_many_readers_at_once(fpga, files):
+    """Each reads the right bytes, or hears that there is no room, and nothing is left of that."""
+    data = [noise(2 * MIB, i) for i in range(20)]
+    for i in range(20):
+        (files / f"{i}.bin").write_bytes(data[i])
+    fabric = fpga.make(config=f"repositories:\n  nfs: {{kind: directory, path: {files}}}\n")
+    fabric.state_dir.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m,mode=700", "tmpfs", str(fabric.state_dir)], check=True)
+    try:
+        fabric.start()
+        remote = fabric.mount / "remote" / "nfs"
+
+        def read_one(i):
+            try:
+                assert (remote / f"{i}.bin").read_bytes() == data[i]
+            except OSError as e:
+                assert e.errno == errno.ENOSPC
+            return True
+
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            assert all(pool.map(read_one, list(range(20)) * 2))
+        for i in range(20):
+            assert (remote / f"{i}.bin").read_bytes() == data[i]
+        fabric.restart()
+        assert fabric.metric_sum("fabricfs_cache_bytes") == len(kept_files(fabric, "blobs")) * 2 * MIB
+        fabric.stop()
+    finally:
+        fabric.kill_all()
+        subprocess.run(["umount", "-l", str(fabric.state_dir)], check=False)
 
 
 # --- whose image it is -----------------------------------------------------------------------------

@@ -340,6 +340,38 @@ static void trimming_takes_what_lost_its_name_and_looks_at_nothing_else(void **s
 	store_close(store);
 }
 
+static void contents_without_bytes_or_an_image_are_left_over(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	struct cache_content a = made(store, "a"), b = made(store, "b"), c = made(store, "c"), d = made(store, "d");
+	char sha256[SHA256_HEX];
+	struct reason why = { 0 };
+	uint64_t ids[8];
+	bool twin;
+
+	whole(store, a.id, "a", "some bytes", sha256);
+	assert_int_equal(cache_content_used(store, b.id, 100, &why), 0);
+	db_edit(*state, "INSERT INTO entry (repo, remote_id, name, shown, rank, data, status, flags, size, mtime_ns,"
+			" digest_algo, digest, validator, content) VALUES (1, 'x', 'x', 1, 0, 0, '', 0, 0, 0, '', '', '', 3)");
+	assert_int_equal(cache_contents_left(store, ids, 8), 1);
+	assert_int_equal(ids[0], d.id);
+	/* What is no good is nobody's, whoever names it. */
+	assert_int_equal(cache_content_gone(store, c.id, EBADMSG, &twin, &why), 0);
+	assert_int_equal(cache_contents_left(store, ids, 8), 2);
+	assert_int_equal(cache_contents_left(store, ids, 1), 1);
+	for (uint64_t id = a.id; id <= d.id; id++)
+		assert_int_equal(cache_content_forget(store, id, &why), 0);
+	assert_int_equal(cache_content_get(store, c.id, &c, &why), -ENOENT);
+	assert_int_equal(cache_content_get(store, d.id, &d, &why), -ENOENT);
+	assert_true(row_of(store, a.id).whole);
+	assert_int_equal(row_of(store, b.id).cached, 100);
+	assert_int_equal(cache_content_empty(store, a.id, &twin, &why), 0);
+	assert_int_equal(cache_contents_left(store, ids, 8), 1);
+	/* A number is never given again. */
+	assert_true(made(store, "e").id > d.id);
+	store_close(store);
+}
+
 static void a_whole_content_is_a_blob_that_trimming_leaves(void **state)
 {
 	bool twin;
@@ -577,6 +609,7 @@ int main(void)
 		CLAIM(damaged_maps_are_begun_anew),
 		CLAIM(a_key_has_one_content),
 		CLAIM(trimming_takes_what_lost_its_name_and_looks_at_nothing_else),
+		CLAIM(contents_without_bytes_or_an_image_are_left_over),
 		CLAIM(a_whole_content_is_a_blob_that_trimming_leaves),
 		CLAIM(trimming_takes_no_image_that_is_named_meanwhile),
 		CLAIM(a_content_that_is_gone_leaves_its_key_and_its_errno),
