@@ -119,14 +119,14 @@ def test_a_program_that_hangs_meets_its_deadline_with_all_it_started(operated):
 
 
 def test_a_sick_card_delays_nobody(operated):
-    card = operated("sleep 600", more=", deadline: 5s")
+    card = operated("sleep 600", more=", deadline: 10m")
     with subprocess.Popen(["cp", UPPER, card.image], stderr=subprocess.PIPE) as cp:
         card.wait_state("programming")
-        start = time.monotonic()
         assert "programming" in card.fabric.read("status")
         os.listdir(card.fabric.mount)
         card.fabric.read("metrics")
-        assert time.monotonic() - start < 2 * SLOW
+        # All of that while it hangs.
+        assert card.state == "programming" and cp.poll() is None
         assert put(card.dir / "stop", b"command\n", os.O_WRONLY) == 0
         assert cp.wait(60) == 1
     assert card.last("program-failed")["result"] in ("ECANCELED", "ETIMEDOUT")
