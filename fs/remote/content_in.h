@@ -98,6 +98,13 @@ void content_drop(struct content *c, const struct reason *why);
 extern struct store *contents_store;
 extern pthread_mutex_t table_lock;
 extern struct content *contents_live[CONTENT_BUCKETS];
+/* A row that is not live, for somebody who needs time with it. False: it is live, or somebody has it. */
+struct claim {
+	struct claim *next;
+	uint64_t id;
+};
+bool content_claim(struct claim *claim, uint64_t id);
+void content_unclaim(struct claim *claim);
 /* table_lock held. NULL: it is not live. */
 struct content *table_find(uint64_t id);
 void content_ref(struct content *c);

@@ -89,17 +89,19 @@ static int victim_find(const struct cache_content *content, bool kept, void *arg
 	return v->len == sizeof(v->ids) / sizeof(v->ids[0]) || (v->sum >= v->want && v->len >= VICTIMS_SPARE);
 }
 
-/* Under table_lock, so that nobody opens it meanwhile: a row, and a few unlinks. *freed: of its bytes. */
+/* Nobody opens it meanwhile: a row, and a few unlinks. *freed: of its bytes. */
 static bool victim_drop(uint64_t id, uint64_t bytes, uint64_t *freed)
 {
 	struct reason why = { 0 };
 	bool dropped, twin = false;
+	struct claim claim;
 
+	if (!content_claim(&claim, id))
+		return false;
 	/* The kernel may hold its file. */
 	passthrough_drop(id);
-	pthread_mutex_lock(&table_lock);
-	dropped = !table_find(id) && !cache_content_empty(contents_store, id, &twin, &why);
-	pthread_mutex_unlock(&table_lock);
+	dropped = !cache_content_empty(contents_store, id, &twin, &why);
+	content_unclaim(&claim);
 	if (why.err)
 		log_warn("cache: %s", why.text);
 	*freed = dropped && !twin ? bytes : 0;

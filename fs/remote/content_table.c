@@ -20,7 +20,7 @@
 struct store *contents_store;
 pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 struct content *contents_live[CONTENT_BUCKETS];
-static unsigned contents_made; /* table_lock; since it was looked for what is left of others */
+static _Atomic unsigned contents_made; /* since it was looked for what is left of others */
 
 /* --- the table ------------------------------------------------------------------------------- */
 
@@ -122,7 +122,77 @@ static int content_bytes_open(struct content *c, const struct cache_content *row
 	return err;
 }
 
-/* table_lock held: a new one in the table, with a reference. */
+/*
+ * Rows that somebody loads or empties: a look into the store and a few files, for which nobody
+ * else has to wait but who wants the same one.
+ */
+static struct claim *claims; /* table_lock */
+static pthread_cond_t claims_cond = PTHREAD_COND_INITIALIZER;
+
+/* table_lock held */
+static bool is_claimed(uint64_t id)
+{
+	const struct claim *claim = claims;
+
+	while (claim && claim->id != id)
+		claim = claim->next;
+	return claim;
+}
+
+/* table_lock held */
+static void claim_add(struct claim *claim, uint64_t id)
+{
+	*claim = (struct claim){ .id = id, .next = claims };
+	claims = claim;
+}
+
+/* table_lock held */
+static void claim_remove(struct claim *claim)
+{
+	struct claim **at = &claims;
+
+	while (*at != claim)
+		at = &(*at)->next;
+	*at = claim->next;
+	pthread_cond_broadcast(&claims_cond);
+}
+
+bool content_claim(struct claim *claim, uint64_t id)
+{
+	bool idle;
+
+	pthread_mutex_lock(&table_lock);
+	idle = !table_find(id) && !is_claimed(id);
+	if (idle)
+		claim_add(claim, id);
+	pthread_mutex_unlock(&table_lock);
+	return idle;
+}
+
+void content_unclaim(struct claim *claim)
+{
+	pthread_mutex_lock(&table_lock);
+	claim_remove(claim);
+	pthread_mutex_unlock(&table_lock);
+}
+
+/* The live one, with a reference; NULL: it was claimed, for it to be loaded. */
+static struct content *content_live_or_claim(uint64_t id, struct claim *claim)
+{
+	struct content *c;
+
+	pthread_mutex_lock(&table_lock);
+	while (!(c = table_find(id)) && is_claimed(id))
+		pthread_cond_wait(&claims_cond, &table_lock);
+	if (c)
+		c->refs++;
+	else
+		claim_add(claim, id);
+	pthread_mutex_unlock(&table_lock);
+	return c;
+}
+
+/* Claimed: a new one, with a reference, that is not in the table yet. */
 static int content_load(const struct cache_content *row, const char *key, const struct origin *origin,
 			struct content **out, struct reason *why)
 {
@@ -153,25 +223,16 @@ static int content_load(const struct cache_content *row, const char *key, const 
 	}
 	/* What a worker that died had fetched, and could not note. */
 	usage_found(content_bytes(c), noted);
-	c->chain = *bucket_of(c->id);
-	*bucket_of(c->id) = c;
 	*out = c;
 	return 0;
 }
 
 /* Whose bytes these are, by its row; the key is that of the row. */
-static int content_row(struct origin *origin, uint64_t id, struct cache_content *row, char *key,
+static int content_row(const struct origin *origin, uint64_t id, struct cache_content *row, char *key,
 		       struct reason *why)
 {
-	bool made;
 	int err;
 
-	if (!id) {
-		text_copy(key, CACHE_KEY_MAX, origin->key);
-		err = cache_content_make(contents_store, origin->key, row, &made, why);
-		contents_made += made;
-		return err;
-	}
 	err = cache_content_get(contents_store, id, row, why);
 	if (err == -ENOENT)
 		return reason_set(why, ESTALE, "%s: what was opened is not known any more", origin->name);
@@ -182,36 +243,63 @@ static int content_row(struct origin *origin, uint64_t id, struct cache_content 
 	return cache_content_key(contents_store, id, key, why);
 }
 
-int content_open(struct origin *origin, uint64_t id, struct content **out, struct reason *why)
+/* From the store into the table. */
+static int content_take(struct origin *origin, uint64_t id, struct claim *claim, struct content **out,
+			struct reason *why)
 {
 	char key[CACHE_KEY_MAX];
 	struct cache_content row;
 	struct content *c = NULL;
-	int err = 0;
+	/* As it is by now: before it was claimed somebody may have emptied it. */
+	int err = content_row(origin, id, &row, key, why);
 
-	pthread_mutex_lock(&table_lock);
-	if (id)
-		c = table_find(id);
-	if (!c) {
-		err = content_row(origin, id, &row, key, why);
-		if (!err)
-			c = table_find(row.id);
-		if (!err && !c) {
-			err = content_load(&row, key, origin, &c, why);
-			if (!err)
-				c->refs--; /* counted below, as all others */
-		}
-	}
 	if (!err)
-		c->refs++;
+		err = content_load(&row, key, origin, &c, why);
+	pthread_mutex_lock(&table_lock);
+	if (!err) {
+		/* Whoever finds it there may ask for more at once. */
+		origin_get(origin);
+		c->origin = origin;
+		c->chain = *bucket_of(id);
+		*bucket_of(id) = c;
+		*out = c;
+	}
+	claim_remove(claim);
 	pthread_mutex_unlock(&table_lock);
+	return err;
+}
+
+/* By its row, with a reference. */
+static int content_find(struct origin *origin, uint64_t id, struct content **out, struct reason *why)
+{
+	struct claim claim;
+
+	*out = content_live_or_claim(id, &claim);
+	return *out ? 0 : content_take(origin, id, &claim, out, why);
+}
+
+int content_open(struct origin *origin, uint64_t id, struct content **out, struct reason *why)
+{
+	struct content *c;
+	int err = id ? content_find(origin, id, &c, why) : -ESTALE;
+
+	/* Before it is claimed it may be taken for what is left of another. */
+	for (int tries = 0; !id && err == -ESTALE && tries < 3; tries++) {
+		struct cache_content row;
+		bool made;
+
+		err = cache_content_make(contents_store, origin->key, &row, &made, why);
+		contents_made += made;
+		if (!err)
+			err = content_find(origin, row.id, &c, why);
+	}
 	if (err)
 		return err;
 	pthread_mutex_lock(&c->lock);
 	if (c->gone.err) {
 		*why = c->gone;
 		err = -c->gone.err;
-	} else if (!c->origin || (c->origin != origin && !strcmp(c->key, origin->key))) {
+	} else if (c->origin != origin && !strcmp(c->key, origin->key)) {
 		origin_put(c->origin);
 		origin_get(origin);
 		c->origin = origin;
@@ -274,19 +362,21 @@ void contents_sweep(void)
 	bool due, more;
 	unsigned n;
 
-	pthread_mutex_lock(&table_lock);
-	due = contents_made >= SWEEP_EVERY;
-	contents_made = due ? 0 : contents_made;
-	pthread_mutex_unlock(&table_lock);
+	due = atomic_load(&contents_made) >= SWEEP_EVERY;
+	if (due)
+		atomic_store(&contents_made, 0);
 	for (more = due; more;) {
 		more = false;
 		n = cache_contents_left(contents_store, ids, SWEEP_EVERY);
 		for (unsigned i = 0; i < n && !why.err; i++) {
-			/* Under the lock, so that nobody opens it meanwhile. */
-			pthread_mutex_lock(&table_lock);
-			if (!table_find(ids[i]) && !opens_have(ids[i]))
+			struct claim claim;
+
+			/* Nobody opens it meanwhile. */
+			if (!content_claim(&claim, ids[i]))
+				continue;
+			if (!opens_have(ids[i]))
 				more |= !cache_content_forget(contents_store, ids[i], &why) && n == SWEEP_EVERY;
-			pthread_mutex_unlock(&table_lock);
+			content_unclaim(&claim);
 		}
 	}
 	if (why.err)

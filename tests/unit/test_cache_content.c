@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Contents: who is asked for what, and what readers get. */
+#include "fs/remote/content_in.h"
 #include "tests/unit/content_fixture.h"
 
 #include <fabricfs/catalogue.h>
@@ -683,6 +684,69 @@ static void the_least_recently_used_goes_first_and_pinned_or_open_ones_stay(void
 }
 
 /* The kernel tells of a close() a moment after it has returned. */
+#define SHARED 3
+static _Atomic bool evicting;
+static _Atomic unsigned wrong;
+
+static void *opener(void *arg)
+{
+	struct reason why = { 0 };
+
+	for (unsigned n = 0; n < 300; n++) {
+		struct origin *o = origin_number((int)(n * 7 + *(unsigned *)arg) % SHARED);
+		struct content *c, *again;
+		char byte;
+
+		if (content_open(o, 0, &c, &why)) {
+			wrong++;
+			origin_put(o);
+			continue;
+		}
+		/* Whoever has it open finds the same one, and what it had is there or asked for again. */
+		wrong += content_open(o, content_id(c), &again, &why) != 0;
+		wrong += again != c || content_live(content_id(c)) != c;
+		wrong += content_is_whole(c, NULL, NULL) && content_read(c, &byte, 1, 100) != 1;
+		content_put(c);
+		content_put(c);
+		content_put(c);
+		origin_put(o);
+	}
+	return NULL;
+}
+
+static void *evictor(void *arg)
+{
+	(void)arg;
+	while (evicting)
+		usage_evict(1, NULL);
+	return NULL;
+}
+
+static void opening_and_evicting_at_once_leave_one_content_of_each(void **state)
+{
+	pthread_t threads[4], evicts;
+	unsigned seeds[4] = { 0, 1, 2, 3 };
+	uint64_t sum = 0;
+
+	(void)state;
+	for (int i = 0; i < SHARED; i++)
+		fetch_number(i, false);
+	evicting = true;
+	assert_int_equal(pthread_create(&evicts, NULL, evictor, NULL), 0);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, opener, &seeds[i]), 0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	evicting = false;
+	pthread_join(evicts, NULL);
+	assert_int_equal(wrong, 0);
+	fetch_number(0, false);
+	for (int i = 0; i < SHARED; i++)
+		sum += cached_number(i);
+	assert_true(sum >= MIB);
+	assert_int_equal(used(), sum);
+}
+
 static void a_full_cache_waits_for_what_is_about_to_be_let_go(void **state)
 {
 	struct origin *first = origin_number(1), *second = origin_number(2);
@@ -868,6 +932,7 @@ int main(void)
 		CLAIM(a_damaged_cached_image_is_found_after_a_power_loss),
 		CLAIM(a_doubted_image_that_is_right_is_believed),
 		CLAIM(the_least_recently_used_goes_first_and_pinned_or_open_ones_stay),
+		CLAIM(opening_and_evicting_at_once_leave_one_content_of_each),
 		CLAIM(a_full_cache_waits_for_what_is_about_to_be_let_go),
 		CLAIM(when_nothing_is_let_go_a_full_cache_says_so_and_a_reader_can_leave),
 		CLAIM(ending_does_not_wait_for_room),
