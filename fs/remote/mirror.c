@@ -319,7 +319,7 @@ static void *mirror_main(void *arg)
 		pthread_mutex_unlock(&lock);
 		for (unsigned i = 0; i < repos_len; i++)
 			repo_work(&repos[i], &next);
-		sizes_work();
+		sizes_work(&next);
 		pthread_mutex_lock(&lock);
 		if (kicked || ending)
 			continue;

@@ -77,8 +77,9 @@ void entry_told(uint64_t entry, unsigned version, const struct repo_content *now
 
 /* --- size.c ---------------------------------------------------------------------------------- */
 
-/* Those are answered that do not want to wait any more. The mirror's thread. */
-void sizes_work(void);
+/* Those are answered that do not want to wait any more; *next: lowered to when the next one will not. The
+ * mirror's thread. */
+void sizes_work(int64_t *next);
 /* Every request is ended, and no other begun; false: one is left behind. */
 bool sizes_stop(void);
 

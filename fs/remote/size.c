@@ -22,6 +22,7 @@
 #define MS_NS	 INT64_C(1000000)
 #define AGAIN_MS 10000 /* after a request that told no size */
 #define STOP_MS	 1000
+#define PATIENCE_MS 2000 /* of who could read what is cached */
 #define ASKED_MAX 1024 /* a collision costs a request */
 
 struct ask {
@@ -114,13 +115,14 @@ static bool ask_new(struct repo *repo, const struct catalogue_entry *entry, stru
 	return true;
 }
 
-/* since_ns: an answer to what was asked since then is good enough. */
+/* since_ns: an answer to what was asked since then is good enough. A wait with a deadline does not wait
+ * for what was asked long ago. */
 static bool ask_join(struct repo *repo, const struct catalogue_entry *entry, int64_t since_ns, struct repo_wait *wait)
 {
 	struct repo_state state;
+	bool waits, over, wait_times = wait->deadline_ns;
 	struct asked last;
 	struct ask *ask;
-	bool waits, over;
 
 	if (entry->data != REPO_DATA || !repo_kind(repo)->stat)
 		return false;
@@ -136,6 +138,10 @@ static bool ask_join(struct repo *repo, const struct catalogue_entry *entry, int
 	}
 	for (ask = asks; ask && ask->entry != entry->id; ask = ask->next)
 		;
+	if (ask && wait->deadline_ns && clock_mono_ns() - ask->began_ns >= PATIENCE_MS * MS_NS) {
+		pthread_mutex_unlock(&lock);
+		return false;
+	}
 	if (ask) {
 		wait->next = ask->waits;
 		ask->waits = wait;
@@ -143,7 +149,7 @@ static bool ask_join(struct repo *repo, const struct catalogue_entry *entry, int
 	waits = ask || (!stopped && clock_mono_ns() >= repo->sizes_again_ns && ask_new(repo, entry, wait));
 	over = wait->ended; /* before it was there to be found */
 	pthread_mutex_unlock(&lock);
-	if (waits && over)
+	if (waits && (over || wait_times))
 		mirror_kick();
 	return waits;
 }
@@ -174,6 +180,7 @@ bool repo_wait_version(struct repo *repo, const struct catalogue_entry *entry, s
 	pthread_mutex_lock(&repo->lock);
 	listed_ns = repo->listed_mono_ns;
 	pthread_mutex_unlock(&repo->lock);
+	wait->deadline_ns = now + PATIENCE_MS * MS_NS;
 	return ask_join(repo, entry, listed_ns, wait);
 }
 
@@ -185,9 +192,10 @@ void repo_wait_size_end(struct repo_wait *wait)
 	mirror_kick();
 }
 
-void sizes_work(void)
+void sizes_work(int64_t *next)
 {
 	struct repo_wait *over = NULL;
+	int64_t now = clock_mono_ns();
 
 	pthread_mutex_lock(&lock);
 	for (struct ask *ask = asks; ask; ask = ask->next) {
@@ -196,7 +204,9 @@ void sizes_work(void)
 		while (*at) {
 			struct repo_wait *wait = *at;
 
-			if (!wait->ended) {
+			if (!wait->ended && (!wait->deadline_ns || now < wait->deadline_ns)) {
+				if (wait->deadline_ns && wait->deadline_ns < *next)
+					*next = wait->deadline_ns;
 				at = &wait->next;
 				continue;
 			}
@@ -206,7 +216,7 @@ void sizes_work(void)
 		}
 	}
 	pthread_mutex_unlock(&lock);
-	waits_done(over, EINTR);
+	waits_done(over, 0);
 }
 
 bool sizes_stop(void)

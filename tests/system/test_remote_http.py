@@ -451,6 +451,9 @@ def test_who_opens_an_image_that_may_be_another_can_be_interrupted(mount, minute
     until(lambda: proxy.count("HEAD") == 1, "it is asked for")
     waiting.send_signal(signal.SIGINT)
     assert waiting.wait(10) != 0
+    # Who waits on has what is here before the request is given up, and so has who comes then.
+    for _ in range(3):
+        assert (repo.dir / "v.bin").read_bytes() == b"v" * 1000
 
 
 # --- who asks --------------------------------------------------------------------------
