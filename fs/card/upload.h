@@ -142,10 +142,13 @@ uint64_t upload_size(struct upload *u);
 int upload_expect(struct upload *u, struct reason *why);
 /* What comes is not for this card, as its first bytes show. *fresh as upload_write(). */
 int upload_refuse(struct upload *u, const struct image_facts *facts, bool *fresh, const struct reason *why);
-/* The whole of a kept image, by reference; facts NULL: it has yet to be validated. */
+/* A kept image by reference, its first `size` bytes; facts NULL: it has yet to be validated. */
 int upload_reference(struct upload *u, const char *sha256, uint64_t size,
 		     const struct image_facts *facts, const char *source, bool *fresh,
 		     struct reason *why);
+/* Who copies in pieces asks for the next one: it was incomplete as far as `from`, and is copied up to `to`
+ * now. False: it does not end there, or is of something else. */
+bool upload_reference_grow(struct upload *u, const char *sha256, uint64_t from, uint64_t to);
 
 /* As the owner (judge.c): the content as facts, digest and verdict. */
 enum verdict { VERDICT_SOUND, VERDICT_INCOMPLETE, VERDICT_BAD };

@@ -2,6 +2,7 @@
 /* What an upload holds: writing, cutting, reading and examining its bytes (upload.h). */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -110,6 +111,7 @@ static int content_begin(struct upload *u, struct reason *why)
 /* A reference becomes bytes of our own when somebody changes it. */
 static int content_own(struct upload *u, struct reason *why)
 {
+	uint64_t copied = atomic_load(&u->saved->upload.size);
 	int err;
 
 	if (!(upload_bits(u) & UPLOAD_REFERENCE))
@@ -117,6 +119,12 @@ static int content_own(struct upload *u, struct reason *why)
 	err = store_spool_open(u->slot->card->store, u->fh, &u->fd, why);
 	if (!err)
 		err = content_seed(u, u->saved->upload.sha256, why);
+	/* As far as it was copied. */
+	if (!err && atomic_load(&u->saved->upload.size) > copied) {
+		if (ftruncate(u->fd, (off_t)copied))
+			err = reason_set(why, errno, "resizing the spool file: %s", strerror(errno));
+		atomic_store(&u->saved->upload.size, copied);
+	}
 	/* Whatever it becomes, it is no repository's any more. */
 	u->saved->upload.source[0] = '\0';
 	upload_bits_change(u, UPLOAD_SPARSE, UPLOAD_REFERENCE);
@@ -447,8 +455,12 @@ ssize_t upload_read(struct upload *u, void *out, size_t n, uint64_t off)
 		upload_leave(u);
 		return got;
 	}
-	if (bits & UPLOAD_REFERENCE)
+	if (bits & UPLOAD_REFERENCE) {
+		uint64_t size = atomic_load(&u->saved->upload.size);
+
 		memcpy(sha256, u->saved->upload.sha256, SHA256_HEX);
+		n = off >= size ? 0 : n < size - off ? n : (size_t)(size - off);
+	}
 	upload_leave(u);
 	if (!*sha256 && !upload_is_temp(u) && !u->check) {
 		const struct card_view *view = card_view_get(u->slot->card);
@@ -531,6 +543,24 @@ int upload_reference(struct upload *u, const char *sha256, uint64_t size,
 	return err;
 }
 
+bool upload_reference_grow(struct upload *u, const char *sha256, uint64_t from, uint64_t to)
+{
+	struct reason why;
+	bool grows;
+
+	if (!upload_enter(u))
+		return false;
+	grows = upload_bits(u) & UPLOAD_REFERENCE && !write_allowed(u, &why) &&
+		atomic_load(&u->saved->upload.size) == from && !strcmp(u->saved->upload.sha256, sha256);
+	if (grows) {
+		atomic_store(&u->saved->upload.size, to);
+		atomic_store(&u->saved->upload.last_ns, clock_mono_ns());
+		upload_bits_change(u, 0, UPLOAD_JUDGED);
+	}
+	upload_leave(u);
+	return grows;
+}
+
 /* --- judging (for judge.c) ------------------------------------------------------------- */
 
 /* The whole content through recogniser and hash again. */
@@ -572,6 +602,24 @@ static void facts_keep(struct upload *u, const struct image_facts *facts, const 
 		log_debug("%s: %s", u->slot->name, why.text);
 }
 
+/* What needs no look at the bytes: part of them is missing, or they are known. VERDICT_BAD: neither; they are
+ * `ref` (-1: they are not there) and so many. */
+static enum verdict reference_examine(struct upload *u, struct image_facts *facts, char sha256[SHA256_HEX],
+				      int *ref, uint64_t *size, struct reason *why)
+{
+	uint64_t copied = *size;
+
+	if (store_blob_open(u->slot->card->store, u->saved->upload.sha256, ref, size, why))
+		return VERDICT_BAD;
+	memcpy(sha256, u->saved->upload.sha256, SHA256_HEX);
+	if (u->facts_known)
+		*facts = u->facts;
+	if (copied >= *size)
+		return u->facts_known ? VERDICT_SOUND : VERDICT_BAD;
+	reason_set(why, EBADMSG, "the copy ended after %" PRIu64 " of %" PRIu64 " bytes", copied, *size);
+	return VERDICT_INCOMPLETE;
+}
+
 enum verdict upload_examine(struct upload *u, struct image_facts *facts, char sha256[SHA256_HEX],
 			    struct reason *why)
 {
@@ -580,16 +628,16 @@ enum verdict upload_examine(struct upload *u, struct image_facts *facts, char sh
 	int ref CLEANUP_FD = -1;
 	int err = 0;
 
-	if (bits & UPLOAD_REFERENCE && u->facts_known) {
-		*facts = u->facts;
-		memcpy(sha256, u->saved->upload.sha256, SHA256_HEX);
-		return VERDICT_SOUND;
-	}
-	if (bits & UPLOAD_REFERENCE)
-		err = store_blob_open(u->slot->card->store, u->saved->upload.sha256, &ref, &size, why);
-	else if (u->fd < 0)
+	if (bits & UPLOAD_REFERENCE) {
+		enum verdict verdict = reference_examine(u, facts, sha256, &ref, &size, why);
+
+		if (verdict != VERDICT_BAD)
+			return verdict;
+		err = ref < 0 ? -why->err : 0;
+	} else if (u->fd < 0) {
 		/* Taken up from a worker that died: the spool is still there. */
 		err = store_spool_open(u->slot->card->store, u->fh, &u->fd, why);
+	}
 	if (!err && u->late.err && !(bits & UPLOAD_SPARSE)) {
 		*why = u->late;
 		err = -why->err;

@@ -22,7 +22,8 @@
 #include <fabricfs/log.h>
 
 #define HEAD_BYTES CHUNK_SIZE
-/* As much as the kernel can be told that was copied (its answer has 32 bits). */
+/* As much as the kernel can be told at once that was copied: its answer has 32 bits. Of a larger image it asks for
+ * the rest, as it does for whoever copies in smaller pieces. */
 #define REFERENCE_MAX (UINT64_C(0xfffff000))
 
 struct copy {
@@ -75,6 +76,13 @@ static void copy_refused(struct copy *copy, const struct image_facts *facts, con
 	copy_free(copy);
 }
 
+static uint64_t piece_of(uint64_t size, uint64_t off, uint64_t len)
+{
+	uint64_t n = size - off < len ? size - off : len;
+
+	return n < REFERENCE_MAX ? n : REFERENCE_MAX;
+}
+
 /* All of it is here, and is what it should be. */
 static void copy_whole(struct copy *copy)
 {
@@ -82,7 +90,7 @@ static void copy_whole(struct copy *copy)
 	char *json CLEANUP_FREE = NULL;
 	struct image_facts facts;
 	struct reason why = { 0 };
-	uint64_t size;
+	uint64_t size, n;
 	bool fresh, known;
 	int err;
 
@@ -90,16 +98,12 @@ static void copy_whole(struct copy *copy)
 		copy_end(copy, ESTALE, 0);
 		return;
 	}
-	if (size > copy->len || size > REFERENCE_MAX) {
-		/* Copied by reading and writing then. */
-		copy_end(copy, EXDEV, 0);
-		return;
-	}
+	n = piece_of(size, 0, copy->len);
 	if (cache_content_facts(cards_store(), content_id(copy->content), &json, &why))
 		log_debug("copy: %s", why.text);
 	known = json && !image_facts_parse(json, &facts);
 	source_of_origin(copy->origin, source, sizeof(source));
-	err = upload_reference(copy->u, sha256, size, known ? &facts : NULL, source, &fresh, &why);
+	err = upload_reference(copy->u, sha256, n, known ? &facts : NULL, source, &fresh, &why);
 	if (err && fresh) {
 		struct call *call = copy->call;
 
@@ -109,7 +113,7 @@ static void copy_whole(struct copy *copy)
 		copy_free(copy);
 		return;
 	}
-	copy_end(copy, -err, size);
+	copy_end(copy, -err, n);
 }
 
 /* --- waiting for it ------------------------------------------------------------------------------- */
@@ -247,13 +251,19 @@ static void copy_refuse_source(struct copy *copy, const struct reason *why)
 
 /* --- the request ------------------------------------------------------------------------------------ */
 
-/* What this open of image has already, because the same request came before. */
-static bool copied_before(struct upload *u, struct content *content, uint64_t *size)
+/* The next piece of what this open of image has the first ones of; or one that it has, because the same
+ * request came before. */
+static bool copied_on(struct upload *u, struct content *content, uint64_t off, uint64_t len, uint64_t *n)
 {
 	char sha256[SHA256_HEX];
+	uint64_t size, has = upload_size(u);
 
-	return upload_bits(u) & UPLOAD_REFERENCE && content_is_whole(content, sha256, size) &&
-	       !strcmp(u->saved->upload.sha256, sha256);
+	if (!(upload_bits(u) & UPLOAD_REFERENCE) || !content_is_whole(content, sha256, &size) || off >= size)
+		return false;
+	*n = piece_of(size, off, len);
+	if (request_current()->resent && has == off + *n && !strcmp(u->saved->upload.sha256, sha256))
+		return true;
+	return off && upload_reference_grow(u, sha256, off, off + *n);
 }
 
 static void copy_begin(fuse_req_t req, struct copy *copy, uint64_t ino_out)
@@ -296,7 +306,7 @@ void remote_copy_range(fuse_req_t req, uint64_t entry, off_t off_in, struct fuse
 		err = remote_content(entry, fi_in->fh, &copy->content, &why);
 	if (!err && off_in && content_size(copy->content, &size) && (uint64_t)off_in >= size) {
 		answer_write(req, 0); /* cp asks until there is no more */
-	} else if (!err && request_current()->resent && copied_before(copy->u, copy->content, &size)) {
+	} else if (!err && off_in == off_out && copied_on(copy->u, copy->content, (uint64_t)off_in, len, &size)) {
 		answer_write(req, size);
 	} else if (!err && (off_in || off_out || upload_bits(copy->u) & (UPLOAD_WRITTEN | UPLOAD_APPEND))) {
 		answer_err(req, EXDEV); /* copied by reading and writing then */

@@ -544,6 +544,57 @@ def test_an_image_is_copied_to_a_card_by_reference(mirror, files):
     assert [p.name for p in (fabric.state_dir / "blobs").iterdir()] == [sha256(UPPER)]
 
 
+def copy_pieces(source, target, piece, end=None):
+    """As tools do that ask for so much at a time, and as the kernel lets any do with 4 GiB and more."""
+    sizes = []
+    while end is None or sum(sizes) < end:
+        sizes.append(os.copy_file_range(source, target, piece))
+        if not sizes[-1]:
+            break
+    return sizes
+
+
+def test_an_image_is_copied_by_reference_in_pieces_too(mirror, files):
+    (files / "upper.bin").write_bytes(UPPER.read_bytes())
+    fabric = mirror()
+    card = fabric.card()
+    for kill in (False, True):
+        source = os.open(fabric.mount / "remote" / "nfs" / "upper.bin", os.O_RDONLY)
+        target = os.open(card.image, os.O_WRONLY | os.O_TRUNC)
+        sizes = copy_pieces(source, target, 10_000, 20_000)
+        if kill:
+            fabric.kill("fabricfs-worker")
+        sizes += copy_pieces(source, target, 10_000)
+        os.close(source)
+        # No byte of it went through a spool file.
+        assert list((fabric.state_dir / "spool").iterdir()) == []
+        os.close(target)
+        assert sizes == [10_000] * 3 + [UPPER.stat().st_size - 30_000, 0]
+        assert card.error == "" and card.sha == sha256(UPPER)
+        assert card.last("programmed")["source"] == "nfs:upper.bin@upper.bin"
+
+
+def test_a_copy_in_pieces_that_ends_early_is_incomplete(mirror, files):
+    (files / "upper.bin").write_bytes(UPPER.read_bytes())
+    fabric = mirror()
+    card = fabric.card()
+    with open(fabric.mount / "remote" / "nfs" / "upper.bin", "rb") as source:
+        target = os.open(card.image, os.O_WRONLY | os.O_TRUNC)
+        copy_pieces(source.fileno(), target, 10_000, 20_000)
+        with pytest.raises(OSError) as e:
+            os.close(target)
+        assert e.value.errno == errno.EBADMSG
+        assert "20000 of 32220" in card.error
+        assert card.state == "unconfigured"
+        # What comes behind them may come by writing, from wherever.
+        target = os.open(card.image, os.O_WRONLY | os.O_TRUNC)
+        os.lseek(source.fileno(), 0, os.SEEK_SET)
+        copy_pieces(source.fileno(), target, 10_000, 20_000)
+        os.write(target, UPPER.read_bytes()[20_000:])
+        os.close(target)
+    assert card.sha == sha256(UPPER)
+
+
 def test_other_ways_of_copying_end_with_the_image_loaded_too(mirror, files):
     (files / "upper.bin").write_bytes(UPPER.read_bytes())
     (files / "regs.bin").write_bytes(REGS.read_bytes())
