@@ -192,7 +192,7 @@ static void login_done(struct transfer *t, void *core, int err, const struct tra
 		old = k->session;
 		k->session = session;
 		k->proven = true;
-		k->failed_ns = 0;
+		k->refused_ns = k->failed_ns = 0;
 		for (struct keystone_wait *w = waits; w; w = w->next)
 			keystone_session_ref(session);
 	} else {

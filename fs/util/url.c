@@ -112,10 +112,17 @@ const char *url_fault(const char *url)
 void url_origin(const char *url, char out[URL_ORIGIN_MAX])
 {
 	const char *host = authority_of(url);
-	const bool tls = host == url + 8;
-	const size_t len = strcspn(host, "/?#"), n = host_length(host, len);
-	const unsigned long port = n < len ? strtoul(host + n + 1, NULL, 10) : tls ? 443 : 80;
+	unsigned long port;
+	size_t len, n;
+	bool tls;
 
+	out[0] = '\0';
+	if (!host)
+		return;
+	tls = host == url + 8;
+	len = strcspn(host, "/?#");
+	n = host_length(host, len);
+	port = n < len ? strtoul(host + n + 1, NULL, 10) : tls ? 443 : 80;
 	snprintf(out, URL_ORIGIN_MAX, "http%s://%.*s:%lu", tls ? "s" : "", (int)n, host, port);
 	for (char *c = out; *c; c++)
 		*c = (char)tolower((unsigned char)*c);

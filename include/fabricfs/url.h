@@ -18,7 +18,7 @@
  * port from 1 to 65535, and printable ASCII behind it. No user and no password.
  */
 const char *url_fault(const char *url);
-/* Scheme, host and port of one without a fault, in one spelling: "https://host:443". */
+/* Scheme, host and port of one without a fault, in one spelling: "https://host:443". "" of what is none. */
 void url_origin(const char *url, char out[URL_ORIGIN_MAX]);
 
 #endif
