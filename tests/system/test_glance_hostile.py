@@ -111,7 +111,7 @@ def test_what_follows_a_token_is_another_header(mirror, fake):  # noqa: F811
 
 
 @pytest.mark.parametrize("status, error, sentence", [
-    (300, errno.EREMOTEIO, "status 300"), (404, errno.EREMOTEIO, "no Keystone at this address"),
+    (300, errno.EREMOTEIO, "no Keystone at this address"), (404, errno.EREMOTEIO, "no Keystone at this address"),
     (410, errno.EREMOTEIO, "no Keystone"), (501, errno.EREMOTEIO, "status 501"), (302, errno.EREMOTEIO, "redirects to")])
 def test_an_address_that_is_not_keystones_is_said_to_be_so(mirror, fake, status, error, sentence):  # noqa: F811
     def login(handler):
