@@ -165,6 +165,8 @@ int contents_start(struct store *store, uint64_t quota, bool fresh, struct reaso
 		cards_blobs_trim(store);
 	err = cache_bytes(store, &used, why);
 	usage_set(quota, used);
+	if (fresh)
+		usage_fit();
 	if (!err)
 		err = hash_start(why);
 	if (!err)

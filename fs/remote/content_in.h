@@ -174,6 +174,8 @@ void usage_release(uint64_t bytes);
 /* So many bytes are here, where so many were noted. */
 void usage_found(uint64_t bytes, uint64_t noted);
 void usage_set(uint64_t quota, uint64_t used);
+/* The quota may be smaller than it was: drop what is over it. */
+void usage_fit(void);
 /* Drop the least recently used ones that have so many bytes, or what there is. False: there is none.
  * *freed (may be NULL): bytes are off the disk, which a card that is being programmed delays. */
 bool usage_evict(uint64_t bytes, bool *freed);

@@ -159,6 +159,14 @@ bool usage_evict(uint64_t bytes, bool *freed)
 	return done;
 }
 
+void usage_fit(void)
+{
+	uint64_t over = usage_take(0);
+
+	while (over && usage_evict(over, NULL))
+		over = usage_take(0);
+}
+
 /* Asked for, and perhaps not written yet. */
 static _Atomic uint64_t on_its_way;
 

@@ -38,6 +38,10 @@ def refresh(folder):
     (folder / ".repo" / "refresh").write_text("now\n", encoding="ascii")
 
 
+def kept_files(fabric, *folders):
+    return sorted(p.name for folder in folders for p in (fabric.state_dir / folder).iterdir())
+
+
 @pytest.fixture
 def files(tmp_path):
     folder = tmp_path / "images"
@@ -141,6 +145,21 @@ def test_a_quota_little_above_what_is_read_at_a_time_is_enough(mirror, files):
     assert sum(cached(remote / f"{i}.bin") for i in range(12)) <= 3200 * 1024
 
 
+def test_a_quota_that_was_lowered_holds_from_the_start_on(mirror, files):
+    data = [noise(MIB, i) for i in range(5)]
+    for i in range(5):
+        (files / f"{i}.bin").write_bytes(data[i])
+    fabric, remote = mirror("cache: {quota: 6MiB}\n")
+    pin(remote / "0.bin")
+    for i in range(5):
+        read_whole(remote / f"{i}.bin", data[i])
+    fabric.stop()
+    fabric.config_path.write_text(fabric.config_path.read_text().replace("6MiB", "3MiB"))
+    fabric.start()
+    assert [cached(remote / f"{i}.bin") for i in range(5)] == [MIB, 0, 0, MIB, MIB]
+    assert kept_files(fabric, "blobs") == sorted(sha256(data[i]) for i in (0, 3, 4))
+
+
 def test_what_the_cache_says_it_has_is_what_is_on_the_disk(mirror, files):
     same = noise(MIB, 1)
     for name in "ab":
@@ -157,10 +176,6 @@ def test_what_the_cache_says_it_has_is_what_is_on_the_disk(mirror, files):
         kept = sum(p.stat().st_blocks * 512 for name in ("blobs", "chunks")
                    for p in (fabric.state_dir / name).iterdir() if not p.name.endswith(".map"))
         assert kept == fabric.metric_sum("fabricfs_cache_bytes")
-
-
-def kept_files(fabric, *folders):
-    return sorted(p.name for folder in folders for p in (fabric.state_dir / folder).iterdir())
 
 
 def rows(fabric, sql):
