@@ -618,6 +618,7 @@ def test_the_source_is_known_by_the_hash_alone(mirror, files):
     (files / "SHA256SUMS").write_text(f"{sha256(UPPER)}  upper.bin\n")
     fabric = mirror()
     card = fabric.card()
+    until(lambda: "upper.bin" in os.listdir(fabric.mount / "remote" / "nfs"), "it is listed")
     card.load(UPPER)
     assert card.value("loaded/source") == "nfs:upper.bin@upper.bin"
     card.load(BLINK)
