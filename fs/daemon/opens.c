@@ -91,7 +91,7 @@ static bool place_take(unsigned *place)
 	return true;
 }
 
-/* The open that this request made already, before a worker died that could not answer it. */
+/* lock. The open that this request made already, before a worker died that could not answer it. */
 static uint64_t made_before(uint64_t ino)
 {
 	const struct request *request = request_current();
@@ -124,19 +124,16 @@ static uint64_t place_fill(unsigned place, const struct open_image *image)
 
 uint64_t opens_add(struct open_image *image)
 {
-	uint64_t fh = made_before(image->ino);
 	const struct saved_open *other;
 	unsigned place;
+	uint64_t fh;
 
-	if (fh) {
-		image->backing = saved->place[opens_place(fh)].image.backing;
-		return fh;
-	}
 	pthread_mutex_lock(&lock);
-	other = node_find(image->ino);
+	fh = made_before(image->ino);
+	other = fh ? &saved->place[opens_place(fh)] : node_find(image->ino);
 	if (other)
 		image->backing = other->image.backing;
-	if (place_take(&place))
+	if (!fh && place_take(&place))
 		fh = place_fill(place, image);
 	pthread_mutex_unlock(&lock);
 	return fh;

@@ -5,7 +5,8 @@
  *
  * Each open has a place. It is noted before its answer is given and forgotten before that of
  * its release, and requests that come again find what was done: a count of them is exact,
- * whenever a worker dies.
+ * whenever a worker dies. (Who is killed himself while he waits for the next worker leaves his
+ * open behind, until the end of the mount.)
  *
  * The handle says by itself which content is read; below its place is a number that changes
  * with each use of that, so that a release that comes again ends no other open.

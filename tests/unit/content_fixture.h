@@ -273,6 +273,16 @@ static void tell_replaced(const struct origin *o)
 	pthread_mutex_unlock(&told.lock);
 }
 
+static unsigned replaced_told(void)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&told.lock);
+	n = told.replaced;
+	pthread_mutex_unlock(&told.lock);
+	return n;
+}
+
 static void tell_refused(const struct origin *o, const struct reason *why, const char *sha256, uint64_t size)
 {
 	(void)o;

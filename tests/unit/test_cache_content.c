@@ -279,7 +279,7 @@ static void what_one_repository_replaced_is_still_read_from_the_other(void **sta
 	assert_int_equal(read_range(c, 0, 4096), 0);
 	also = open_it(other);
 	assert_int_equal(read_range(also, MIB / 2, MIB / 2 + 4096), ESTALE);
-	assert_true(told.replaced > 0);
+	assert_true(replaced_told() > 0);
 	close_it(also);
 	assert_int_equal(read_range(c, 0, 4096), 0);
 	also = open_it(o);
@@ -366,7 +366,7 @@ static void an_image_that_is_replaced_is_stale_for_old_opens_and_new_for_new_one
 	server_has(3 * MIB, 9, "v2");
 	assert_int_equal(read_range(old, MIB, MIB + 100), ESTALE);
 	assert_int_equal(read_range(old, 0, 100), ESTALE);
-	assert_int_equal(told.replaced, 1);
+	assert_int_equal(replaced_told(), 1);
 	later = origin_listed(UINT64_MAX, "", NULL, NULL);
 	new = open_it(later);
 	assert_int_equal(read_all(new, 200000), 0);
