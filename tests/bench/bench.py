@@ -637,7 +637,12 @@ def remote(b):
     with WebServer(b.folder / "web") as web, contextlib.ExitStack() as stack:
         # no two are the same: the cache keeps identical ones once
         for i in range(4 * turns + 1):
-            web.put(f"{i}.bin", i.to_bytes(8, "little") + data, age=3600)
+            web.put(f"{i}.bin", image_of(i, data), age=3600)
+        sums = ""
+        for i in range(5 * turns, 6 * turns):
+            web.put(f"sums/{i}.bin", image_of(i, data), age=3600)
+            sums += f"{sha256(image_of(i, data))}  {i}.bin\n"
+        web.put("sums/SHA256SUMS", sums.encode(), age=3600)
         os.sync()
         for delay, text in ((0.0, "0"), (0.01, "20 ms")):
             relay = stack.enter_context(Relay(web.port, delay))
@@ -652,6 +657,10 @@ def remote(b):
             remote_rtt(b, servers, data, turns, text)
 
 
+def image_of(i, data):
+    return i.to_bytes(8, "little") + data
+
+
 def fresh(size):
     """There is memory for the pages of `size` bytes: where a virtual machine gives what it does not use
     back to its host, the first touch costs more than the whole transfer."""
@@ -661,45 +670,59 @@ def fresh(size):
 def first_read(path, size):
     """ns; returns when what the read left to be done is done, too."""
     fresh(size)
-    took = plain_read(path)
+    took = ops("read", path)[0][0]
     until(lambda: "user.fpga.sha256" in os.listxattr(path), f"{path} is hashed")
     return took
+
+
+def beside_curl(b, path, url, size):
+    ours = first_read(path, size)
+    fresh(size)
+    theirs = ops("run", "curl", "-s", "-f", "-o", b.folder / "copy", url, "--", "true")[0][0]
+    (b.folder / "copy").unlink()
+    return ours, theirs
+
+
+def beside_peer(b, name, servers, folder, numbers, size):
+    with peer(b, name, servers) as place:
+        pairs = []
+        for i in numbers:
+            ours = first_read(folder / f"{i}.bin", size)
+            fresh(size)
+            try:
+                pairs.append((ours, ops("read", place / f"{i}.bin")[0][0]))
+            except AssertionError as why:
+                raise Impossible(why) from None
+    return pairs
 
 
 def remote_rtt(b, servers, data, turns, text):
     relay, size = servers["relay"], len(data) + 8
     url = f"http://127.0.0.1:{servers['http']}/json/"
-    wire = f"http://127.0.0.1:{relay.port}/json/"
-    config = f"repositories:\n  web: {{kind: http, url: \"{url}\", max-age: 1h}}\n  wire: {{kind: http, url: \"{wire}\", max-age: 1h}}\n"
+    config = ("repositories:\n"
+              f"  web: {{kind: http, url: \"{url}\", max-age: 1h}}\n"
+              f"  sums: {{kind: http, url: \"{url}sums/\", max-age: 1h}}\n"
+              f"  wire: {{kind: http, url: \"http://127.0.0.1:{relay.port}/json/\", max-age: 1h}}\n")
     with b.fabric(config=config) as fabric:
-        folder, counted = fabric.mount / "remote" / "web", fabric.mount / "remote" / "wire"
-        until(lambda: "0.bin" in os.listdir(folder) and "0.bin" in os.listdir(counted), "both are listed")
+        mirror, last = fabric.mount / "remote", 4 * turns
+        until(lambda: all(len(os.listdir(mirror / name)) > 1 for name in ("web", "sums", "wire")), "all are listed")
         relay.forget()
-        fd = os.open(counted / f"{4 * turns}.bin", os.O_RDONLY)
-        assert os.read(fd, 4096) == (4 * turns).to_bytes(8, "little") + data[:4088]
+        fd = os.open(mirror / "wire" / f"{last}.bin", os.O_RDONLY)
+        assert os.read(fd, 4096) == image_of(last, data)[:4096]
         os.close(fd)
         b.row(f"4 KiB from the head of a 100 MB image, RTT {text}, bytes on the wire", relay.received / 1024, None, 64, 1, "KiB")
-        got = []
-        for i in range(turns):
-            ours = first_read(folder / f"{i}.bin", size)
-            fresh(size)
-            theirs = ops("run", "curl", "-s", "-o", b.folder / "copy", f"{url}{i}.bin", "--", "true")[0][0]
-            (b.folder / "copy").unlink()
-            got.append((ours, theirs))
-        assert (folder / "1.bin").read_bytes() == (1).to_bytes(8, "little") + data
+        got = [beside_curl(b, mirror / "web" / f"{i}.bin", f"{url}{i}.bin", size) for i in range(turns)]
+        assert (mirror / "web" / "0.bin").read_bytes() == image_of(0, data)
         b.pair_row(f"first read of a 100 MB image, RTT {text}", got, 1.1, turns, "curl -o")
+        got = [beside_curl(b, mirror / "sums" / f"{i}.bin", f"{url}sums/{i}.bin", size) for i in range(5 * turns, 6 * turns)]
+        b.pair_row(f"first read of a 100 MB image with a SHA256SUMS, RTT {text}", got, 1.1, turns, "curl -o")
         for k, name in enumerate(("rclone", "httpdirfs", "sshfs"), 1):
             row = f"first read of a 100 MB image, RTT {text}, beside {name}"
             if b.smoke or not shutil.which(name) or (name == "sshfs" and "sftp" not in servers):
                 b.cannot(row, "not in a smoke run" if b.smoke else f"{name} is not installed")
                 continue
             try:
-                with peer(b, name, servers) as place:
-                    pairs = []
-                    for i in range(k * turns, (k + 1) * turns):
-                        ours = first_read(folder / f"{i}.bin", size)
-                        fresh(size)
-                        pairs.append((ours, plain_read(place / f"{i}.bin")))
+                pairs = beside_peer(b, name, servers, mirror / "web", range(k * turns, (k + 1) * turns), size)
             except (Impossible, OSError) as why:
                 b.cannot(row, why)
                 continue

@@ -9,6 +9,7 @@
  *	ops last FILE IMAGE                                  from the last byte to close() back
  *	ops gap FILE MS                                      longest open+read+close, errors, how many
  *	ops bytes TX RX BYTES                                through a design, which gives as many back
+ *	ops read FILE                                        from open() to its end, 128 KiB at a time
  *	ops touch BYTES                                      so much memory is taken, written to and given back
  *
  * CPU -1: not pinned.
@@ -236,6 +237,24 @@ static int bytes_through(const char *tx, const char *rx, size_t bytes)
 	return f.err ? die(tx) : 0;
 }
 
+static int read_all(const char *path)
+{
+	static char bytes[128 << 10];
+	uint64_t begin = now_ns();
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return die(path);
+	while ((n = read(fd, bytes, sizeof(bytes))) > 0)
+		;
+	if (n < 0)
+		return die(path);
+	close(fd);
+	printf("%llu\n", (unsigned long long)(now_ns() - begin));
+	return 0;
+}
+
 static int touch(size_t bytes)
 {
 	char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -262,6 +281,8 @@ int main(int argc, char **argv)
 		return gap(argv[2], strtol(argv[3], NULL, 10));
 	if (argc == 5 && !strcmp(argv[1], "bytes"))
 		return bytes_through(argv[2], argv[3], strtoul(argv[4], NULL, 10));
+	if (argc == 3 && !strcmp(argv[1], "read"))
+		return read_all(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "touch"))
 		return touch(strtoul(argv[2], NULL, 10));
 	fprintf(stderr, "usage: the head of ops.c\n");
