@@ -4,7 +4,7 @@
  *
  * Threads: each has its own buffer, and one of them has the lead: it reads the
  * connection. What is answered from memory it answers and reads on; before it
- * handles anything else it hands on the lead, and takes it again when it is done and
+ * handles anything else, or finds that it has to wait, it hands on the lead, and takes it again when it is done and
  * nobody has it. If all of them read, the kernel gives requests to them by turns, and
  * the caller of a value file waits for a thread to wake up at each step, although one
  * was awake. They are cancelled only inside read(), so a request that was received is
@@ -182,12 +182,27 @@ static __attribute__((noinline)) bool lead_take(void)
 	return taken;
 }
 
+/* Of this thread: it has the lead. */
+static _Thread_local bool leading;
+
 static __attribute__((noinline)) void lead_give(void)
 {
+	leading = false;
 	pthread_mutex_lock(&loop.lead_lock);
 	loop.led = false;
 	pthread_cond_signal(&loop.lead_free);
 	pthread_mutex_unlock(&loop.lead_lock);
+}
+
+bool loop_leads(void)
+{
+	return leading;
+}
+
+void loop_may_wait(void)
+{
+	if (leading)
+		lead_give();
 }
 
 /* Is it handled before another one is received? */
@@ -211,8 +226,6 @@ static __attribute__((noinline)) void thread_ended(void)
  */
 static void *loop_thread(void *buffer)
 {
-	bool leading = false;
-
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	for (;;) {
 		if (!leading && !lead_take())
@@ -224,10 +237,8 @@ static void *loop_thread(void *buffer)
 
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 		if (n >= 0) {
-			if (!handled_first(buffer, (size_t)n)) {
+			if (!handled_first(buffer, (size_t)n))
 				lead_give();
-				leading = false;
-			}
 			handle(buffer, (size_t)n);
 			continue;
 		}

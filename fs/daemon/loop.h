@@ -19,6 +19,13 @@ int loop_start(struct fuse_session *se, unsigned threads, int event_fd, struct r
 _Bool loop_is_serving(void);
 /* The kernel said that the mount is gone. */
 _Bool loop_has_ended(void);
+/*
+ * Has this thread still to receive the next request when it is done with the one that it handles
+ * (tree_answers_at_once())? Then it must not wait for anything: what may have to, a disk or a lock that is
+ * held over one, is preceded by loop_may_wait(), with which another thread receives. Any thread.
+ */
+_Bool loop_leads(void);
+void loop_may_wait(void);
 /* No thread receives or handles a request any more when this returns. Main thread. */
 void loop_stop(void);
 

@@ -41,7 +41,7 @@ bool content_is_whole(struct content *c, char sha256[SHA256_HEX], uint64_t *size
 {
 	bool whole;
 
-	pthread_mutex_lock(&c->lock);
+	lock_take(&c->lock);
 	whole = c->whole && !c->doubted && !c->gone.err;
 	if (whole && sha256)
 		memcpy(sha256, c->sha256, SHA256_HEX);
@@ -79,7 +79,7 @@ ssize_t content_readable(struct content *c, size_t n, uint64_t off)
 	uint64_t size = UINT64_MAX;
 	int gone;
 
-	pthread_mutex_lock(&c->lock);
+	lock_take(&c->lock);
 	gone = c->gone.err;
 	if (c->has_size)
 		size = c->size;

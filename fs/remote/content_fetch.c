@@ -330,6 +330,9 @@ static void fetch_go(struct fetch *f)
 
 void fetch_start(struct fetch *list)
 {
+	/* Room may have to be made first. */
+	if (list)
+		loop_may_wait();
 	while (list) {
 		struct fetch *f = list;
 

@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 
+#include "fs/daemon/loop.h"
 #include "fs/remote/content.h"
 
 #define CONTENT_BUCKETS 256
@@ -127,6 +128,15 @@ struct content_wait *waits_failed(struct content *c, uint64_t from, uint64_t to)
 void waits_progress(struct content *c);
 /* Without a lock. */
 void waits_done(struct content_wait *list, int err, const struct reason *why);
+
+/* Either lock, by who answers a request: another may hold it while he waits for the disk. */
+static inline void lock_take(pthread_mutex_t *lock)
+{
+	if (!pthread_mutex_trylock(lock))
+		return;
+	loop_may_wait();
+	pthread_mutex_lock(lock);
+}
 
 /* content_fetch.c. lock held: have these chunks asked for; *start grows. */
 void fetch_cover(struct content *c, uint64_t from, uint64_t to, struct fetch **start);

@@ -40,7 +40,7 @@ struct content *table_find(uint64_t id)
 
 void content_ref(struct content *c)
 {
-	pthread_mutex_lock(&table_lock);
+	lock_take(&table_lock);
 	c->refs++;
 	pthread_mutex_unlock(&table_lock);
 }
@@ -51,7 +51,7 @@ void content_put(struct content *c)
 
 	if (!c)
 		return;
-	pthread_mutex_lock(&table_lock);
+	lock_take(&table_lock);
 	idle = !--c->refs;
 	if (idle)
 		c->idle_ns = clock_mono_ns();
@@ -317,7 +317,7 @@ struct content *content_live(uint64_t id)
 {
 	struct content *c;
 
-	pthread_mutex_lock(&table_lock);
+	lock_take(&table_lock);
 	c = table_find(id);
 	if (c)
 		c->refs++;

@@ -97,12 +97,14 @@ static bool is_offline(struct content *c, struct reason *why)
 	struct origin *origin = NULL;
 	bool offline, now = false;
 
-	pthread_mutex_lock(&c->lock);
+	lock_take(&c->lock);
 	if (!c->whole && !c->fetches && c->origin->ops && c->origin->ops->offline) {
 		origin = c->origin;
 		origin_get(origin);
 	}
 	pthread_mutex_unlock(&c->lock);
+	if (origin)
+		loop_may_wait();
 	offline = origin && origin->ops->offline(origin, &now, why) && !content_elsewhere(c, origin);
 	origin_put(origin);
 	/* It may be back. */
@@ -136,7 +138,7 @@ static int content_wait_for(struct content *c, struct content_wait *w, struct re
 	int r = 0;
 
 	w->content = c;
-	pthread_mutex_lock(&c->lock);
+	lock_take(&c->lock);
 	if (c->gone.err) {
 		*why = c->gone;
 		r = -c->gone.err;

@@ -42,8 +42,10 @@ bool tree_answers_at_once(uint32_t opcode, uint64_t ino)
 	case FUSE_GETXATTR:
 	case FUSE_LISTXATTR:
 		return node_is_value(ino) || node_is_folder(ino) || node_is_listed(ino);
-	case FUSE_OPEN:
 	case FUSE_READ:
+		/* An image's bytes are in memory while it is fetched; remote_read() looks. */
+		return node_is_value(ino) || node_is_listed(ino);
+	case FUSE_OPEN:
 	case FUSE_RELEASE:
 		return node_is_value(ino);
 	}

@@ -15,7 +15,10 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "fs/daemon/loop.h"
 #include "fs/daemon/passthrough.h"
 #include "fs/remote/origin.h"
 #include "fs/tree/node.h"
@@ -152,6 +155,25 @@ struct remote_call {
 	off_t off;
 };
 
+#ifndef SYS_cachestat
+#define SYS_cachestat 451 /* Linux 6.5 */
+#endif
+
+/* Are these bytes of a file in the page cache? Before Linux 6.5 nobody tells. */
+static bool is_in_memory(int fd, size_t n, off_t off)
+{
+	struct {
+		uint64_t off, len;
+	} range = { (uint64_t)off, n };
+	struct {
+		uint64_t cache, dirty, writeback, evicted, recently_evicted;
+	} pages = { 0 };
+	uint64_t page = (uint64_t)getpagesize();
+
+	return !syscall(SYS_cachestat, fd, &range, &pages, 0) &&
+	       pages.cache >= ((uint64_t)off % page + n + page - 1) / page;
+}
+
 /* Straight from its file, with one copy less. */
 static void read_answer(fuse_req_t req, struct content *content, size_t size, off_t off)
 {
@@ -163,6 +185,8 @@ static void read_answer(fuse_req_t req, struct content *content, size_t size, of
 	} else if (!n) {
 		fuse_reply_buf(req, NULL, 0);
 	} else {
+		if (loop_leads() && !is_in_memory(content_fd(content), (size_t)n, off))
+			loop_may_wait();
 		bytes.buf[0] = (struct fuse_buf){ .size = (size_t)n, .flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK,
 						  .fd = content_fd(content), .pos = off };
 		fuse_reply_data(req, &bytes, 0);
@@ -204,6 +228,7 @@ int remote_content(uint64_t entry, uint64_t fh, struct content **content, struct
 
 	*content = content_live(opens_content(fh));
 	if (!*content) {
+		loop_may_wait();
 		err = origin_of_entry(entry, &origin, why);
 		if (err)
 			err = origin_of_nobody(&origin, why);

@@ -28,7 +28,7 @@ void tree_stop(void);
 
 /*
  * Is a request answered from what is in memory, in microseconds, whatever cards, disks and
- * other callers do? By its opcode (FUSE_* of linux/fuse.h) and node. Any thread.
+ * other callers do? Or by somebody who says before he waits (loop_may_wait()). By its opcode (FUSE_* of linux/fuse.h) and node. Any thread.
  */
 bool tree_answers_at_once(uint32_t opcode, uint64_t ino);
 
