@@ -128,12 +128,15 @@ static unsigned rank_of(const unsigned ranks[FIELDS], size_t at)
 
 static int region_read(struct layers *l, struct cloud *cloud, struct reason *why)
 {
-	const char *first;
+	const char *first = layers_region(l);
 	unsigned rank;
 	int err = string_read(l, cloud, &region, &rank, why);
 
-	if (!err && !cloud->region && (first = layers_region(l)) && !(cloud->region = strdup(first)))
+	if (!err && !cloud->region && first && !(cloud->region = strdup(first)))
 		err = cloud_no_memory(why);
+	if (!err && rank && first && strcmp(cloud->region, first))
+		log_warn("repository %s: %s has region_name '%.64s', which is taken, and regions, of which OpenStack's "
+			 "clients take the first, '%.64s'", l->config->name, cloud->where, cloud->region, first);
 	/* "R1,R2" is an old way to write a list. */
 	if (!err && cloud->region && rank)
 		cloud->region[strcspn(cloud->region, ",")] = '\0';

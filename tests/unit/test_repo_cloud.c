@@ -194,6 +194,15 @@ static void a_region_has_values_of_its_own(void **state)
 		    " region_name: 'r1,r2'}}");
 	good(PAIRS("clouds-file", clouds));
 	assert_string_equal(cloud.region, "r1");
+	cloud_free(&cloud);
+	clouds_made("clouds: {lab: {auth: {auth_url: 'https://k', username: al, password: x}, region_name: R2,"
+		    " regions: [R1, R2]}}");
+	good(PAIRS("clouds-file", clouds));
+	assert_string_equal(cloud.region, "R2"); /* and the log tells that others would not */
+	cloud_free(&cloud);
+	clouds_made("clouds: {lab: {auth: {auth_url: 'https://{region_name}.k/v3', username: al, password: x},"
+		    " region_name: 'r1,r2'}}");
+	good(PAIRS("clouds-file", clouds));
 	assert_string_equal(cloud.auth_url, "https://r1.k/v3");
 }
 
