@@ -214,7 +214,7 @@ static void copy_fetch(struct copy *copy)
 		return;
 	}
 	/* Here, where no lock is held: pollers are told that it has begun. */
-	upload_progress(copy->u, PHASE_RECEIVING, 0, 0);
+	upload_progress(copy->u, PHASE_RECEIVING, 0, copy->origin->has_size ? copy->origin->size : 0);
 	copy->wait.done = head_done;
 	copy->wait.progress = copy_progress;
 	fuse_req_interrupt_func(copy->call->req, copy_interrupted, copy);

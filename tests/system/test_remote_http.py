@@ -647,6 +647,19 @@ def test_a_listing_meets_a_fault_with_bounded_requests(mount, proxy, name):
     assert repo.read("error") == ""
 
 
+def test_progress_tells_the_listed_size_before_a_byte_came(mount, proxy):
+    repo = mount(web=f'url: "{proxy.url}/json/"')
+    assert "blink.bin" in repo.images()
+    proxy.fault(match="blink.bin", hang=True)
+    card = repo.fabric.card()
+    copying = subprocess.Popen(["cp", str(repo.dir / "blink.bin"), str(card.image)], stderr=subprocess.DEVNULL)
+    until(lambda: proxy.count("blink.bin"), "it is asked for")
+    assert card.read("progress") == f"receiving 0 {os.stat(BLINK).st_size} 0%\n"
+    copying.send_signal(signal.SIGINT)
+    assert copying.wait(30) != 0
+    until(lambda: card.read("progress") == "idle 0 0 0%\n", "it is over")
+
+
 def test_credentials_do_not_follow_to_another_host(mount, web, proxy, tmp_path):
     (tmp_path / "token").write_text(TOKEN + "\n")
     os.chmod(tmp_path / "token", 0o600)
