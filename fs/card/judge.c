@@ -256,6 +256,8 @@ static int judge_content(struct judge *j, struct reason *why)
 	upload_progress(u, PHASE_VALIDATING, 0, size);
 	verdict = upload_examine(u, &facts, sha256, why);
 	upload_receiving_show(u);
+	if (verdict == VERDICT_BAD && why->err == EBADMSG && upload_bits(u) & UPLOAD_REFERENCE)
+		source_unsound(u->saved->upload.sha256);
 	if (upload_stop_wanted(u, why))
 		return judge_stopped(j, &facts, verdict == VERDICT_SOUND ? sha256 : NULL, size, why);
 	if (verdict == VERDICT_INCOMPLETE)

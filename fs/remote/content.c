@@ -148,6 +148,43 @@ void content_drop(struct content *c, const struct reason *why)
 	waits_done(waits, why->err, why);
 }
 
+void content_unsound(struct content *c)
+{
+	struct reason why = { 0 };
+	bool vouched;
+
+	pthread_mutex_lock(&c->lock);
+	vouched = *c->algo;
+	reason_set(&why, EBADMSG, "%s: it is damaged, and no digest is known that says how it should be: the cached "
+		   "copy was dropped, read it again", c->origin ? c->origin->name : "an image");
+	pthread_mutex_unlock(&c->lock);
+	if (vouched)
+		return;
+	log_info("%s", why.text);
+	content_drop(c, &why);
+}
+
+void contents_unsound(const char *sha256)
+{
+	struct content *found = NULL;
+
+	pthread_mutex_lock(&table_lock);
+	for (int i = 0; i < CONTENT_BUCKETS && !found; i++) {
+		for (struct content *c = contents_live[i]; c && !found; c = c->chain) {
+			pthread_mutex_lock(&c->lock);
+			if (c->whole && !c->gone.err && !*c->algo && !strcmp(c->sha256, sha256))
+				found = c;
+			pthread_mutex_unlock(&c->lock);
+		}
+	}
+	if (found)
+		found->refs++;
+	pthread_mutex_unlock(&table_lock);
+	if (found)
+		content_unsound(found);
+	content_put(found);
+}
+
 /* --- start and end ------------------------------------------------------------------------------------ */
 
 int contents_start(struct store *store, uint64_t quota, bool fresh, struct reason *why)

@@ -130,6 +130,11 @@ void content_interrupt(struct content_wait *wait);
 ssize_t content_read(struct content *content, void *out, size_t n, uint64_t off);
 /* How many of these bytes there are, or -errno as content_read(). */
 ssize_t content_readable(struct content *content, size_t n, uint64_t off);
+/* Its own checksum says that these bytes are damaged. Where no digest says that they are what they should
+ * be, they may have become so on the way: they are dropped, and the next open has them fetched again. */
+void content_unsound(struct content *content);
+/* The same of those that are open and hash to this. */
+void contents_unsound(const char *sha256);
 /* For replies without a copy; belongs to the content. */
 int content_fd(const struct content *content);
 

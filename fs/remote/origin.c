@@ -570,3 +570,9 @@ bool source_is_of(const char *algo, const char *digest, const char *name)
 
 	return repo && catalogue_digest_is_of(mirror_store(), repo_id(repo), algo, digest);
 }
+
+void source_unsound(const char *sha256)
+{
+	if (mirror_count())
+		contents_unsound(sha256);
+}

@@ -13,4 +13,7 @@ bool source_of_digest(const char *sha256, char *out, size_t size);
 /* Is it known that bytes with this digest are those of an image which this repository lists, and gives? */
 bool source_is_of(const char *algo, const char *digest, const char *repo);
 
+/* These bytes came by reference, and their own checksum says that they are damaged (content.h). */
+void source_unsound(const char *sha256);
+
 #endif

@@ -195,6 +195,8 @@ static void head_done(struct content_wait *wait, int err, const struct reason *s
 	}
 	if (head_suits(copy, &facts, &why)) {
 		copy_detach(copy);
+		if (why.err == EBADMSG)
+			content_unsound(copy->content);
 		copy_refused(copy, &facts, &why);
 		return;
 	}

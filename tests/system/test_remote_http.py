@@ -14,7 +14,7 @@ import pytest
 
 from fault_proxy import FaultProxy
 from harness import run, until
-from images import BLINK, UPPER, sha256
+from images import BLINK, HX8K, UPPER, sha256
 from test_remote_listing import Repo
 from webserver import PASSWORD, TOKEN, USER, WebServer
 
@@ -658,6 +658,27 @@ def test_progress_tells_the_listed_size_before_a_byte_came(mount, proxy):
     copying.send_signal(signal.SIGINT)
     assert copying.wait(30) != 0
     until(lambda: card.read("progress") == "idle 0 0 0%\n", "it is over")
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_bytes_that_no_digest_vouches_for_are_fetched_again_when_they_prove_damaged(fpga, own_web, cached):
+    """One bit flipped on the way: the card refuses it, and the next copy is not of the same bytes."""
+    large = open(HX8K, "rb").read()  # of more than one chunk: its end is not seen with its beginning
+    own_web.put("large.bin", large)
+    with FaultProxy(own_web.address) as proxy:
+        fabric = fpga(sim=None, config="cards:\n  - {name: small, backend: sim}\n  - {name: large, backend: sim, "
+                                       "part: iCE40-HX8K}\n" + config(web=f'url: "{proxy.url}/json/"'))
+        repo = Repo(fabric, "web")
+        for number, name, at in ((0, "blink.bin", 1000), (1, "large.bin", 100_000)):
+            card = fabric.card(number)
+            proxy.fault(match=name, flip=at)
+            if cached:
+                (repo.dir / name).read_bytes()
+            assert "Bad message" in run(["cp", str(repo.dir / name), str(card.image)]).stderr
+            assert "damaged" in card.error
+            proxy.heal()
+            assert run(["cp", str(repo.dir / name), str(card.image)]).returncode == 0, card.error
+            assert card.sha == sha256(open(BLINK, "rb").read() if number == 0 else large)
 
 
 def test_credentials_do_not_follow_to_another_host(mount, web, proxy, tmp_path):
