@@ -32,13 +32,13 @@ SYSTEM_LIMIT_S = 1500
 # What `make check-long` does more of than `make check`: files, what of them, and how much.
 LONG_LIMIT_S = 3 * 3600
 LONG = [
-    (["test_designs.py"], "netlists or multipliers", {"FABRICFS_NETLISTS": "320", "FABRICFS_MULTIPLIERS": "50"}),
+    (["test_designs_random.py"], "", {"FABRICFS_NETLISTS": "320", "FABRICFS_MULTIPLIERS": "50"}),
     (["test_restart.py", "test_large.py"], "", {"FABRICFS_KILL_COPIES": "2000"}),
 ]
 LONG_UNIT = [("build/asan", "test_image_sweep", {"FABRICFS_SWEEP": "full"})]
 LONG_MODEL_RUNS, LONG_MODEL_SECONDS = 20, "30"
 # Slow, and about the engine, the documents and the bench, not about memory: once is enough.
-ONCE = ["test_bench.py", "test_designs.py", "test_digits.py", "test_docs.py"]
+ONCE = ["test_bench.py", "test_designs.py", "test_designs_random.py", "test_digits.py", "test_docs.py"]
 # One thread alone, and slow: ThreadSanitizer has nothing to see there, AddressSanitizer has.
 ONE_THREAD = re.compile(r"test_(engine|image)(_|$)")
 # Where threads meet most: what `make check` runs with ThreadSanitizer.

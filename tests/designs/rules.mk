@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The program that test_designs.py drives the simulated fabric with.
+# The program that tests/system/designs.py drives the simulated fabric with.
 DRIVE      := $(BUILD)/tests/fabric_drive
 DRIVE_OBJS := $(BUILD)/tests/designs/fabric_drive.o $(BUILD)/fs/util/error.o $(BUILD)/fs/util/buf.o \
               $(BUILD)/backend/card/sim/data/databases.o \

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from harness import need, put, until
-from test_designs import DESIGNS, pin_map, synthesise
+from designs import DESIGNS, pin_map, synthesise
 
 MANUAL = "cards:\n  - {name: bench, backend: sim, config_clock_hz: 0, clock: manual}\n"
 

@@ -19,7 +19,7 @@ DIGITS = EXAMPLES / "digits"
 sys.path.insert(0, str(DIGITS))
 import ask  # noqa: E402
 import reference  # noqa: E402
-import test_designs as designs  # noqa: E402
+import designs  # noqa: E402
 
 CHANGED_ROW, CHANGED_NEURON = 28, 2  # pixel 28, neuron 2 of the first group
 SEED = int(os.environ.get("FABRICFS_SEED", "0")) or int(time.time())
