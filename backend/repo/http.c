@@ -182,6 +182,8 @@ static int http_open(const struct repo_config *config, void **out, struct reason
 	pthread_mutex_init(&repo->lock, NULL);
 	repo->config = config;
 	repo->depth = (unsigned)number_of(config, "depth", 0);
+	repo->pages = (unsigned)number_of(config, "connections", HTTP_JOB_TRANSFERS + 1) - 1;
+	repo->pages = repo->pages < 1 ? 1 : repo->pages < HTTP_JOB_TRANSFERS ? repo->pages : HTTP_JOB_TRANSFERS;
 	rc = peer_make(repo, why); /* loads libcurl too, which knows addresses */
 	if (rc == 0)
 		rc = addresses_set(repo, why);
@@ -212,20 +214,40 @@ void http_job_init(struct http_job *job, struct http_repo *repo, void **kind)
 
 int http_job_start(struct http_job *job, const struct transfer_request *request, struct reason *why)
 {
+	unsigned i = 0;
 	int rc;
 
 	/* Its done() waits for this lock: nobody sees the job before the transfer is noted in it. */
 	pthread_mutex_lock(&job->repo->lock);
+	while (i + 1 < HTTP_JOB_TRANSFERS && job->transfers[i])
+		i++;
 	rc = job->cancelled ? reason_set(why, ECANCELED, "repository %s: cancelled", job->repo->config->name) :
-	     transfer_start(request, &job->transfer, why);
+	     transfer_start(request, &job->transfers[i], why);
 	pthread_mutex_unlock(&job->repo->lock);
 	return rc;
 }
 
-void http_job_done(struct http_job *job)
+void http_job_done(struct http_job *job, struct transfer *t)
 {
 	pthread_mutex_lock(&job->repo->lock);
-	job->transfer = NULL;
+	for (unsigned i = 0; i < HTTP_JOB_TRANSFERS; i++)
+		if (job->transfers[i] == t)
+			job->transfers[i] = NULL;
+	pthread_mutex_unlock(&job->repo->lock);
+}
+
+/* The repository's lock is held. */
+static void transfers_cancel(struct http_job *job)
+{
+	for (unsigned i = 0; i < HTTP_JOB_TRANSFERS; i++)
+		if (job->transfers[i])
+			transfer_cancel(job->transfers[i]);
+}
+
+void http_job_drop(struct http_job *job)
+{
+	pthread_mutex_lock(&job->repo->lock);
+	transfers_cancel(job);
 	pthread_mutex_unlock(&job->repo->lock);
 }
 
@@ -244,8 +266,7 @@ void http_job_cancel(struct http_repo *repo, void **kind)
 	job = *kind;
 	if (job) {
 		job->cancelled = true;
-		if (job->transfer)
-			transfer_cancel(job->transfer);
+		transfers_cancel(job);
 	}
 	pthread_mutex_unlock(&repo->lock);
 }

@@ -14,6 +14,7 @@
 #include "backend/repo/url.h"
 
 #define HTTP_DEPTH_MAX 16
+#define HTTP_JOB_TRANSFERS 3 /* at once: pages of a listing. The peer's connections are for readers too */
 #define HTTP_SUMS	"SHA256SUMS"
 
 extern const struct repo_kind http_kind;
@@ -26,6 +27,7 @@ struct http_repo {
 	bool sums_must;	    /* they were configured: there have to be some */
 	char manifest[URL_MAX]; /* "" = index pages are read */
 	unsigned depth;		/* of folders below the first */
+	unsigned pages;		/* of a listing that are asked for at once */
 	pthread_mutex_t lock;	/* of the jobs */
 	atomic_bool shut_told;	   /* that a folder below is left out */
 	atomic_bool nameless_told; /* that entries without a name are left out */
@@ -33,22 +35,24 @@ struct http_repo {
 };
 
 /*
- * Of one request of the mirror: the transfer that runs for it now. The lock of the
- * repository guards it, and the `kind` of the mirror's request, which leads here
+ * Of one request of the mirror: the transfers that run for it now. The lock of the
+ * repository guards them, and the `kind` of the mirror's request, which leads here
  * until done() is about to be called: who cancels is on another thread.
  */
 struct http_job {
 	struct http_repo *repo;
 	void **kind;
-	struct transfer *transfer;
+	struct transfer *transfers[HTTP_JOB_TRANSFERS];
 	bool cancelled;
 };
 
 void http_job_init(struct http_job *job, struct http_repo *repo, void **kind);
 /* Start what comes next. -ECANCELED when it was cancelled meanwhile. */
 int http_job_start(struct http_job *job, const struct transfer_request *request, struct reason *why);
-/* Its transfer is done. Called first in the transfer's done(). */
-void http_job_done(struct http_job *job);
+/* Its transfer t is done. Called first in the transfer's done(). */
+void http_job_done(struct http_job *job, struct transfer *t);
+/* All its transfers are to end, each with a done() of its own. */
+void http_job_drop(struct http_job *job);
 /* No cancel reaches it any more. Before the mirror's done(), or when it was not taken. */
 void http_job_end(struct http_job *job);
 /* What the mirror's request leads to, if anything still. */

@@ -118,9 +118,8 @@ static void fetch_done(struct transfer *t, void *core, int err, const struct tra
 {
 	struct http_fetch *f = core;
 
-	(void)t;
 	(void)answer;
-	http_job_done(&f->job);
+	http_job_done(&f->job, t);
 	http_job_end(&f->job);
 	f->fetch->done(f->fetch, err, why);
 	free(f);
@@ -179,8 +178,7 @@ static void stat_done(struct transfer *t, void *core, int err, const struct tran
 	struct reason again = { 0 };
 	int rc = -err;
 
-	(void)t;
-	http_job_done(&s->job);
+	http_job_done(&s->job, t);
 	if (err == 0 && !s->by_range && (answer->status == 405 || answer->status == 501)) {
 		atomic_store(&s->job.repo->head_refused, true);
 		rc = stat_start(s, &again);

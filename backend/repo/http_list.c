@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The kind `http`: one listing. The checksums first (entries carry them), then the
- * manifest, or the index page and those of the folders below it, one after the
- * other. Pages are read as they come: none is kept.
+ * manifest, or the index page and those of the folders below it, a few at once.
+ * Pages are read as they come: none is kept, and which comes first changes nothing.
  *
  * When nothing has changed, two short answers say so: the cursor holds the
  * validators of the checksums and of the page, where both have one and there are
@@ -26,6 +26,19 @@
 
 enum page_form { PAGE_UNKNOWN, PAGE_HTML, PAGE_JSON, PAGE_NONE };
 
+/* A page that is asked for, and then comes; the checksums take the place of the first. */
+struct page {
+	struct http_list *list;
+	bool busy;
+	size_t folder; /* where its own begins in the list's */
+	char folder_path[URL_MAX];
+	enum page_form form;
+	char path[URL_MAX]; /* of its address */
+	char url[URL_MAX];
+	struct html_index html;
+	struct json_index json;
+};
+
 struct http_list {
 	struct http_job job;
 	struct repo_list *list;
@@ -38,15 +51,13 @@ struct http_list {
 	struct checksums *sums;
 	/* Folders to be asked: paths with a slash at the end, decoded, each ended by a NUL. */
 	struct buf folders;
-	size_t folder;	   /* where the present one begins in it */
-	unsigned pages;
-	char folder_path[URL_MAX];
-	/* The page that comes. */
-	enum page_form form;
-	char page_path[URL_MAX];
-	char page_url[URL_MAX];
-	struct html_index html;
-	struct json_index json;
+	size_t folder;	   /* where the next one begins in it */
+	unsigned folders_len;
+	struct page pages[HTTP_JOB_TRANSFERS];
+	unsigned running; /* of them */
+	/* The first that went wrong; the others are ended then. */
+	int err;
+	struct reason why;
 };
 
 static void page_start(struct http_list *l);
@@ -79,17 +90,18 @@ static bool path_sound(const char *path)
 	return true;
 }
 
-static int folder_add(struct http_list *l, const struct index_entry *entry, struct reason *why)
+static int folder_add(struct page *p, const struct index_entry *entry, struct reason *why)
 {
+	struct http_list *l = p->list;
 	size_t depth = 0;
 
-	for (const char *c = l->folder_path; *c; c++)
+	for (const char *c = p->folder_path; *c; c++)
 		depth += *c == '/';
 	if (depth >= l->job.repo->depth)
 		return 0;
-	if (++l->pages >= FOLDERS_MAX)
+	if (++l->folders_len >= FOLDERS_MAX)
 		return reason_set(why, EBADMSG, "more than %d folders", FOLDERS_MAX);
-	buf_adds(&l->folders, l->folder_path);
+	buf_adds(&l->folders, p->folder_path);
 	buf_add(&l->folders, entry->name, entry->name_len);
 	buf_add(&l->folders, "/", 2); /* its NUL too */
 	return buf_ok(&l->folders) < 0 ? reason_set(why, ENOMEM, "no memory") : 0;
@@ -152,18 +164,19 @@ static int entry_give(struct http_list *l, const struct index_entry *entry, cons
 
 static int on_entry(void *core, const struct index_entry *entry, struct reason *why)
 {
-	struct http_list *l = core;
+	struct page *p = core;
+	struct http_list *l = p->list;
 	struct buf path CLEANUP_BUF = BUF_INIT;
 	int rc = 0;
 
 	if (entry->folder)
-		return folder_add(l, entry, why);
+		return folder_add(p, entry, why);
 	if (entry->url) {
 		rc = url_to_path(l, entry->url, &path, why);
 	} else if (memchr(entry->name, 0, entry->name_len)) {
 		return 0;
 	} else {
-		buf_adds(&path, l->folder_path);
+		buf_adds(&path, p->folder_path);
 		buf_add(&path, entry->name, entry->name_len);
 	}
 	return rc < 0 ? rc : entry_give(l, entry, &path, why);
@@ -178,71 +191,72 @@ static bool answer_typed(const struct transfer_answer *answer, const char *word)
 	return type && strcasestr(type, word);
 }
 
-static void page_init(struct http_list *l, enum page_form form)
+static void page_init(struct page *p, enum page_form form)
 {
-	struct index_sink sink = { .entry = on_entry, .core = l };
+	struct index_sink sink = { .entry = on_entry, .core = p };
 
-	l->form = form;
+	p->form = form;
 	if (form == PAGE_HTML)
-		l->html = (struct html_index){ .sink = sink, .page = l->page_path };
+		p->html = (struct html_index){ .sink = sink, .page = p->path };
 	else if (form == PAGE_JSON)
-		json_index_init(&l->json, &sink, l->job.repo->manifest[0] != 0);
+		json_index_init(&p->json, &sink, p->list->job.repo->manifest[0] != 0);
 }
 
-static void page_fini(struct http_list *l)
+static void page_fini(struct page *p)
 {
-	if (l->form == PAGE_HTML)
-		html_index_free(&l->html);
-	else if (l->form == PAGE_JSON)
-		json_index_free(&l->json);
-	l->form = PAGE_NONE;
+	if (p->form == PAGE_HTML)
+		html_index_free(&p->html);
+	else if (p->form == PAGE_JSON)
+		json_index_free(&p->json);
+	p->form = PAGE_NONE;
 }
 
 static int on_begin(struct transfer *t, void *core, const struct transfer_answer *answer, struct reason *why)
 {
-	struct http_list *l = core;
+	struct page *p = core;
+	struct http_list *l = p->list;
 
 	(void)t;
 	(void)why;
-	text_copy(l->page_url, sizeof(l->page_url), answer->url);
+	text_copy(p->url, sizeof(p->url), answer->url);
 	if (l->sums_wanted) {
 		l->sums_same = answer->status == 304;
 		if (answer->status == 200 && !answer_typed(answer, "text/html"))
 			text_copy(l->sums_tag, sizeof(l->sums_tag), answer->validator);
-		l->form = answer->status == 200 && (l->job.repo->sums_must || !answer_typed(answer, "text/html")) ?
+		p->form = answer->status == 200 && (l->job.repo->sums_must || !answer_typed(answer, "text/html")) ?
 			  PAGE_UNKNOWN : PAGE_NONE;
 		checksums_free(l->sums);
-		l->sums = l->form == PAGE_UNKNOWN ? checksums_new() : NULL;
-		return l->form == PAGE_UNKNOWN && !l->sums ? reason_set(why, ENOMEM, "no memory") : 0;
+		l->sums = p->form == PAGE_UNKNOWN ? checksums_new() : NULL;
+		return p->form == PAGE_UNKNOWN && !l->sums ? reason_set(why, ENOMEM, "no memory") : 0;
 	}
 	if (answer->status != 200) {
-		l->form = PAGE_NONE;
+		p->form = PAGE_NONE;
 		return 0;
 	}
-	if (l->folder == 0)
+	if (p->folder == 0)
 		text_copy(l->page_tag, sizeof(l->page_tag), answer->validator);
-	text_copy(l->page_path, sizeof(l->page_path), url_path(answer->url));
-	l->page_path[strcspn(l->page_path, "?#")] = 0;
+	text_copy(p->path, sizeof(p->path), url_path(answer->url));
+	p->path[strcspn(p->path, "?#")] = 0;
 	/* What is behind the last slash is the page itself. */
-	if (strrchr(l->page_path, '/'))
-		strrchr(l->page_path, '/')[1] = 0;
+	if (strrchr(p->path, '/'))
+		strrchr(p->path, '/')[1] = 0;
 	if (l->job.repo->manifest[0] || answer_typed(answer, "json"))
-		page_init(l, PAGE_JSON);
+		page_init(p, PAGE_JSON);
 	else
-		page_init(l, answer_typed(answer, "html") ? PAGE_HTML : PAGE_UNKNOWN);
+		page_init(p, answer_typed(answer, "html") ? PAGE_HTML : PAGE_UNKNOWN);
 	return 0;
 }
 
 /* By its first letter, where nothing else says what it is. */
-static int page_guess(struct http_list *l, const char *bytes, size_t n, struct reason *why)
+static int page_guess(struct page *p, const char *bytes, size_t n, struct reason *why)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (strchr(" \t\r\n", bytes[i]) && bytes[i])
 			continue;
 		if (bytes[i] == '<')
-			page_init(l, PAGE_HTML);
+			page_init(p, PAGE_HTML);
 		else if (bytes[i] == '[' || bytes[i] == '{')
-			page_init(l, PAGE_JSON);
+			page_init(p, PAGE_JSON);
 		else
 			return reason_set(why, EBADMSG, "what came is no index of a folder, neither HTML nor JSON");
 		return 0;
@@ -250,34 +264,35 @@ static int page_guess(struct http_list *l, const char *bytes, size_t n, struct r
 	return 0;
 }
 
-static int located(struct http_list *l, int rc, struct reason *why)
+static int located(const struct page *p, int rc, struct reason *why)
 {
 	char shown[URL_SHOWN_MAX];
 
 	/* The mirror's own errors are not the server's. */
 	if (rc != -EBADMSG)
 		return rc;
-	url_show(l->page_url, shown, sizeof(shown));
-	return reason_wrap(why, "repository %s: %s", l->job.repo->config->name, shown);
+	url_show(p->url, shown, sizeof(shown));
+	return reason_wrap(why, "repository %s: %s", p->list->job.repo->config->name, shown);
 }
 
 static int on_data(struct transfer *t, void *core, const void *bytes, size_t n, struct reason *why)
 {
-	struct http_list *l = core;
+	struct page *p = core;
+	struct http_list *l = p->list;
 	int rc = 0;
 
 	(void)t;
-	if (l->form == PAGE_NONE)
+	if (p->form == PAGE_NONE)
 		return 0;
 	if (l->sums_wanted)
 		return checksums_feed(l->sums, bytes, n, why);
-	if (l->form == PAGE_UNKNOWN)
-		rc = page_guess(l, bytes, n, why);
-	if (rc == 0 && l->form == PAGE_HTML)
-		rc = html_index_feed(&l->html, bytes, n, why);
-	else if (rc == 0 && l->form == PAGE_JSON)
-		rc = json_index_feed(&l->json, bytes, n, why);
-	return located(l, rc, why);
+	if (p->form == PAGE_UNKNOWN)
+		rc = page_guess(p, bytes, n, why);
+	if (rc == 0 && p->form == PAGE_HTML)
+		rc = html_index_feed(&p->html, bytes, n, why);
+	else if (rc == 0 && p->form == PAGE_JSON)
+		rc = json_index_feed(&p->json, bytes, n, why);
+	return located(p, rc, why);
 }
 
 /* --- from one request to the next -------------------------------------------------------- */
@@ -294,15 +309,26 @@ static void list_end(struct http_list *l, int err, bool unchanged, const struct 
 	}
 	http_job_end(&l->job);
 	list->done(list, err, err == 0 && !unchanged, unchanged, why);
-	page_fini(l);
+	for (unsigned i = 0; i < HTTP_JOB_TRANSFERS; i++)
+		page_fini(&l->pages[i]);
 	checksums_free(l->sums);
 	buf_free(&l->folders);
 	free(l);
 }
 
+/* Ends once nothing comes any more. */
+static void list_fail(struct http_list *l, int err, const struct reason *why)
+{
+	if (l->err)
+		return;
+	l->err = err;
+	l->why = *why;
+	http_job_drop(&l->job);
+}
+
 static int sums_start(struct http_list *l, struct reason *why);
 
-/* The next request, or the end when it does not start. */
+/* What comes before the pages of folders: one request, or the end when it does not start. */
 static void go_on(struct http_list *l, int (*start)(struct http_list *l, struct reason *why))
 {
 	struct reason why = { 0 };
@@ -333,18 +359,18 @@ static int sums_take(struct http_list *l, int status, struct reason *why)
 static void sums_done(struct transfer *t, void *core, int err, const struct transfer_answer *answer,
 		      const struct reason *why)
 {
-	struct http_list *l = core;
+	struct page *p = core;
+	struct http_list *l = p->list;
 	struct reason own = { 0 };
 	int rc;
 
-	(void)t;
-	http_job_done(&l->job);
+	http_job_done(&l->job, t);
 	if (err)
 		return list_end(l, err, false, why);
 	rc = sums_take(l, answer->status, &own);
 	if (rc < 0) {
-		url_show(l->job.repo->sums, l->page_url, sizeof(l->page_url));
-		reason_wrap(&own, "repository %s: %s", l->job.repo->config->name, l->page_url);
+		url_show(l->job.repo->sums, p->url, sizeof(p->url));
+		reason_wrap(&own, "repository %s: %s", l->job.repo->config->name, p->url);
 		return list_end(l, -rc, false, &own);
 	}
 	/* Other checksums: whatever the page says, it has to be read. */
@@ -368,7 +394,7 @@ static int sums_start(struct http_list *l, struct reason *why)
 	const char *headers[3] = { "Accept: */*", NULL, NULL };
 	struct transfer_request request = {
 		.peer = l->job.repo->peer, .method = "GET", .url = l->job.repo->sums, .headers = headers,
-		.also = there_or_not, .body_max = SUMS_MAX, .core = l, .begin = on_begin, .data = on_data,
+		.also = there_or_not, .body_max = SUMS_MAX, .core = l->pages, .begin = on_begin, .data = on_data,
 		.done = sums_done,
 	};
 
@@ -379,118 +405,151 @@ static int sums_start(struct http_list *l, struct reason *why)
 }
 
 /* Once: it is in every listing. */
-static void nameless_tell(struct http_list *l)
+static void nameless_tell(const struct page *p)
 {
+	struct http_repo *repo = p->list->job.repo;
 	char shown[URL_SHOWN_MAX];
 
-	if (!l->json.nameless || atomic_exchange(&l->job.repo->nameless_told, true))
+	if (!p->json.nameless || atomic_exchange(&repo->nameless_told, true))
 		return;
-	url_show(l->page_url, shown, sizeof(shown));
-	log_warn("repository %s: %s: entries without a name are left out (%" PRIu64 ")", l->job.repo->config->name,
-		 shown, l->json.nameless);
+	url_show(p->url, shown, sizeof(shown));
+	log_warn("repository %s: %s: entries without a name are left out (%" PRIu64 ")", repo->config->name, shown,
+		 p->json.nameless);
 }
 
 /* What a server says of a file, or of a folder that it shows nobody, and what to do about it. */
-static void page_fail(struct http_list *l, int err, int status, const struct reason *why)
+static void page_fail(struct page *p, int err, int status, const struct reason *why)
 {
+	struct http_list *l = p->list;
 	struct reason own = *why;
 
-	if (l->folder == 0 && !l->job.repo->manifest[0] && status == 404)
+	if (p->folder == 0 && !l->job.repo->manifest[0] && status == 404)
 		reason_set(&own, err, "%s; url has to be the address of a folder", why->text);
-	else if (l->folder == 0 && !l->job.repo->manifest[0] && status == 403)
+	else if (p->folder == 0 && !l->job.repo->manifest[0] && status == 403)
 		reason_set(&own, err, "%s; does it show an index of this folder? A manifest can take its place",
 			   why->text);
-	list_end(l, err, false, &own);
-}
-
-static void folder_next(struct http_list *l)
-{
-	l->folder += strlen(l->folders.data + l->folder) + 1;
-	if (l->folder >= l->folders.len)
-		list_end(l, 0, false, &(struct reason){ 0 });
-	else
-		page_start(l);
+	list_fail(l, err, &own);
 }
 
 /* A folder below that is shown to nobody, or is gone by now, does not keep the others from being listed. */
-static bool folder_is_shut(const struct http_list *l, int err)
+static bool folder_is_shut(const struct page *p, int err)
 {
-	return l->folder && (err == EACCES || err == ENOENT);
+	return p->folder && (err == EACCES || err == ENOENT);
 }
+
+static void pages_ask(struct http_list *l);
 
 static void page_done(struct transfer *t, void *core, int err, const struct transfer_answer *answer,
 		      const struct reason *why)
 {
-	struct http_list *l = core;
+	struct page *p = core;
+	struct http_list *l = p->list;
 	struct reason own = { 0 };
 	int rc = 0;
 
-	(void)t;
-	http_job_done(&l->job);
-	if (folder_is_shut(l, err)) {
+	http_job_done(&l->job, t);
+	p->busy = false;
+	l->running--;
+	if (folder_is_shut(p, err)) {
 		if (!atomic_exchange(&l->job.repo->shut_told, true))
 			log_warn("%s; what is in there is left out", why->text);
-		page_fini(l);
-		return folder_next(l);
+		page_fini(p);
+		return pages_ask(l);
 	}
-	if (err)
-		return page_fail(l, err, answer ? answer->status : 0, why);
-	if (answer->status == 304)
+	if (!err && answer->status == 304) /* of the only page */
 		return list_end(l, 0, true, why);
-	if (l->form == PAGE_UNKNOWN) /* not one letter */
+	if (err)
+		page_fail(p, err, answer ? answer->status : 0, why);
+	else if (p->form == PAGE_UNKNOWN) /* not one letter */
 		rc = reason_set(&own, EBADMSG, "what came is no index of a folder but an empty page");
-	else if (l->form == PAGE_HTML)
-		rc = html_index_end(&l->html, &own);
-	else if (l->form == PAGE_JSON)
-		rc = json_index_end(&l->json, &own);
-	if (rc == 0 && l->form == PAGE_JSON)
-		nameless_tell(l);
-	rc = located(l, rc, &own);
-	page_fini(l);
+	else if (p->form == PAGE_HTML)
+		rc = html_index_end(&p->html, &own);
+	else if (p->form == PAGE_JSON)
+		rc = json_index_end(&p->json, &own);
+	if (!err && rc == 0 && p->form == PAGE_JSON)
+		nameless_tell(p);
+	rc = located(p, rc, &own);
+	page_fini(p);
 	if (rc < 0)
-		return list_end(l, -rc, false, &own);
-	folder_next(l);
+		list_fail(l, -rc, &own);
+	pages_ask(l);
 }
 
+static int page_request(struct page *p, const struct transfer_request *request, struct reason *why)
+{
+	int rc = http_job_start(&p->list->job, request, why);
+
+	if (rc == 0) {
+		p->busy = true;
+		p->list->running++;
+	}
+	return rc;
+}
+
+/* The page of the next folder. */
 static int page_ask(struct http_list *l, struct reason *why)
 {
 	static const int unchanged[] = { 304, 0 };
 	struct http_repo *repo = l->job.repo;
 	struct buf condition CLEANUP_BUF = BUF_INIT, url CLEANUP_BUF = BUF_INIT;
 	const char *headers[3] = { "Accept: application/json, text/html;q=0.9, */*;q=0.1", NULL, NULL };
+	struct page *p = l->pages;
+
+	while (p->busy)
+		p++;
 	struct transfer_request request = {
-		.peer = repo->peer, .method = "GET", .headers = headers, .body_max = PAGE_MAX, .core = l,
+		.peer = repo->peer, .method = "GET", .headers = headers, .body_max = PAGE_MAX, .core = p,
 		.also = l->conditional ? unchanged : NULL, .begin = on_begin, .data = on_data, .done = page_done,
 	};
 
-	text_copy(l->folder_path, sizeof(l->folder_path), l->folders.data + l->folder);
+	p->folder = l->folder;
+	text_copy(p->folder_path, sizeof(p->folder_path), l->folders.data + l->folder);
+	l->folder += strlen(l->folders.data + l->folder) + 1;
 	buf_adds(&url, repo->manifest[0] ? repo->manifest : repo->base);
-	path_encode(&url, l->folder_path, strlen(l->folder_path), true);
+	path_encode(&url, p->folder_path, strlen(p->folder_path), true);
 	if (buf_ok(&url) < 0)
 		return reason_set(why, ENOMEM, "repository %s: no memory", repo->config->name);
 	request.url = url.data;
 	if (l->conditional)
 		add_condition(l->page_before, &condition, headers);
 	l->sums_wanted = false;
-	return http_job_start(&l->job, &request, why);
+	return page_request(p, &request, why);
+}
+
+/* As many as may come at once, or the end when none is left. */
+static void pages_ask(struct http_list *l)
+{
+	while (!l->err && l->running < l->job.repo->pages && l->folder < l->folders.len) {
+		struct reason why = { 0 };
+		int rc = page_ask(l, &why);
+
+		if (rc < 0)
+			list_fail(l, -rc, &why);
+	}
+	if (!l->running)
+		list_end(l, l->err, false, &l->why);
 }
 
 /* Unchanged checksums are not here: when the page has changed, they have to come again. */
 static void page_again(struct http_list *l)
 {
 	l->conditional = false;
+	l->folder = 0;
 	go_on(l, sums_start);
 }
 
 static void conditional_done(struct transfer *t, void *core, int err, const struct transfer_answer *answer,
 			     const struct reason *why)
 {
-	struct http_list *l = core;
+	struct page *p = core;
+	struct http_list *l = p->list;
 
 	if (err != EAGAIN)
 		return page_done(t, core, err, answer, why);
-	http_job_done(&l->job);
-	page_fini(l);
+	http_job_done(&l->job, t);
+	p->busy = false;
+	l->running--;
+	page_fini(p);
 	page_again(l);
 }
 
@@ -498,7 +557,7 @@ static int conditional_begin(struct transfer *t, void *core, const struct transf
 			     struct reason *why)
 {
 	(void)t;
-	((struct http_list *)core)->form = PAGE_NONE;
+	((struct page *)core)->form = PAGE_NONE;
 	return answer->status == 304 ? 0 : reason_set(why, EAGAIN, "it has changed");
 }
 
@@ -509,19 +568,23 @@ static int conditional_ask(struct http_list *l, struct reason *why)
 	struct buf condition CLEANUP_BUF = BUF_INIT;
 	const char *headers[3] = { "Accept: application/json, text/html;q=0.9, */*;q=0.1", NULL, NULL };
 	struct transfer_request request = {
-		.peer = repo->peer, .method = "GET", .headers = headers, .core = l, .also = unchanged,
+		.peer = repo->peer, .method = "GET", .headers = headers, .core = l->pages, .also = unchanged,
 		.url = repo->manifest[0] ? repo->manifest : repo->base,
 		.begin = conditional_begin, .data = on_data, .done = conditional_done,
 	};
 
 	add_condition(l->page_before, &condition, headers);
-	return http_job_start(&l->job, &request, why);
+	l->folder = l->folders.len; /* the only one */
+	return page_request(l->pages, &request, why);
 }
 
 static void page_start(struct http_list *l)
 {
 	/* Without checksums, a page that changed can be read at once. */
-	go_on(l, l->conditional && l->sums_same ? conditional_ask : page_ask);
+	if (l->conditional && l->sums_same)
+		go_on(l, conditional_ask);
+	else
+		pages_ask(l);
 }
 
 int http_list(void *arg, struct repo_list *list, struct reason *why)
@@ -535,7 +598,10 @@ int http_list(void *arg, struct repo_list *list, struct reason *why)
 		return reason_set(why, ENOMEM, "repository %s: no memory", repo->config->name);
 	http_job_init(&l->job, repo, &list->kind);
 	l->list = list;
-	l->form = PAGE_NONE;
+	for (unsigned i = 0; i < HTTP_JOB_TRANSFERS; i++) {
+		l->pages[i].list = l;
+		l->pages[i].form = PAGE_NONE;
+	}
 	buf_add(&l->folders, "", 1); /* the first */
 	if (end && end - list->cursor < TAG_MAX && strlen(end + 1) < TAG_MAX && repo->depth == 0) {
 		l->conditional = true;
