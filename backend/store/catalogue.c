@@ -117,7 +117,7 @@ static const char *const catalogue_sql[C_COUNT] = {
 	/* Without changes nothing is written, also where nothing can be. */
 	[C_BEGIN] = "BEGIN",
 	[C_FIND] = "SELECT id, name, rank, data, status, flags, size, mtime_ns, digest_algo, digest, validator,"
-		   " shown, properties, stated, seen IS NOT NULL, content FROM entry LEFT JOIN about ON about.entry = id"
+		   " shown, properties, stated, seen IS NOT NULL FROM entry LEFT JOIN about ON about.entry = id"
 		   " WHERE repo = ?1 AND remote_id = ?2",
 	/* Nothing is added where the id is known already. */
 	[C_ADD] = "INSERT INTO entry (repo, remote_id, name, rank, data, status, flags, size, mtime_ns,"

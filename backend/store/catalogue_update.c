@@ -178,7 +178,6 @@ struct found {
 	unsigned version;
 	bool same;	/* all of it is as listed */
 	bool other;	/* its bytes are others now */
-	bool content;	/* somebody has read those of before */
 	bool shown;	/* it has its name */
 	bool seen_facts; /* its first bytes were looked at */
 	char name[CATALOGUE_NAME_MAX];
@@ -196,7 +195,6 @@ static void found_read(sqlite3_stmt *s, const struct listed_view *q, struct foun
 		     sqlite3_column_int64(s, 7) == h->mtime_ns;
 
 	found->version = store_entry_version(flags);
-	found->content = sqlite3_column_int64(s, 15);
 	found->id = (uint64_t)sqlite3_column_int64(s, 0);
 	found->other = !text_is(s, 10, q, LISTED_VALIDATOR) || !text_is(s, 8, q, LISTED_ALGO) ||
 		       !text_is(s, 9, q, LISTED_DIGEST) || (!sized && !learnt);
@@ -381,7 +379,6 @@ static int entry_take(struct catalogue_update *u, const struct listed_view *q, s
 	if (err)
 		return err;
 	u->counts.changed++;
-	u->counts.replaced += found.other && found.content;
 	err = stale_add(u, found.id, found.version, why);
 	if (!err && strcmp(found.name, q->text[LISTED_NAME]) != 0)
 		err = name_give(u, found.name, why);

@@ -365,21 +365,19 @@ int saved_each(int (*fn)(struct saved_handle *h, void *arg), void *arg)
 
 /* --- telling the kernel ---------------------------------------------------------------- */
 
-static bool notify(int32_t code, struct iovec *iov, int count)
+static void notify(int32_t code, struct iovec *iov, int count)
 {
 	struct fuse_out_header out = { .error = code };
-	bool told;
 
 	if (connection < 0)
-		return false;
+		return;
 	iov[0] = (struct iovec){ &out, sizeof(out) };
 	for (int i = 0; i < count; i++)
 		out.len += (uint32_t)iov[i].iov_len;
 	/* ENOENT: the kernel does not know the node (any more). ENODEV: unmounted. Nobody
 	 * is left to be told, and no caller could do better. */
-	told = writev(connection, iov, count) == (ssize_t)out.len;
+	(void)!writev(connection, iov, count);
 	iov[0] = (struct iovec){ 0 }; /* the caller's; what it pointed to ends here */
-	return told;
 }
 
 void session_notify_poll(uint64_t kh)
@@ -403,16 +401,6 @@ void session_notify_inode(uint64_t ino)
 	struct iovec iov[2] = { [1] = { &arg, sizeof(arg) } };
 
 	notify(FUSE_NOTIFY_INVAL_INODE, iov, 2);
-}
-
-/* linux/fuse.h of kernel 6.16; older headers lack it. */
-#define NOTIFY_INC_EPOCH 8
-
-bool session_notify_names(void)
-{
-	struct iovec iov[1];
-
-	return notify(NOTIFY_INC_EPOCH, iov, 1);
 }
 
 /* --- statistics -------------------------------------------------------------------------- */

@@ -178,16 +178,15 @@ uint64_t session_number(void);
 void session_notify_poll(uint64_t kh);
 /*
  * The attributes of a node are stale; its pages follow when somebody reads. There
- * is no such call for one name, on purpose: invalidating an entry waits for the lock
+ * is no such call for names, on purpose: invalidating an entry waits for the lock
  * of its directory, which a look-up in flight holds; killed there, this process
  * could not die before that look-up is answered, and its successor, who would
  * answer it, is started only when it is dead (seen on 6.18). A name that went is
- * found out by the attributes of its node.
+ * found out by the attributes of its node. Nor for all names (FUSE_NOTIFY_INC_EPOCH, 6.16):
+ * it would take away what somebody has mounted on a file or folder of ours (seen on 6.18),
+ * to hide it from a container say.
  */
 void session_notify_inode(uint64_t ino);
-/* Each name is looked up again before it is used: a counter in the kernel, nothing waits. False: it
- * does not know that (before 6.16), and believes names as long as it was told to. */
-bool session_notify_names(void);
 
 /* Where suspect.h keeps its memory; NULL before session_attach(). */
 struct suspects *session_suspects(void);

@@ -82,9 +82,10 @@ static void done(struct repo_list *list, int err, bool all, bool unchanged, cons
 
 static void changed(uint64_t id, unsigned version, void *arg)
 {
-	const struct repo *repo = arg;
+	struct repo *repo = arg;
 
-	mirror_tell_entry(repo_id(repo), id, version);
+	if (mirror_tell_entry(repo_id(repo), id, version))
+		repo->open_changed = true;
 }
 
 void listing_begin(struct repo *repo, bool full)
@@ -97,6 +98,7 @@ void listing_begin(struct repo *repo, bool full)
 	repo->full = full;
 	repo->listed = 0;
 	repo->failed = (struct reason){ 0 };
+	repo->open_changed = false;
 	repo->list = (struct repo_list){ .entry = listed, .done = done, .core = repo };
 	if (!full)
 		text_copy(repo->list.cursor, sizeof(repo->list.cursor), repo->row.cursor);
@@ -166,7 +168,7 @@ static void publish(struct repo *repo, int err, const struct catalogue_counts *c
 		images = catalogue_repo_images(mirror_store(), repo->row.id);
 	if (new)
 		repo->row.generation++;
-	if ((counts->renamed || counts->replaced || counts->dropped) && !mirror_tell_names() && counts->renamed)
+	if (counts->renamed || repo->open_changed)
 		repo->renamed_mono_ns = clock_mono_ns();
 	pthread_mutex_lock(&repo->lock);
 	new = new || (!repo->state.answered && repo->row.listed_ns);

@@ -25,8 +25,7 @@ static const struct config *config;
 static struct store *store;
 static struct repo *repos;
 static unsigned repos_len;
-static void (*listener)(uint64_t repo, unsigned what, uint64_t entry, unsigned version);
-static bool (*names_listener)(void);
+static bool (*listener)(uint64_t repo, unsigned what, uint64_t entry, unsigned version);
 static bool kinds_started;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the thread's sleep; a leaf */
@@ -60,16 +59,9 @@ struct repo *mirror_named(const char *name)
 	return NULL;
 }
 
-void mirror_listen(void (*changed)(uint64_t repo, unsigned what, uint64_t entry, unsigned version),
-		   bool (*renamed)(void))
+void mirror_listen(bool (*changed)(uint64_t repo, unsigned what, uint64_t entry, unsigned version))
 {
 	listener = changed;
-	names_listener = renamed;
-}
-
-bool mirror_tell_names(void)
-{
-	return names_listener && names_listener();
 }
 
 void mirror_tell(const struct repo *repo, unsigned what)
@@ -78,10 +70,9 @@ void mirror_tell(const struct repo *repo, unsigned what)
 		listener(repo->row.id, what, 0, 0);
 }
 
-void mirror_tell_entry(uint64_t repo, uint64_t entry, unsigned version)
+bool mirror_tell_entry(uint64_t repo, uint64_t entry, unsigned version)
 {
-	if (listener)
-		listener(repo, 0, entry, version);
+	return listener && listener(repo, 0, entry, version);
 }
 
 void mirror_kick(void)

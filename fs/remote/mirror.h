@@ -41,7 +41,8 @@ bool mirror_stop(void);
 
 /*
  * What changed: of a repository (bits), or its entry of that row and version (then `what`
- * is 0: what the kernel keeps of that node is old). Told from the mirror's threads,
+ * is 0: what the kernel keeps of that node is old; true: and somebody has it open, so that
+ * the kernel is told what it was). Told from the mirror's threads,
  * without a lock. Once, before mirror_start().
  */
 enum mirror_change {
@@ -50,14 +51,12 @@ enum mirror_change {
 	MIRROR_LISTING = 4, /* images came, changed or went */
 	MIRROR_EVENT = 8,   /* there is a new record of no card */
 };
-void mirror_listen(void (*changed)(uint64_t repo, unsigned what, uint64_t entry, unsigned version),
-		   bool (*renamed)(void));
+void mirror_listen(bool (*changed)(uint64_t repo, unsigned what, uint64_t entry, unsigned version));
 
 /*
- * For so long may the kernel believe that a name is of the image that it was told, unless
- * renamed() (may be NULL) takes all that back, which is called likewise. Where it cannot (false),
- * who asked for a listing in which a name went to another image hears of its end when nobody
- * can have the old one any more.
+ * For so long may the kernel believe that a name is of the image that it was told. Nothing
+ * takes that back, so who asked for a listing in which a name went to another image, or to other
+ * bytes of one that is open, hears of its end when nobody can have the old one any more.
  */
 #define MIRROR_NAME_MS 1000
 

@@ -175,7 +175,6 @@ static void told_gone(const struct origin *o, uint64_t content)
 
 	if (catalogue_content_gone(mirror_store(), content, entry_gone, NULL, &why))
 		log_warn("%s: %s", o->name, why.text);
-	mirror_tell_names();
 }
 
 static void told_size(const struct origin *o, uint64_t size)

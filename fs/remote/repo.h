@@ -30,6 +30,7 @@ struct repo {
 	int64_t full_mono_ns, doubt_mono_ns;
 	struct reason failed; /* of writing down what came */
 	int64_t renamed_mono_ns; /* when a name last went to another image; 0 = never */
+	bool open_changed;    /* of the listing: an image that somebody has open is another, or gone */
 	bool doubt_told;      /* who asked for a listing was told that it is doubted */
 
 	pthread_mutex_t lock;
@@ -64,9 +65,8 @@ struct repo {
 /* Have the mirror's thread look. Any thread. */
 void mirror_kick(void);
 void mirror_tell(const struct repo *repo, unsigned what);
-void mirror_tell_entry(uint64_t repo, uint64_t entry, unsigned version);
-/* Names are of other nodes now. False: what was told of them before cannot be taken back. */
-bool mirror_tell_names(void);
+/* True: somebody has it open. */
+bool mirror_tell_entry(uint64_t repo, uint64_t entry, unsigned version);
 
 /* --- origin.c -------------------------------------------------------------------------------- */
 

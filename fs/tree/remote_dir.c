@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "fs/daemon/opens.h"
-#include "fs/daemon/session.h"
 #include "fs/remote/content.h"
 #include "fs/tree/remote_wait.h"
 #include "fs/tree/serve.h"
@@ -40,13 +39,14 @@ int entry_read(uint64_t ino, struct catalogue_entry *e)
 	return err == -ENOENT ? -ESTALE : err;
 }
 
-/* Who has it open is told what it was. False: nobody has. */
+/* Who has it open is told what it was, unless nothing of that can be read any more. False: nobody has. */
 static bool opened_stat(uint64_t ino, struct stat *st, double *timeout)
 {
 	struct open_image image;
+	struct cache_content row;
 	struct content *content;
 
-	if (!opens_of_node(ino, &image))
+	if (!opens_of_node(ino, &image) || cache_content_get(mirror_store(), image.content, &row, NULL) || row.gone)
 		return false;
 	content = content_live(image.content);
 	/* It may have become known since. */
@@ -242,13 +242,15 @@ void remote_list(fuse_req_t req, const struct place *dir, size_t size, off_t off
 
 /* --- changes ------------------------------------------------------------------------------------- */
 
-static void changed(uint64_t repo, unsigned what, uint64_t entry, unsigned version)
+static bool changed(uint64_t repo, unsigned what, uint64_t entry, unsigned version)
 {
 	unsigned changes = 0;
 
 	if (entry) {
+		struct open_image image;
+
 		notify_again(node_entry(entry, version));
-		return;
+		return opens_of_node(node_entry(entry, version), &image);
 	}
 	if (what & MIRROR_STATE)
 		changes |= CHANGE_REPO_STATE;
@@ -259,9 +261,10 @@ static void changed(uint64_t repo, unsigned what, uint64_t entry, unsigned versi
 	if (what & MIRROR_EVENT)
 		changes |= CHANGE_RECORDS;
 	notify_repo(repo, changes);
+	return false;
 }
 
 void remote_start(void)
 {
-	mirror_listen(changed, session_notify_names);
+	mirror_listen(changed);
 }

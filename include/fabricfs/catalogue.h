@@ -167,7 +167,6 @@ struct catalogue_counts {
 	uint64_t added, changed, dropped;
 	uint64_t renamed; /* names that are another entry's now */
 	int64_t shown;	  /* how many more (or fewer) have a name than before */
-	uint64_t replaced; /* entries that are of another version now */
 };
 
 /*

@@ -442,6 +442,53 @@ def test_what_is_open_stays_when_it_is_listed_no_more(mirror, files, killed):
         assert read_errno(g.fileno(), 100, 690_000) == errno.ESTALE
 
 
+def test_a_listing_that_was_asked_for_shows_what_is_there_also_of_what_is_open(mirror, files):
+    old, new = noise(50_000, 75), noise(60_000, 76)
+    for name in ("x.bin", "y.bin"):
+        (files / name).write_bytes(old)
+    fabric = mirror()
+    remote = fabric.mount / "remote" / "nfs"
+    for _ in range(2):
+        assert (remote / "x.bin").read_bytes() == (files / "x.bin").read_bytes()
+        assert (remote / "y.bin").read_bytes() == old
+        with open(remote / "x.bin", "rb", buffering=0) as f, open(remote / "y.bin", "rb", buffering=0) as g:
+            was = os.fstat(f.fileno())
+            replace(files, "x.bin", new)
+            (files / "y.bin").unlink()
+            refresh(remote)
+            assert (remote / "x.bin").stat().st_size == len(new)
+            assert not (remote / "y.bin").exists()
+            # cp compares what it looked at with what it opened.
+            assert run(["cp", str(remote / "x.bin"), str(files.parent / "copy")]).returncode == 0
+            assert (files.parent / "copy").read_bytes() == new
+            assert os.fstat(f.fileno()).st_ino == was.st_ino
+            assert os.fstat(f.fileno()).st_size == was.st_size
+            assert os.pread(g.fileno(), len(old), 0) == old
+        replace(files, "x.bin", old)
+        (files / "y.bin").write_bytes(old)
+        refresh(remote)
+
+
+def test_what_is_mounted_on_our_files_stays_when_images_change(mirror, files):
+    (files / "x.bin").write_bytes(noise(50_000, 77))
+    (files / "y.bin").write_bytes(b"stays")
+    fabric = mirror()
+    remote, hidden = fabric.mount / "remote" / "nfs", fabric.mount / "dev0" / "telemetry"
+    assert len((remote / "x.bin").read_bytes()) == 50_000
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(hidden)], check=True)
+    try:
+        with open(remote / "x.bin", "rb") as f:
+            assert f.read(10)
+            replace(files, "x.bin", noise(50_000, 78))
+            refresh(remote)
+            assert (remote / "x.bin").read_bytes() == noise(50_000, 78)
+        (files / "x.bin").unlink()
+        refresh(remote)
+        assert hidden.stat().st_dev != fabric.mount.stat().st_dev
+    finally:
+        subprocess.run(["umount", str(hidden)], check=True)
+
+
 def test_what_was_opened_before_a_worker_died_is_not_evicted(mirror, files):
     for i in range(5):
         (files / f"{i}.bin").write_bytes(noise(1 << 20, 70 + i))
