@@ -317,7 +317,7 @@ def test_a_hash_names_no_repository_that_is_not_configured(fpga, tmp_path):
 
 # --- the same bytes elsewhere ----------------------------------------------------------------------
 
-DATA = noise(6_000_000, 99)
+DATA = noise(12_000_000, 99)  # more than is asked for ahead of who has read 1 MB of it
 
 
 @pytest.fixture
