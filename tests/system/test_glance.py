@@ -201,6 +201,10 @@ def test_a_wrong_password_is_said_once_and_not_tried_again(fpga, cloud, tmp_path
     assert fabric.log().count("the user or the password was refused") == 1
     assert len(cloud.asked()) == before + 1
     assert repo.images() == []
+    # Whoever corrects the file need not wait for the hour that spares the account.
+    secret.write_text(PASSWORDS["alice"] + "\n")
+    assert repo.refresh() == 0, repo.read("error")
+    assert repo.read("error") == "" and repo.read("state") == "online\n"
 
 
 # --- reading ---------------------------------------------------------------------------------
