@@ -89,10 +89,9 @@ static int victim_find(const struct cache_content *content, bool kept, void *arg
 	return v->len == sizeof(v->ids) / sizeof(v->ids[0]) || (v->sum >= v->want && v->len >= VICTIMS_SPARE);
 }
 
-/* Nobody opens it meanwhile: a row, and a few unlinks. *freed: of its bytes. */
-static bool victim_drop(uint64_t id, uint64_t bytes, uint64_t *freed)
+/* Nobody opens it meanwhile: a row, and a few unlinks. *freed: of its bytes. False: it is in use, or why->err. */
+static bool victim_drop(uint64_t id, uint64_t bytes, uint64_t *freed, struct reason *why)
 {
-	struct reason why = { 0 };
 	bool dropped, twin = false;
 	struct claim claim;
 
@@ -100,10 +99,8 @@ static bool victim_drop(uint64_t id, uint64_t bytes, uint64_t *freed)
 		return false;
 	/* The kernel may hold its file. */
 	passthrough_drop(id);
-	dropped = !cache_content_empty(contents_store, id, &twin, &why);
+	dropped = !cache_content_empty(contents_store, id, &twin, why);
 	content_unclaim(&claim);
-	if (why.err)
-		log_warn("cache: %s", why.text);
 	*freed = dropped && !twin ? bytes : 0;
 	if (dropped) {
 		log_debug("cache: content %" PRIu64 " was evicted (%" PRIu64 " bytes)", id, *freed);
@@ -122,17 +119,22 @@ static uint64_t victims_drop(victims_fn each, uint64_t bytes, bool *done, bool *
 	struct reason why = { 0 };
 	uint64_t sum = 0;
 
-	if (each(contents_store, victim_find, &v, &why) < 0)
-		log_warn("cache: %s", why.text);
+	each(contents_store, victim_find, &v, &why);
 	for (unsigned i = 0; i < v.len && (!*done || sum < bytes); i++) {
 		uint64_t of_it;
 
-		if (!victim_drop(v.ids[i], v.bytes[i], &of_it))
+		if (!victim_drop(v.ids[i], v.bytes[i], &of_it, &why)) {
+			/* On a full disk others may still go; on one that is not written, none. */
+			if (why.err && why.err != ENOSPC && why.err != EDQUOT)
+				break;
 			continue;
+		}
 		*done = true;
 		sum += of_it;
 		*off |= !v.whole[i] && of_it;
 	}
+	if (why.err)
+		log_warn("cache: %s", why.text);
 	return sum;
 }
 

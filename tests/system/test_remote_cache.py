@@ -134,7 +134,7 @@ def test_a_quota_little_above_what_is_read_at_a_time_is_enough(mirror, files):
     """The kernel tells of a close a moment later: what was closed is not in use."""
     for i in range(12):
         (files / f"{i}.bin").write_bytes(noise(MIB, i))
-    fabric, remote = mirror("cache: {quota: 3200KiB}\n")
+    fabric, remote = mirror("cache: {quota: 4200KiB}\n")
 
     def read_some(seed):
         for i in random.Random(seed).sample(range(12), 12):
@@ -142,7 +142,7 @@ def test_a_quota_little_above_what_is_read_at_a_time_is_enough(mirror, files):
 
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         list(pool.map(read_some, range(3)))
-    assert sum(cached(remote / f"{i}.bin") for i in range(12)) <= 3200 * 1024
+    assert sum(cached(remote / f"{i}.bin") for i in range(12)) <= 4200 * 1024
 
 
 def test_a_quota_that_was_lowered_holds_from_the_start_on(mirror, files):
