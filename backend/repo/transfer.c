@@ -261,7 +261,9 @@ static void give_up(struct transfer *t, enum try_end end, CURLcode code)
 
 	switch (end) {
 	case TRY_OFFLINE:
-		return request_fail(t, EHOSTUNREACH, "%s", text);
+		/* OpenSSL's words for an answer that is not TLS. */
+		return request_fail(t, EHOSTUNREACH, "%s%s", text, strstr(text, "wrong version number") ?
+				    " (does it speak http:// only?)" : "");
 	case TRY_BROKEN:
 		return request_fail(t, EREMOTEIO, "the connection broke after %llu bytes: %s",
 				    (unsigned long long)t->given, text);

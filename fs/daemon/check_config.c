@@ -9,6 +9,8 @@
 
 #include "fs/daemon/config.h"
 
+#include <fabricfs/cache.h>
+
 #define DEFAULT_FILE "/etc/fabricfs/fabricfs.yaml"
 
 static int usage(FILE *out, int status)
@@ -48,6 +50,9 @@ static void accesses_check(const char *file, const struct config *config)
 /* As well files of this machine, which the mount would not be without: certificates, passwords, clouds.yaml. */
 static void repositories_check(const char *file, const struct config *config)
 {
+	if (config->repos_len && config->cache_quota < (int64_t)CHUNK_SIZE)
+		fprintf(stderr, "%s: cache: a quota of %lld bytes holds no part of an image; is its unit missing "
+			"(20GiB)?\n", file, (long long)config->cache_quota);
 	for (size_t i = 0; i < config->repos_len; i++) {
 		const struct config_repo *repo = &config->repos[i];
 		struct reason why = { 0 };

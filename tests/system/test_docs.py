@@ -130,6 +130,14 @@ def test_check_config_tells_which_files_of_repositories_are_not_here(tmp_path):
         "here it would not be mounted"]
 
 
+def test_check_config_tells_of_a_quota_without_its_unit(tmp_path):
+    path = tmp_path / "f.yaml"
+    for quota, told in (("20", 1), ("20GiB", 0)):
+        path.write_text(f"repositories:\n  a: {{kind: directory, path: {tmp_path}}}\ncache: {{quota: {quota}}}\n")
+        done = check_config(path)
+        assert done.returncode == 0 and done.stderr.count("a quota of 20 bytes holds no part of an image") == told
+
+
 def test_install_and_uninstall_leave_nothing_behind(tmp_path):
     root = tmp_path / "root"
     for target in ("install", "uninstall"):

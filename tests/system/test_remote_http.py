@@ -487,12 +487,14 @@ def test_what_is_missing_in_the_configuration_is_said(mount, web):
     """The key to write is in the sentence."""
     urls = {"login": web.url("basic"), "certificate": f"https://127.0.0.1:{web.client_port}/html/",
             "plain": web.url("html", tls=True).replace("https:", "http:"), "authority": web.url("html", tls=True),
-            "file": web.url("html") + "blink.bin", "index": web.url("plain")}
+            "file": web.url("html") + "blink.bin", "index": web.url("plain"),
+            "no tls": web.url("html").replace("http:", "https:")}
     more = {"certificate": f", cacert: {web.authority.cacert}"}
-    repos = mount(**{name: f'url: "{url}"{more.get(name, "")}' for name, url in urls.items()})
+    repos = mount(**{name.replace(" ", "-"): f'url: "{url}"{more.get(name, "")}' for name, url in urls.items()})
     wanted = {"login": "it wants credentials: user and password-file, or token-file", "authority": "cacert tells",
               "certificate": "does it want a client's certificate?", "plain": "does it want https?",
-              "file": "has to be the address of a folder", "index": "A manifest can take its place"}
+              "file": "has to be the address of a folder", "index": "A manifest can take its place",
+              "no tls": "does it speak http:// only?"}
     for name, repo in zip(urls, repos):
         answered(repo)
         assert wanted[name] in repo.read("error"), name
