@@ -43,7 +43,7 @@ ONCE = ["test_bench.py", "test_designs.py", "test_designs_random.py", "test_digi
 ONE_THREAD = re.compile(r"test_(engine|image)(_|$)")
 # Where threads meet most: what `make check` runs with ThreadSanitizer.
 RACES_UNIT = ["test_card_upload", "test_card_busy", "test_card_command", "test_slots", "test_session", "test_tree_follow",
-              "test_tree_files"]
+              "test_tree_files", "test_cache_content", "test_mirror", "test_transfer", "test_transfer_breaks"]
 RACES_SYSTEM = ["test_ctl.py", "test_glance_faults.py", "test_large.py"]
 
 

@@ -43,7 +43,7 @@ $(CARD_TESTS): LDFLAGS_ALL += -Wl,--wrap=card_backend_find
 $(filter $(BUILD)/tests/unit/test_store $(BUILD)/tests/unit/test_store_% $(BUILD)/tests/unit/test_cache_%,$(UNIT_BINS)): $(BUILD)/tests/unit/store_fixture.o
 $(filter $(BUILD)/tests/unit/test_holder%,$(UNIT_BINS)): $(BUILD)/tests/unit/holder_fixture.o
 # And what asks over the network: a server.
-HTTP_TESTS := $(filter $(BUILD)/tests/unit/test_transfer $(BUILD)/tests/unit/test_transfer_names $(BUILD)/tests/unit/test_http_%,$(UNIT_BINS))
+HTTP_TESTS := $(filter $(BUILD)/tests/unit/test_transfer $(BUILD)/tests/unit/test_transfer_% $(BUILD)/tests/unit/test_http_%,$(UNIT_BINS))
 $(HTTP_TESTS): $(BUILD)/tests/unit/http_fixture.o
 -include $(BUILD)/tests/unit/http_fixture.d
 -include $(BUILD)/tests/unit/card_fixture.d $(BUILD)/tests/unit/store_fixture.d $(BUILD)/tests/unit/holder_fixture.d
