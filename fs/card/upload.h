@@ -134,6 +134,8 @@ int upload_truncate(struct upload *u, uint64_t size, struct reason *why);
 /* What a reader of this open sees: the spool, or what is loaded. Bytes or -errno. */
 ssize_t upload_read(struct upload *u, void *out, size_t n, uint64_t off);
 uint64_t upload_size(struct upload *u);
+/* -EFBIG: so many bytes are more than the card takes of any image. */
+int upload_size_suits(struct upload *u, uint64_t size, struct reason *why);
 /*
  * Bytes are on their way here from somewhere else: the upload has begun, for all others to see,
  * with nothing in it yet. -EBUSY and as upload_write(). Ended by upload_reference(),

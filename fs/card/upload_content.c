@@ -158,6 +158,16 @@ static uint64_t image_max(struct slot *slot)
 	return max ? max : SPOOL_MAX;
 }
 
+int upload_size_suits(struct upload *u, uint64_t size, struct reason *why)
+{
+	uint64_t max = image_max(u->slot);
+
+	if (size <= max + IMAGE_HEAD_MAX)
+		return 0;
+	return reason_set(why, EFBIG, "the image is larger than the %" PRIu64 " bytes that %s takes", max,
+			  u->slot->name);
+}
+
 /* Through the recogniser and the hash, whose turn it is. */
 static int content_recognise(struct upload *u, const void *bytes, size_t n, struct reason *why)
 {
@@ -292,9 +302,8 @@ static int upload_write_entered(struct upload *u, const void *bytes, size_t n, u
 	}
 	if (bits & UPLOAD_APPEND)
 		off = append_offset(saved);
-	if (!err && off + n > image_max(u->slot) + IMAGE_HEAD_MAX)
-		err = reason_set(why, EFBIG, "the image is larger than the %llu bytes that %s takes",
-				 (unsigned long long)image_max(u->slot), u->slot->name);
+	if (!err)
+		err = upload_size_suits(u, off + n, why);
 	if (!err)
 		err = spool_write(u, bytes, n, off, why);
 	if (!err) {

@@ -182,6 +182,13 @@ static int head_suits(struct copy *copy, struct image_facts *facts, struct reaso
 	return err;
 }
 
+static int size_suits(struct copy *copy, struct reason *why)
+{
+	uint64_t size;
+
+	return content_size(copy->content, &size) ? upload_size_suits(copy->u, size, why) : 0;
+}
+
 static void head_done(struct content_wait *wait, int err, const struct reason *said)
 {
 	struct copy *copy = (struct copy *)wait;
@@ -193,7 +200,7 @@ static void head_done(struct content_wait *wait, int err, const struct reason *s
 		whole_done(wait, err, said);
 		return;
 	}
-	if (head_suits(copy, &facts, &why)) {
+	if (head_suits(copy, &facts, &why) || size_suits(copy, &why)) {
 		copy_detach(copy);
 		if (why.err == EBADMSG)
 			content_unsound(copy->content);
@@ -239,7 +246,7 @@ static bool source_refused(struct copy *copy, struct reason *why)
 	return slot_takes_source(copy->u->slot, source, whole ? "sha256" : o->digest_algo, whole ? sha256 : o->digest, why);
 }
 
-static void copy_refuse_source(struct copy *copy, const struct reason *why)
+static void copy_refuse_unread(struct copy *copy, const struct reason *why)
 {
 	struct image_facts none = { 0 };
 	struct reason busy = { 0 };
@@ -276,8 +283,8 @@ static void copy_begin(fuse_req_t req, struct copy *copy, uint64_t ino_out)
 	copy->call = call_park(req, copy->u->slot, ino_out, 0);
 	if (!copy->call)
 		copy_free(copy);
-	else if (source_refused(copy, &why))
-		copy_refuse_source(copy, &why);
+	else if (source_refused(copy, &why) || (content_is_whole(copy->content, NULL, NULL) && size_suits(copy, &why)))
+		copy_refuse_unread(copy, &why);
 	else if (content_is_whole(copy->content, NULL, NULL))
 		copy_whole(copy);
 	else

@@ -13,7 +13,7 @@ import subprocess
 import pytest
 
 from harness import SLOW, run, shell, until
-from images import BLINK, HX8K, REGS, UPPER, sha256
+from images import BLINK, HX8K, REGS, UPPER, large_hx1k, sha256
 
 CHUNK = 32 * 1024
 
@@ -683,6 +683,20 @@ def test_an_image_for_another_part_is_refused_after_its_first_chunk(mirror, file
     assert "HX8K" in card.error and "HX1K" in card.error
     assert card.state == "unconfigured"
     assert card.last("image-refused")["result"] == "EMEDIUMTYPE"
+    assert cached(image) <= 2 * CHUNK
+
+
+def test_an_image_larger_than_the_card_takes_is_refused_after_its_first_chunk(mirror, files):
+    (files / "large.bin").write_bytes(large_hx1k(200_000))
+    os.truncate(files / "large.bin", 513 << 20)
+    fabric = mirror()
+    card = fabric.card()
+    image = fabric.mount / "remote" / "nfs" / "large.bin"
+    done = copy(image, card)
+    assert done.returncode == 1
+    assert os.strerror(errno.EFBIG) in done.stderr
+    assert "larger" in card.error
+    assert card.last("image-refused")["result"] == "EFBIG"
     assert cached(image) <= 2 * CHUNK
 
 
