@@ -149,7 +149,7 @@ struct saved_handle {
 			uint64_t of; /* handle of the open that is polled */
 		} watch;
 		struct {
-			uint64_t load; /* the load that this open found */
+			_Atomic uint64_t load; /* the load that this open found */
 			_Atomic uint32_t closed; /* a close was answered, and nothing was moved since */
 		} io;
 	};

@@ -64,7 +64,7 @@ static int claim_match(struct saved_handle *h, void *arg)
 	/* An open that belongs to an earlier load stands in nobody's way. */
 	c->taken = h->kind == SAVED_IO && h != c->mine && node_card(h->ino) == node_card(c->ino) &&
 		   node_slot(h->ino) == node_slot(c->ino) && endpoint_of(h->ino) == c->endpoint &&
-		   h->io.load == c->load && moves_bytes(h, c->endpoint);
+		   atomic_load(&h->io.load) == c->load && moves_bytes(h, c->endpoint);
 	c->closed = c->taken && atomic_load(&h->io.closed);
 	return c->taken;
 }
@@ -158,7 +158,7 @@ static void io_open_try(fuse_req_t req, struct card *card, uint64_t ino, struct 
 	}
 	saved->ino = ino;
 	saved->open_flags = (uint32_t)fi->flags;
-	saved->io.load = claim.load;
+	atomic_store(&saved->io.load, claim.load);
 	claim.mine = saved;
 	pthread_mutex_lock(&card->lock);
 	if (is_stream(e) && moves_bytes(saved, e))
@@ -252,7 +252,7 @@ static struct moving *moving_new(fuse_req_t req, struct card *card, uint64_t ino
 	m->req = req;
 	m->unique = request_current()->unique;
 	m->call.slot = card_slot(card, node_slot(ino));
-	m->call.load = saved->io.load;
+	m->call.load = atomic_load(&saved->io.load);
 	m->call.done = moving_done;
 	m->call.io.endpoint = endpoint_of(ino);
 	m->call.io.slot = m->call.slot->index < 0 ? 0 : (unsigned)m->call.slot->index;
@@ -313,7 +313,7 @@ static void poll_tell(struct slot *slot, const struct saved_handle *saved)
 	if (!call)
 		return;
 	call->slot = slot;
-	call->load = saved->io.load;
+	call->load = atomic_load(&saved->io.load);
 	call->done = poll_told;
 	call->io = (struct card_io){ .endpoint = CARD_RX, .slot = slot->index < 0 ? 0 : (unsigned)slot->index,
 				     .wait = true, .nonblock = true, .id = run_id() };
@@ -334,7 +334,7 @@ static void io_poll(fuse_req_t req, struct card *card, uint64_t ino, struct fuse
 	if (ph)
 		fuse_pollhandle_destroy(ph);
 	ready = atomic_load(&slot->io_ready);
-	if (!saved || saved->io.load != atomic_load(&slot->load))
+	if (!saved || atomic_load(&saved->io.load) != atomic_load(&slot->load))
 		revents = POLLHUP | POLLERR;
 	else if (!is_stream(e))
 		revents = POLLIN | POLLOUT;
