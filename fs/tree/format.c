@@ -36,7 +36,7 @@ void format_readme(const struct place *p, struct buf *out)
 		 "  printf hi > dev0/io/tx         talk to the design, where it offers that:\n"
 		 "  cat dev0/io/rx                 what it answered so far; io/.rx waits for bytes\n"
 		 "  grep . dev0/telemetry/*        measured now, the unit is in the name\n"
-		 "  ls -l remote/lab               images of a repository, fetched when they are read\n"
+		 "  ls -l remote/lab               images of a repository, fetched when read\n"
 		 "  ls dev0/fits/lab               those of them that are known to suit dev0\n"
 		 "  cat remote/lab/.repo/state     is it online; .repo/error: why its list is old\n"
 		 "\n"
