@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Which files have a number at the kernel (backings.h). */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -40,20 +41,36 @@ static void end(int fuse_fd, int i)
 	(void)!ioctl(fuse_fd, BACKING_CLOSE, &id);
 }
 
-static void begin(int fuse_fd, int link_fd, uint64_t content, int fd)
+/*
+ * The worker's rights are fewer than ours, and the kernel reads with ours: so only what it could open for
+ * reading. A path without that (O_PATH) is enough for the kernel, from 6.17 on.
+ */
+static bool is_readable(int fd)
 {
-	struct link_backing answer = { .word = LINK_BACKED, .content = content };
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && !(flags & O_PATH) && (flags & O_ACCMODE) != O_WRONLY;
+}
+
+static int32_t number_make(int fuse_fd, const struct backing_map *map)
+{
+	int id = ioctl(fuse_fd, BACKING_OPEN, map);
+
+	return id < 0 ? -errno : id;
+}
+
+static void begin(int fuse_fd, int link_fd, const struct link_backing *asked, int fd)
+{
+	struct link_backing answer = { .word = LINK_BACKED, .content = asked->content, .ticket = asked->ticket };
 	struct backing_map map = { .fd = fd };
-	int i = find(content);
+	int i = find(asked->content);
 
 	/* Asked for by a worker that died before it was told. */
 	if (i < 0) {
 		i = find(0);
-		answer.id = i < 0 ? -ENOSPC : ioctl(fuse_fd, BACKING_OPEN, &map);
-		if (i >= 0 && answer.id < 0)
-			answer.id = -errno;
+		answer.id = i < 0 ? -ENOSPC : !is_readable(fd) ? -EACCES : number_make(fuse_fd, &map);
 		if (answer.id > 0) {
-			table[i].content = content;
+			table[i].content = asked->content;
 			table[i].id = answer.id;
 		}
 	} else {
@@ -90,7 +107,7 @@ bool backings_message(int fuse_fd, int link_fd, const void *message, size_t n, i
 	if (!one.content)
 		return false;
 	if (one.word == LINK_BACK && fd >= 0)
-		begin(fuse_fd, link_fd, one.content, fd);
+		begin(fuse_fd, link_fd, &one, fd);
 	if (one.word == LINK_UNBACK) {
 		i = find(one.content);
 		if (i >= 0)

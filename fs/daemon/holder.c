@@ -320,30 +320,12 @@ static void link_close(void)
 	holder.link_fd = -1;
 }
 
-/* A message, and the descriptor that comes with it. */
-static ssize_t link_receive(char *text, size_t size, int *fd)
-{
-	struct iovec iov = { text, size };
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	ssize_t n = recvmsg(holder.link_fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(*fd)))
-		memcpy(fd, CMSG_DATA(c), sizeof(*fd));
-	return n;
-}
-
 /* False: there is nothing more to read now. */
 static bool link_read(void)
 {
 	char text[1 + REASON_MAX];
-	int fd = -1;
-	ssize_t n = link_receive(text, sizeof(text) - 1, &fd);
+	int fd;
+	ssize_t n = link_receive(holder.link_fd, text, sizeof(text) - 1, &fd);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return errno == EINTR;

@@ -6,7 +6,10 @@
 #ifndef FS_DAEMON_LINK_H
 #define FS_DAEMON_LINK_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum link_word {
 	LINK_READY = 'r',  /* worker: serving */
@@ -25,6 +28,7 @@ struct link_backing {
 	uint8_t word;
 	int32_t id;
 	uint64_t content;
+	uint64_t ticket; /* the worker's; comes back with the answer */
 };
 
 struct link_keep {
@@ -32,6 +36,13 @@ struct link_keep {
 	uint32_t len;
 	uint64_t content[LINK_BACKINGS];
 };
+
+/* A message, with a descriptor (-1: none). False: it was not sent, as there is no room for it now, or nobody
+ * who reads it. */
+bool link_send(int link_fd, const void *message, size_t n, int fd);
+/* As recv(), and never waits. *fd: the descriptor that came along, the caller's, else -1; of more than one the
+ * kernel keeps the others. */
+ssize_t link_receive(int link_fd, void *message, size_t size, int *fd);
 
 /* How long a worker may take to finish running programming, and the holder waits for its exit. */
 #define LINK_STOP_S 30

@@ -133,7 +133,9 @@ uint64_t opens_add(struct open_image *image)
 	other = fh ? &saved->place[opens_place(fh)] : node_find(image->ino);
 	if (other)
 		image->backing = other->image.backing;
-	if (!fh && place_take(&place))
+	if (!fh && image->backing && other && other->image.content != image->content)
+		image->content = other->image.content;
+	else if (!fh && place_take(&place))
 		fh = place_fill(place, image);
 	pthread_mutex_unlock(&lock);
 	return fh;

@@ -34,7 +34,8 @@ struct open_image {
  * came before. 0: there are OPENS_MAX.
  * In image->backing comes what it has to be answered with: that of the other opens of the node, as the
  * kernel reads an inode itself or asks us, but not both (fs/fuse/iomode.c); where there is none, what
- * was given.
+ * was given. Where the kernel reads another content, as what came since could not be noted, that is in
+ * image->content, and there is no handle.
  */
 uint64_t opens_add(struct open_image *image);
 void opens_drop(uint64_t fh);

@@ -9,7 +9,6 @@
 #include <linux/fuse.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,13 +35,14 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* before that of opens.c */
 static pthread_cond_t dropped = PTHREAD_COND_INITIALIZER;
 /* lock */
-static uint64_t drops, drops_over; /* asked for, and done, in this order */
+static uint64_t drops, drops_over; /* asked for, and the last that was done, in this order */
 static int link_fd = -1;
 static bool refused; /* the holder, or the kernel, does not do it here */
-static uint64_t uses;
+static uint64_t uses, tickets;
 static struct backed {
 	uint64_t content; /* 0 = free */
 	int32_t id;	  /* 0 = it is asked for */
+	uint64_t ticket;  /* with which it is */
 	uint64_t used;
 } table[LINK_BACKINGS];
 
@@ -124,37 +124,12 @@ static struct backed *find(uint64_t content)
 	return NULL;
 }
 
-static bool holder_tell(const void *message, size_t n, int fd)
-{
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct iovec iov = { (void *)message, n };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-	if (link_fd < 0)
-		return false;
-	if (fd >= 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-
-		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(fd));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
-	return sendmsg(link_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)n;
-}
-
 /* False: the holder could not be told, and the number stays. */
 static bool drop(struct backed *b)
 {
-	struct link_backing message = { .word = LINK_UNBACK, .content = b->content };
+	struct link_backing message = { .word = LINK_UNBACK, .content = b->content, .ticket = drops + 1 };
 
-	if (opens_have(b->content) || !holder_tell(&message, sizeof(message), -1))
+	if (opens_have(b->content) || !link_send(link_fd, &message, sizeof(message), -1))
 		return false;
 	*b = (struct backed){ 0 };
 	drops++;
@@ -182,8 +157,9 @@ void passthrough_want(uint64_t content, int fd)
 	pthread_mutex_lock(&lock);
 	b = allowed && !refused ? find(content) : NULL;
 	if (allowed && !refused && !b && (b = place())) {
-		*b = (struct backed){ .content = content, .used = ++uses };
-		if (!holder_tell(&message, sizeof(message), fd))
+		message.ticket = ++tickets;
+		*b = (struct backed){ .content = content, .ticket = tickets, .used = ++uses };
+		if (!link_send(link_fd, &message, sizeof(message), fd))
 			*b = (struct backed){ 0 };
 	}
 	pthread_mutex_unlock(&lock);
@@ -199,12 +175,15 @@ void passthrough_told(const void *message, size_t n)
 	memcpy(&told, message, sizeof(told));
 	pthread_mutex_lock(&lock);
 	if (told.word == LINK_UNBACK) {
-		drops_over++;
+		drops_over = told.ticket;
 		pthread_cond_broadcast(&dropped);
 		pthread_mutex_unlock(&lock);
 		return;
 	}
 	b = told.content ? find(told.content) : NULL;
+	/* Of an earlier time that it was asked for, since when it was dropped. */
+	if (b && b->ticket != told.ticket)
+		b = NULL;
 	if (b && told.id > 0)
 		b->id = told.id;
 	else if (b)
@@ -257,9 +236,6 @@ void passthrough_drop(uint64_t content)
 		number = drops;
 		while (drops_over < number && link_fd >= 0 && !err)
 			err = pthread_cond_clockwait(&dropped, &lock, CLOCK_MONOTONIC, &ts);
-		/* Nobody waits for this one again. */
-		if (drops_over < number)
-			drops_over = number;
 	}
 	pthread_mutex_unlock(&lock);
 }
@@ -292,7 +268,7 @@ void passthrough_link(int fd)
 			if (table[i].content)
 				keep.content[keep.len++] = table[i].content;
 		/* Before anything else is asked for, and the socket is empty. */
-		holder_tell(&keep, sizeof(keep), -1);
+		link_send(link_fd, &keep, sizeof(keep), -1);
 	}
 	pthread_mutex_unlock(&lock);
 }

@@ -32,21 +32,22 @@
 
 /* --- open and close ------------------------------------------------------------------------------ */
 
-/* Opens (by their places) that are counted in their contents: those of this worker, and of others
- * those that were read since. */
-static _Atomic bool counted[OPENS_MAX];
+/* Opens (by their places, as a release may come again when its place is another's) that are counted in their
+ * contents: those of this worker, and of others those that were read since. */
+static _Atomic uint64_t counted[OPENS_MAX];
 
 static void opened_count(uint64_t fh, struct content *content)
 {
-	if (!atomic_exchange(&counted[opens_place(fh)], true))
+	if (atomic_exchange(&counted[opens_place(fh)], fh) != fh)
 		content_opened(content);
 }
 
 static void opened_end(uint64_t fh)
 {
 	struct content *content = content_live(opens_content(fh));
+	uint64_t was = fh;
 
-	if (atomic_exchange(&counted[opens_place(fh)], false) && content)
+	if (atomic_compare_exchange_strong(&counted[opens_place(fh)], &was, 0) && content)
 		content_closed(content);
 	content_put(content);
 	opens_drop(fh);
@@ -107,7 +108,7 @@ static void open_answer(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi,
 	fi->keep_cache = cached;
 	fi->noflush = 1;
 	if (!fi->fh) {
-		fuse_reply_err(req, ENFILE);
+		fuse_reply_err(req, image.content == content_id(content) ? ENFILE : ESTALE);
 	} else if (opens_content(fi->fh) != image.content) {
 		/* Asked again, because the worker died that had answered it for what there was then. */
 		opens_drop(fi->fh);

@@ -68,6 +68,8 @@ static int end(void **state)
 	return close(memfd);
 }
 
+static uint64_t ticket; /* of what was asked last */
+
 /* What the holder was asked: the word, 0 = nothing. */
 static uint8_t asked(uint64_t *content)
 {
@@ -75,6 +77,7 @@ static uint8_t asked(uint64_t *content)
 	ssize_t n = recv(pair[1], &message, sizeof(message), MSG_DONTWAIT);
 
 	*content = message.content;
+	ticket = message.ticket;
 	return n == sizeof(message) ? message.word : 0;
 }
 
@@ -86,11 +89,16 @@ static void assert_asked(uint8_t word, uint64_t content)
 	assert_int_equal(is, content);
 }
 
-static void tell(uint64_t content, int32_t id)
+static void tell_of(uint64_t asked, uint64_t content, int32_t id)
 {
-	struct link_backing told = { .word = LINK_BACKED, .content = content, .id = id };
+	struct link_backing told = { .word = LINK_BACKED, .content = content, .id = id, .ticket = asked };
 
 	passthrough_told(&told, sizeof(told));
+}
+
+static void tell(uint64_t content, int32_t id)
+{
+	tell_of(ticket, content, id);
 }
 
 static void number_it(uint64_t content, int32_t id)
@@ -112,13 +120,16 @@ static uint64_t open_it(uint64_t ino, uint64_t content, int32_t backing)
 
 static void a_number_is_asked_for_once(void **state)
 {
+	uint64_t first;
+
 	(void)state;
 	passthrough_want(1, file);
 	passthrough_want(1, file);
 	assert_asked(LINK_BACK, 1);
+	first = ticket;
 	assert_asked(0, 0);
 	opens_drop(open_it(10, 1, 0));
-	tell(1, 5);
+	tell_of(first, 1, 5);
 	passthrough_want(1, file);
 	assert_asked(0, 0);
 	opens_drop(open_it(10, 1, 5));
@@ -151,6 +162,48 @@ static void all_opens_of_a_node_are_read_in_the_same_way(void **state)
 	passthrough_drop(1);
 	assert_asked(LINK_UNBACK, 1);
 	opens_drop(open_it(10, 1, 0));
+}
+
+/* The holder was slow; meanwhile it was dropped, and asked for again. */
+static void the_answer_to_what_was_dropped_since_is_no_number(void **state)
+{
+	uint64_t first;
+
+	(void)state;
+	passthrough_want(1, file);
+	assert_asked(LINK_BACK, 1);
+	first = ticket;
+	passthrough_drop(1);
+	assert_asked(LINK_UNBACK, 1);
+	tell_of(first, 1, 5);
+	opens_drop(open_it(10, 1, 0));
+	passthrough_want(1, file);
+	assert_asked(LINK_BACK, 1);
+	tell_of(first, 1, 5);
+	opens_drop(open_it(10, 1, 0));
+	tell(1, 6);
+	opens_drop(open_it(10, 1, 6));
+	tell_of(first, 1, -ENOSPC);
+	opens_drop(open_it(10, 1, 6));
+}
+
+static void the_bytes_of_another_content_are_given_to_nobody(void **state)
+{
+	struct open_image other = { .ino = 10, .content = 2 };
+	uint64_t fh;
+
+	(void)state;
+	number_it(1, 5);
+	fh = open_it(10, 1, 5);
+	assert_int_equal(passthrough_open(&other, false), 0);
+	assert_int_equal(other.content, 1);
+	opens_drop(open_it(10, 1, 5));
+	opens_drop(fh);
+	other.content = 2;
+	fh = passthrough_open(&other, false);
+	assert_int_equal(opens_content(fh), 2);
+	assert_int_equal(other.backing, 0);
+	opens_drop(fh);
 }
 
 static void the_number_that_was_not_used_for_longest_makes_place(void **state)
@@ -255,6 +308,69 @@ static void the_holder_takes_only_messages_that_are_whole(void **state)
 	}
 }
 
+static unsigned descriptors(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* A worker has fewer rights than the holder. */
+static void the_holder_numbers_only_what_the_worker_can_read(void **state)
+{
+	struct link_backing one = { .word = LINK_BACK, .content = 9, .ticket = 7 }, answer;
+	int fds[] = { open("/proc/self/exe", O_PATH | O_CLOEXEC), open("/dev/null", O_WRONLY | O_CLOEXEC) };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		assert_true(fds[i] >= 0);
+		assert_true(backings_message(file, pair[1], &one, sizeof(one), fds[i]));
+		assert_int_equal(recv(pair[0], &answer, sizeof(answer), 0), sizeof(answer));
+		assert_int_equal(answer.word, LINK_BACKED);
+		assert_int_equal(answer.ticket, 7);
+		assert_int_equal(answer.id, -EACCES);
+		close(fds[i]);
+	}
+}
+
+static void a_message_brings_one_descriptor_or_none(void **state)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(8 * sizeof(int))];
+	} control = { 0 };
+	char word = 'x', got;
+	struct iovec iov = { &word, 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control };
+	struct cmsghdr *c = (struct cmsghdr *)control.bytes;
+	unsigned before = descriptors();
+	int fd;
+
+	(void)state;
+	for (unsigned n = 1; n <= 8; n++) {
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(n * sizeof(int));
+		msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
+		for (unsigned i = 0; i < n; i++)
+			memcpy(CMSG_DATA(c) + i * sizeof(int), &file, sizeof(file));
+		assert_int_equal(sendmsg(pair[0], &msg, 0), 1);
+		assert_int_equal(link_receive(pair[1], &got, 1, &fd), 1);
+		assert_true(fd >= 0);
+		assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+		close(fd);
+		assert_int_equal(descriptors(), before);
+	}
+	assert_true(link_send(pair[0], &word, 1, -1));
+	assert_int_equal(link_receive(pair[1], &got, 1, &fd), 1);
+	assert_int_equal(fd, -1);
+	assert_int_equal(link_receive(pair[1], &got, 1, &fd), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_false(link_send(-1, &word, 1, -1));
+}
+
 #define CLAIM(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -262,10 +378,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CLAIM(a_number_is_asked_for_once),
 		CLAIM(all_opens_of_a_node_are_read_in_the_same_way),
+		CLAIM(the_answer_to_what_was_dropped_since_is_no_number),
+		CLAIM(the_bytes_of_another_content_are_given_to_nobody),
 		CLAIM(the_number_that_was_not_used_for_longest_makes_place),
 		CLAIM(a_worker_that_takes_over_keeps_what_is_open),
 		CLAIM(where_it_cannot_be_it_is_asked_for_no_more),
 		CLAIM(the_holder_takes_only_messages_that_are_whole),
+		CLAIM(the_holder_numbers_only_what_the_worker_can_read),
+		CLAIM(a_message_brings_one_descriptor_or_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
