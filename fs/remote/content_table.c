@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fs/daemon/opens.h"
+#include "fs/daemon/passthrough.h"
 #include "fs/remote/content_in.h"
 
 #include <fabricfs/buf.h>
@@ -115,6 +116,8 @@ static int content_bytes_open(struct content *c, const struct cache_content *row
 		/* It is counted once for both. */
 		*noted = twin ? 0 : row->cached;
 		c->noted = 0;
+		/* Who comes when it is whole again reads the new file. */
+		passthrough_drop(c->id);
 	}
 	err = chunks_open(contents_store, c->id, c->key, &c->chunks, why);
 	if (!err)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fs/daemon/passthrough.h"
 #include "fs/remote/content_in.h"
 
 #include <fabricfs/clock.h>
@@ -157,8 +158,12 @@ static void content_retire(struct content *c, bool sync)
 		*at = c->chain;
 	}
 	pthread_mutex_unlock(&table_lock);
-	if (last)
-		content_free(c);
+	if (!last)
+		return;
+	/* No row tells the quota of it any more, and the kernel may hold its file. */
+	if (c->gone.err && c->gone.err != EINTR)
+		passthrough_drop(c->id);
+	content_free(c);
 }
 
 /* With a reference: the first in this bucket that is to be retired. */

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole images are read by the kernel itself (FUSE passthrough), and all others beside them."""
 import collections
+import contextlib
 import ctypes
 import errno
+import hashlib
 import mmap
 import os
 import random
@@ -12,7 +14,8 @@ import threading
 
 import pytest
 
-from harness import until
+from harness import run, until
+from images import HX8K
 from test_remote_reading import cached, config, noise, refresh, replace
 
 SIZE = 700_000
@@ -167,15 +170,34 @@ def test_more_images_at_once_than_the_kernel_reads_by_itself(mirror, files):
     past_us(remote / "149.bin", data["149.bin"]).close()
 
 
-def test_what_is_evicted_leaves_the_disk_though_the_kernel_has_read_it(fpga, files):
-    fabric = fpga.make(config=config([("nfs", files, "")], "cache: {quota: 3MiB}\n"))
+@contextlib.contextmanager
+def on_a_disk_of_its_own(fabric):
     fabric.state_dir.mkdir(mode=0o700)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m,mode=700", "tmpfs", str(fabric.state_dir)], check=True)
     try:
-        for i in range(8):
-            (files / f"{i}.bin").write_bytes(noise(1 << 20, 10 + i))
         fabric.start()
-        remote = fabric.mount / "remote" / "nfs"
+        yield fabric.mount / "remote" / "nfs"
+        fabric.stop()
+    finally:
+        fabric.kill_all()
+        subprocess.run(["umount", "-l", str(fabric.state_dir)], check=False)
+
+
+def of_no_name(fabric):
+    """Bytes on that disk of files which have no name any more."""
+    disk = os.statvfs(fabric.state_dir)
+    held = 0
+    for p in fabric.state_dir.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            held += p.stat().st_blocks * 512 * p.is_file()
+    return (disk.f_blocks - disk.f_bfree) * disk.f_frsize - held
+
+
+def test_what_is_evicted_leaves_the_disk_though_the_kernel_has_read_it(fpga, files):
+    fabric = fpga.make(config=config([("nfs", files, "")], "cache: {quota: 3MiB}\n"))
+    for i in range(8):
+        (files / f"{i}.bin").write_bytes(noise(1 << 20, 10 + i))
+    with on_a_disk_of_its_own(fabric) as remote:
         with past_us(remote / "0.bin", noise(1 << 20, 10)) as f:
             for i in range(1, 8):
                 past_us(remote / f"{i}.bin", noise(1 << 20, 10 + i)).close()
@@ -184,15 +206,53 @@ def test_what_is_evicted_leaves_the_disk_though_the_kernel_has_read_it(fpga, fil
             with open(remote / "0.bin", "rb", buffering=0) as g:
                 assert is_past_us(g, noise(1 << 20, 10))
         assert cached(remote / "1.bin") == 0
-        held = sum(p.stat().st_blocks * 512 for p in fabric.state_dir.rglob("*") if p.is_file())
-        disk = os.statvfs(fabric.state_dir)
-        assert (disk.f_blocks - disk.f_bfree) * disk.f_frsize - held < 1 << 20
+        assert of_no_name(fabric) < 1 << 20
         # And comes back.
         past_us(remote / "1.bin", noise(1 << 20, 11)).close()
-        fabric.stop()
-    finally:
-        fabric.kill_all()
-        subprocess.run(["umount", "-l", str(fabric.state_dir)], check=False)
+
+
+def test_what_proves_damaged_leaves_the_disk_though_the_kernel_has_read_it(fpga, files):
+    fabric = fpga.make(sim=None, config=config([("nfs", files, "")], "cache: {quota: 1MiB}\ncards:\n"
+                                               "  - {name: large, backend: sim, part: iCE40-HX8K}\n"))
+    data = bytearray(open(HX8K, "rb").read())
+    data[100_000] ^= 1
+    for i in range(8):
+        (files / f"{i}.bin").write_bytes(data if not i else noise(300_000, 10 + i))
+    with on_a_disk_of_its_own(fabric) as remote:
+        past_us(remote / "0.bin", data).close()
+        before = of_no_name(fabric)
+        assert "Bad message" in run(["cp", str(remote / "0.bin"), str(fabric.card(0).image)]).stderr
+
+        def gone():
+            for i in range(1, 8):
+                (remote / f"{i}.bin").read_bytes()
+            return not list(fabric.state_dir.rglob(hashlib.sha256(data).hexdigest()))
+
+        until(gone, "room was made of it")
+        until(lambda: of_no_name(fabric) < before + len(data) // 2, "the kernel lets go of it")
+
+
+def test_what_was_cut_on_the_disk_is_read_by_the_kernel_as_it_was_fetched_anew(mirror, files):
+    data = noise(SIZE, 5)
+    for i in range(4):
+        (files / f"{i}.bin").write_bytes(data if not i else noise(SIZE, 10 + i))
+    fabric = mirror("cache: {quota: 2MiB}\n")
+    remote = fabric.mount / "remote" / "nfs"
+    x = remote / "0.bin"
+    past_us(x, data).close()
+    os.setxattr(x, "user.fpga.pinned", b"1")
+    blob, = fabric.state_dir.rglob(hashlib.sha256(data).hexdigest())
+    os.truncate(blob, 1000)
+
+    def anew():
+        # What makes room forgets what is open no more.
+        for i in range(1, 4):
+            (remote / f"{i}.bin").read_bytes()
+        return x.read_bytes() == data
+
+    until(anew, "it was found to be cut")
+    past_us(x, data).close()
+    assert x.read_bytes() == data
 
 
 def reader(remote, versions, seed, over, found):
