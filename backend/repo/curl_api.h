@@ -21,7 +21,7 @@
 #undef curl_multi_setopt
 
 #define CURL_API(X)                                                                               \
-	X(curl_easy_cleanup) X(curl_easy_getinfo) X(curl_easy_init) X(curl_easy_setopt)           \
+	X(curl_easy_cleanup) X(curl_easy_getinfo) X(curl_easy_init) X(curl_easy_pause) X(curl_easy_setopt)           \
 	X(curl_easy_strerror) X(curl_free) X(curl_getdate) X(curl_global_cleanup)                 \
 	X(curl_global_init) X(curl_multi_add_handle) X(curl_multi_cleanup)                        \
 	X(curl_multi_info_read) X(curl_multi_init) X(curl_multi_perform) X(curl_multi_poll)       \
@@ -58,6 +58,7 @@ bool curl_api_loaded(void);
 #define curl_multi_poll		 curl_api.curl_multi_poll_
 #define curl_multi_remove_handle curl_api.curl_multi_remove_handle_
 #define curl_multi_setopt	 curl_api.curl_multi_setopt_
+#define curl_easy_pause	 curl_api.curl_easy_pause_
 #define curl_multi_wakeup	 curl_api.curl_multi_wakeup_
 #define curl_slist_append	 curl_api.curl_slist_append_
 #define curl_slist_free_all	 curl_api.curl_slist_free_all_

@@ -295,6 +295,13 @@ static int on_data(struct transfer *t, void *core, const void *bytes, size_t n, 
 	return located(p, rc, why);
 }
 
+static bool page_room(void *core)
+{
+	struct repo_list *list = ((struct page *)core)->list->list;
+
+	return !list->room || list->room(list);
+}
+
 /* --- from one request to the next -------------------------------------------------------- */
 
 static void list_end(struct http_list *l, int err, bool unchanged, const struct reason *why)
@@ -499,7 +506,8 @@ static int page_ask(struct http_list *l, struct reason *why)
 		p++;
 	struct transfer_request request = {
 		.peer = repo->peer, .method = "GET", .headers = headers, .body_max = PAGE_MAX, .core = p,
-		.also = l->conditional ? unchanged : NULL, .begin = on_begin, .data = on_data, .done = page_done,
+		.also = l->conditional ? unchanged : NULL, .begin = on_begin, .data = on_data, .room = page_room,
+		.done = page_done,
 	};
 
 	p->folder = l->folder;

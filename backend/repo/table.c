@@ -34,6 +34,11 @@ int repo_kinds_start(struct reason *why)
 	return err;
 }
 
+void repo_kinds_resume(void)
+{
+	transfer_resume();
+}
+
 bool repo_kinds_stop(void)
 {
 	bool ended = directory_stop();

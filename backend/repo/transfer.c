@@ -43,6 +43,7 @@ static struct {
 	struct later *later_inbox;
 	bool running, stopping;
 	atomic_bool cancels; /* some transfer has been cancelled */
+	atomic_bool resumes; /* there may be room for one that waits for it */
 	CURLM *multi;
 	pthread_t thread;
 	/* The thread's own. */
@@ -163,6 +164,15 @@ void transfer_cancel(struct transfer *t)
 	atomic_store(&t->cancelled, true);
 	pthread_mutex_lock(&engine.lock);
 	atomic_store(&engine.cancels, true);
+	if (engine.running)
+		curl_multi_wakeup(engine.multi);
+	pthread_mutex_unlock(&engine.lock);
+}
+
+void transfer_resume(void)
+{
+	atomic_store(&engine.resumes, true);
+	pthread_mutex_lock(&engine.lock);
 	if (engine.running)
 		curl_multi_wakeup(engine.multi);
 	pthread_mutex_unlock(&engine.lock);
@@ -390,6 +400,29 @@ again:
 		}
 }
 
+/* Each goes on, or is asked for room again and waits on. */
+static void paused_resume(void)
+{
+	if (!atomic_exchange(&engine.resumes, false))
+		return;
+again:
+	for (struct transfer *t = engine.live; t; t = t->live_next) {
+		CURLcode code;
+
+		if (!t->easy || !t->paused)
+			continue;
+		t->paused = false;
+		t->window = 0;
+		t->window_ns = clock_mono_ns();
+		/* What libcurl kept is given within this call. */
+		code = curl_easy_pause(t->easy, CURLPAUSE_CONT);
+		if (code != CURLE_OK) {
+			try_end(t, code, false);
+			goto again;
+		}
+	}
+}
+
 static void finished_take(void)
 {
 	CURLMsg *msg;
@@ -423,6 +456,11 @@ static bool transfer_stalls(struct transfer *t, int64_t now)
 	int64_t span = t->request.peer->offline_timeout_ms;
 	int64_t elapsed = (now - t->window_ns) / NS_PER_MS;
 
+	if (t->paused) {
+		t->window = 0;
+		t->window_ns = now;
+		return false;
+	}
 	if (!t->connected) /* libcurl's own limit ends it before, unless it waits behind another */
 		return elapsed >= span + t->request.peer->connect_timeout_ms;
 	if (elapsed < span)
@@ -491,6 +529,7 @@ static void *engine_run(void *arg)
 		cancelled_stop(stopping);
 		if (stopping && !engine.live)
 			break;
+		paused_resume();
 		curl_multi_perform(engine.multi, &running);
 		finished_take();
 		gathered_give();

@@ -74,6 +74,9 @@ struct transfer_request {
 	/* Once per answer that counts. -errno ends it. May be NULL. */
 	int (*begin)(struct transfer *t, void *core, const struct transfer_answer *answer, struct reason *why);
 	int (*data)(struct transfer *t, void *core, const void *bytes, size_t n, struct reason *why);
+	/* Asked before data; false: nothing is given, nor is it a stall, until transfer_resume() is called
+	 * and it is asked again. May be NULL. With body_max only. */
+	bool (*room)(void *core);
 	/* err positive or 0; `answer` NULL when there was none. The transfer is gone afterwards. */
 	void (*done)(struct transfer *t, void *core, int err, const struct transfer_answer *answer,
 		     const struct reason *why);
@@ -92,6 +95,8 @@ int transfer_start(const struct transfer_request *request, struct transfer **t, 
 /* done() follows with ECANCELED, unless it is on its way already. Until done() has returned: who
  * cancels from another thread holds a lock that its done() takes. */
 void transfer_cancel(struct transfer *t);
+/* There may be room again. Any thread; never waits. */
+void transfer_resume(void);
 /* Call fn(arg) on the transfer thread, after `ms` (0 = soon). Not called any more once the thread
  * has been stopped. */
 int transfer_later(int64_t ms, void (*fn)(void *arg), void *arg, struct reason *why);

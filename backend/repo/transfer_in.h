@@ -117,6 +117,7 @@ struct transfer {
 	int status;		/* 0 = nothing came yet */
 	bool head_done;
 	bool accepted;		/* the body is the asker's */
+	bool paused;		/* its asker has no room */
 	bool connected;		/* a connection was there to send the request on */
 	bool whole;		/* all that was wanted came, whatever comes behind it */
 	bool ends_there;	/* and the body is said to end just there */

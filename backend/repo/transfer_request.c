@@ -340,6 +340,11 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 	struct transfer *t = arg;
 	size_t len = size * n;
 
+	/* libcurl gives the same bytes again. */
+	if (t->accepted && !t->whole && !t->err && t->request.room && !t->request.room(t->request.core)) {
+		t->paused = true;
+		return CURL_WRITEFUNC_PAUSE;
+	}
 	atomic_fetch_add_explicit(&t->request.peer->received, len, memory_order_relaxed);
 	t->window += len;
 	if (t->err || atomic_load(&t->cancelled))
@@ -453,7 +458,7 @@ int request_prepare(struct transfer *t)
 	own = t->redirects == 0 || url_same_origin(t->url, t->now_url);
 	buf_clear(&t->head);
 	t->status = 0;
-	t->head_done = t->accepted = t->connected = t->whole = t->ends_there = t->contradicts = false;
+	t->head_done = t->accepted = t->connected = t->whole = t->ends_there = t->contradicts = t->paused = false;
 	t->drained = t->skip = t->window = 0;
 	t->began_ns = t->window_ns = clock_mono_ns();
 	t->given_before = t->given;

@@ -31,6 +31,8 @@ struct catalogue_queue {
 	pthread_cond_t moved; /* others: a piece was written */
 	struct piece *first, **last;
 	size_t bytes; /* that wait or are being written */
+	void (*room)(void);
+	bool refused; /* who asked for room was told that there is none */
 	bool started, quit;
 	pthread_t thread;
 };
@@ -60,7 +62,7 @@ static struct piece *piece_take(struct catalogue_queue *q, bool *skip)
 static void piece_done(struct catalogue_queue *q, struct piece *piece, const struct reason *why)
 {
 	struct catalogue_update *u = piece->update;
-	void (*flushed)(void *arg) = NULL;
+	void (*flushed)(void *arg) = NULL, (*room)(void) = NULL;
 	void *arg = NULL;
 
 	pthread_mutex_lock(&q->lock);
@@ -72,9 +74,15 @@ static void piece_done(struct catalogue_queue *q, struct piece *piece, const str
 		arg = u->flushed_arg;
 		u->flushed = NULL;
 	}
+	if (q->refused && q->bytes <= QUEUE_MAX / 2) {
+		q->refused = false;
+		room = q->room;
+	}
 	pthread_cond_broadcast(&q->moved);
 	pthread_mutex_unlock(&q->lock);
 	free(piece);
+	if (room)
+		room();
 	if (flushed)
 		flushed(arg);
 }
@@ -264,6 +272,23 @@ int catalogue_update_put(struct catalogue_update *u, const struct catalogue_put 
 		done += (uint32_t)n;
 	}
 	return 0;
+}
+
+void catalogue_room_listen(struct store *store, void (*room)(void))
+{
+	store->queue->room = room;
+}
+
+bool catalogue_update_room(struct catalogue_update *u)
+{
+	struct catalogue_queue *q = u->store->queue;
+	bool room;
+
+	pthread_mutex_lock(&q->lock);
+	room = q->bytes <= QUEUE_MAX - PIECE_MAX || u->failed.err;
+	q->refused = q->refused || !room;
+	pthread_mutex_unlock(&q->lock);
+	return room;
 }
 
 void catalogue_update_flush(struct catalogue_update *u, void (*fn)(void *arg), void *arg)

@@ -60,6 +60,13 @@ static void written(void *arg)
 	mirror_kick();
 }
 
+static bool has_room(struct repo_list *list)
+{
+	const struct repo *repo = list->core;
+
+	return catalogue_update_room(repo->update);
+}
+
 static void done(struct repo_list *list, int err, bool all, bool unchanged, const struct reason *why)
 {
 	struct repo *repo = list->core;
@@ -99,7 +106,7 @@ void listing_begin(struct repo *repo, bool full)
 	repo->listed = 0;
 	repo->failed = (struct reason){ 0 };
 	repo->open_changed = false;
-	repo->list = (struct repo_list){ .entry = listed, .done = done, .core = repo };
+	repo->list = (struct repo_list){ .entry = listed, .room = has_room, .done = done, .core = repo };
 	if (!full)
 		text_copy(repo->list.cursor, sizeof(repo->list.cursor), repo->row.cursor);
 	err = catalogue_update_new(mirror_store(), repo->row.id, changed, repo, &repo->update, &why);

@@ -454,6 +454,7 @@ int mirror_start(struct store *with, bool fresh, struct reason *why)
 	store = with;
 	if (!repos_len)
 		return 0;
+	catalogue_room_listen(store, repo_kinds_resume);
 	for (unsigned i = 0; i < repos_len && !err; i++)
 		err = repo_start(&repos[i], fresh, why);
 	if (!err)

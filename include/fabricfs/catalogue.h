@@ -184,6 +184,11 @@ int catalogue_update_new(struct store *store, uint64_t repo,
  * repositories) are not written yet. One thread at a time. */
 int catalogue_update_put(struct catalogue_update *update, const struct catalogue_put *put,
 			 struct reason *why);
+/* Is there room for more, so that a put does not wait? False: the function of catalogue_room_listen() is
+ * called when there is again. */
+bool catalogue_update_room(struct catalogue_update *update);
+/* Before the first update; called on the store's thread, without a lock. */
+void catalogue_room_listen(struct store *store, void (*room)(void));
 /* Nothing more is put for now: fn(arg) is called once all that was put is written, or could not be;
  * on the store's thread, or at once. It may end and free the update (elsewhere: an end waits for that thread). */
 void catalogue_update_flush(struct catalogue_update *update, void (*fn)(void *arg), void *arg);

@@ -148,6 +148,9 @@ struct repo_list {
 	char cursor[REPO_ID_MAX];
 	/* A failure or a negative errno of the mirror's ends the listing. */
 	int (*entry)(struct repo_list *list, const struct repo_entry *entry, struct reason *why);
+	/* May be NULL. Asked before more is read of a list that comes; false: what comes waits, as far as a kind can
+	 * have it wait, until repo_kinds_resume(), and this is asked again. */
+	bool (*room)(struct repo_list *list);
 	/* err positive, 0 = the listing is whole. all: every image was given, what was not is gone;
 	 * cursor has been replaced by the next one. unchanged: nothing is new, no entry was given. */
 	void (*done)(struct repo_list *list, int err, bool all, bool unchanged, const struct reason *why);
@@ -253,5 +256,7 @@ const struct repo_kind *repo_kind_find(const char *name);
  * not end, so what it may still look at has to stay, and only _exit() ends the process. Main thread. */
 int repo_kinds_start(struct reason *why);
 bool repo_kinds_stop(void);
+/* There may be room again where there was none (repo_list). Any thread; never waits. */
+void repo_kinds_resume(void);
 
 #endif

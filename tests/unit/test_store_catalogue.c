@@ -16,6 +16,7 @@
 
 static struct store *store;
 static struct catalogue_repo repo;
+static sem_t roomy;
 static uint64_t told[4096];
 static unsigned told_len, told_version;
 
@@ -847,6 +848,38 @@ static void what_cannot_be_written_is_told_and_no_later_entry_is(void **state)
 	catalogue_update_free(u);
 }
 
+static void room_post(void)
+{
+	sem_post(&roomy);
+}
+
+static void who_is_refused_room_is_told_when_there_is_some(void **state)
+{
+	struct catalogue_update *u = update_new();
+	unsigned put_of = 0;
+
+	(void)state;
+	sem_init(&roomy, 0, 0);
+	catalogue_room_listen(store, room_post);
+	assert_true(catalogue_update_room(u));
+	/* Nothing is written while somebody else writes. */
+	store_write_lock(store);
+	for (; put_of < 1000000 && catalogue_update_room(u); put_of++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "image-%06u", put_of);
+		put(u, name, name, sized);
+	}
+	assert_in_range(put_of, 1000, 200000);
+	assert_int_not_equal(sem_trywait(&roomy), 0);
+	store_write_unlock(store);
+	sem_wait(&roomy);
+	assert_true(catalogue_update_room(u));
+	assert_int_equal(end_with(u, true).added, put_of);
+	assert_int_not_equal(sem_trywait(&roomy), 0);
+	sem_destroy(&roomy);
+}
+
 static char order[4];
 static unsigned order_len;
 
@@ -942,6 +975,7 @@ int main(void)
 		CLAIM(a_repository_that_is_not_configured_is_forgotten_after_its_time),
 		CLAIM(a_flush_is_told_once_all_that_was_put_is_written),
 		CLAIM(what_cannot_be_written_is_told_and_no_later_entry_is),
+		CLAIM(who_is_refused_room_is_told_when_there_is_some),
 		CLAIM(a_listing_comes_behind_all_who_want_to_write),
 		CLAIM(names_are_counted_as_they_come_change_and_go),
 	};

@@ -240,6 +240,83 @@ static void a_listing_that_is_slow_to_take_holds_up_nobody(void **state)
 	assert_true(before < 16 << 20);
 }
 
+static atomic_bool room_there;
+static sem_t room_refused, stall_over;
+
+static bool has_room(void *core)
+{
+	(void)core;
+	if (!atomic_load(&room_there))
+		sem_post(&room_refused);
+	return atomic_load(&room_there);
+}
+
+static void refused_wait(sem_t *sem)
+{
+	while (sem_wait(sem))
+		assert_int_equal(errno, EINTR);
+}
+
+static void over_post(void *arg)
+{
+	sem_post(arg);
+}
+
+static void who_has_no_room_is_given_nothing_until_there_is_some(void **state)
+{
+	struct transfer_peer *full = peer_make(NULL, NULL, NULL), *quick = peer_make(NULL, NULL, NULL);
+	struct transfer_request request;
+	struct asker lister, cancelled;
+	struct transfer *t;
+	struct reason why = { 0 };
+
+	(void)state;
+	server_start(&server, serves, NULL);
+	atomic_store(&room_there, false);
+	assert_int_equal(sem_init(&room_refused, 0, 0), 0);
+	assert_int_equal(sem_init(&stall_over, 0, 0), 0);
+	request = asker_request(&cancelled, full, server.url);
+	request.body_max = 1 << 20;
+	request.room = has_room;
+	assert_int_equal(transfer_start(&request, &t, &why), 0);
+	refused_wait(&room_refused);
+	transfer_cancel(t);
+	asker_wait(&cancelled);
+	assert_int_equal(cancelled.err, ECANCELED);
+	assert_int_equal(cancelled.got.len, 0);
+	asker_free(&cancelled);
+
+	request = asker_request(&lister, full, server.url);
+	request.body_max = 1 << 20;
+	request.room = has_room;
+	assert_int_equal(transfer_start(&request, &t, &why), 0);
+	refused_wait(&room_refused);
+	/* Another one goes on, and the time after which it would be a stall goes by. */
+	request = asker_request(&asker, quick, server.url);
+	asker_ask(&asker, &request);
+	got_is(0, SIZE);
+	assert_int_equal(transfer_later(2500, over_post, &stall_over, &why), 0);
+	refused_wait(&stall_over);
+	/* Asked again, in vain. */
+	transfer_resume();
+	refused_wait(&room_refused);
+	assert_int_equal(lister.got.len, 0);
+	atomic_store(&room_there, true);
+	transfer_resume();
+	asker_wait(&lister);
+	assert_int_equal(lister.err, 0);
+	assert_int_equal(lister.begins, 1);
+	assert_int_equal(lister.got.len, SIZE);
+	assert_memory_equal(lister.got.data, image, SIZE);
+	asker_free(&lister);
+	assert_int_equal(atomic_load(&server.requests), 3);
+	server_stop(&server);
+	sem_destroy(&room_refused);
+	sem_destroy(&stall_over);
+	transfer_peer_put(full);
+	transfer_peer_put(quick);
+}
+
 static bool says_too_long_a_header(const struct server_request *request)
 {
 	server_say(request, "HTTP/1.1 200 OK\r\nX-Long: %0200000d\r\n\r\n", 1);
@@ -314,6 +391,7 @@ int main(void)
 		cmocka_unit_test(a_name_that_is_none_is_unreachable),
 		cmocka_unit_test(cancelling_ends_it),
 		cmocka_unit_test(a_listing_that_is_slow_to_take_holds_up_nobody),
+		cmocka_unit_test(who_has_no_room_is_given_nothing_until_there_is_some),
 		cmocka_unit_test(too_long_a_header_is_the_servers_fault),
 		cmocka_unit_test(stopping_ends_what_runs),
 		cmocka_unit_test(later_calls_come_in_their_order),
