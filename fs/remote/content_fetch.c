@@ -3,13 +3,14 @@
  * What is asked of a repository, and what it answers (content.h).
  *
  * A range is asked for once: what a fetch still has to bring is not asked for
- * again. Who begins with a large read gets 2 MiB more by the same request. Ahead of
+ * again. Who begins with a large read gets 8 MiB more by the same request. Ahead of
  * a sequential reader the window ends at most eight times as far as he has read (or
  * 2 MiB), so that nobody fetches much that nobody reads; the next half of it is asked
  * for when one half is read, so that there is always a request on its way and a second
- * connection comes in when one is not enough. (Measured at 0 and 20 ms: smaller
- * pieces take all connections while the window is small, and are slower; a window
- * of 64 MiB is no faster.)
+ * connection comes in when one is not enough. (Measured at 20 ms, of 100 MB: smaller
+ * pieces take all connections while the window is small, and cost a round trip or two;
+ * with 32 MiB ahead the reader waits for a round trip after each of them, as he
+ * comes to their end sooner than the next request to its answer.)
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -25,10 +26,11 @@
 #include <fabricfs/log.h>
 
 #define WINDOW_MIN (UINT64_C(2) << 20)
-#define WINDOW_MAX (UINT64_C(32) << 20)
+#define WINDOW_FIRST (UINT64_C(8) << 20)
+#define WINDOW_MAX (UINT64_C(64) << 20)
 #define AHEAD_TIMES UINT64_C(8)
 #define READ_LARGE (UINT64_C(128) << 10)
-#define PIECE_MAX (UINT64_C(8) << 20)
+#define PIECE_MAX (UINT64_C(16) << 20)
 #define STREAM_SLACK (UINT64_C(512) << 10) /* reads of one reader come in any order within this */
 #define SETTLE_MS 1500
 
@@ -148,12 +150,22 @@ static struct stream *stream_of(struct content *c, uint64_t from, uint64_t to)
 	return oldest;
 }
 
+/* What is ahead is reserved, too: of a small cache it takes no more than a part. */
+static uint64_t window_most(uint64_t most, unsigned part)
+{
+	uint64_t used, quota;
+
+	contents_usage(&used, &quota);
+	return quota && quota / part < most ? quota / part : most;
+}
+
 /* How far ahead of somebody who reads on. */
 static uint64_t window_of(const struct stream *s)
 {
-	uint64_t window = (AHEAD_TIMES - 1) * s->read;
+	uint64_t window = (AHEAD_TIMES - 1) * s->read, most = window_most(WINDOW_MAX, 4);
 
-	return window < WINDOW_MIN ? WINDOW_MIN : window > WINDOW_MAX ? WINDOW_MAX : window;
+	window = window < most ? window : most;
+	return window > WINDOW_MIN ? window : WINDOW_MIN;
 }
 
 void fetch_demand(struct content *c, uint64_t from, uint64_t to, struct fetch **start)
@@ -179,7 +191,7 @@ void fetch_demand(struct content *c, uint64_t from, uint64_t to, struct fetch **
 	}
 	/* Who begins with so much at once is no reader of headers: one request, and a round trip less. */
 	if (first)
-		s->ahead = to + WINDOW_MIN;
+		s->ahead = to + window_most(WINDOW_FIRST, 16);
 	fetch_cover(c, from, first ? s->ahead : to, start);
 	/* Who reads once may only want to see what it is. */
 	if (!on)

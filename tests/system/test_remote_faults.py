@@ -16,7 +16,7 @@ from images import sha256
 from test_remote_listing import Repo
 from webserver import TOKEN, WebServer
 
-SIZE = 3_000_001  # more than one request brings
+SIZE = 9_000_001  # more than one request brings
 IMAGE = random.Random(7).randbytes(SIZE)
 OTHER = random.Random(8).randbytes(SIZE)
 GET = "GET /json/big.bin"
@@ -68,8 +68,8 @@ def is_whole(data):
 # fault: what reading comes to (True = the right bytes), and how many requests it may take at most
 FAULTS = {
     "300 ms away": (dict(delay=0.3), True, 20),
-    "cut once": (dict(cut=100_000, times=1), True, 20),
-    "cut always, far apart": (dict(cut=100_000), True, 40),
+    "cut once": (dict(cut=600_000, times=1), True, 20),
+    "cut always, far apart": (dict(cut=600_000), True, 40),
     "cut always, soon": (dict(cut=1000), errno.EREMOTEIO, 30),
     "reset once": (dict(reset=1000, times=1), True, 20),
     "reset always": (dict(reset=1000), errno.EREMOTEIO, 30),
