@@ -21,38 +21,54 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct saved_opens *saved;
 static uint16_t idle[OPENS_MAX]; /* places below saved->high that are free; lock */
 static unsigned idle_len;
-/* Places + 1 by their node: the last that came, and for each the one before; lock. */
-#define NODES 4096
-static uint32_t of_node[NODES], before[OPENS_MAX];
+/* Places + 1 by a key: the last that came, and for each the one before; lock. */
+#define KEYS 4096
+static struct index {
+	uint32_t last[KEYS], before[OPENS_MAX];
+} by_node, by_content;
 
-static uint32_t *node_list(uint64_t ino)
+static uint32_t *index_list(struct index *x, uint64_t key)
 {
-	return &of_node[(ino ^ ino >> 40) % NODES];
+	return &x->last[(key ^ key >> 40) % KEYS];
 }
 
 /* lock */
-static void node_link(unsigned place)
+static void index_add(struct index *x, uint64_t key, unsigned place)
 {
-	uint32_t *list = node_list(saved->place[place].image.ino);
+	uint32_t *list = index_list(x, key);
 
-	before[place] = *list;
+	x->before[place] = *list;
 	*list = place + 1;
 }
 
 /* lock */
-static void node_unlink(unsigned place)
+static void index_remove(struct index *x, uint64_t key, unsigned place)
 {
-	uint32_t *at = node_list(saved->place[place].image.ino);
+	uint32_t *at = index_list(x, key);
 
 	while (*at != place + 1)
-		at = &before[*at - 1];
-	*at = before[place];
+		at = &x->before[*at - 1];
+	*at = x->before[place];
+}
+
+/* lock */
+static void place_link(unsigned place)
+{
+	index_add(&by_node, saved->place[place].image.ino, place);
+	index_add(&by_content, saved->place[place].image.content, place);
+}
+
+/* lock */
+static void place_unlink(unsigned place)
+{
+	index_remove(&by_node, saved->place[place].image.ino, place);
+	index_remove(&by_content, saved->place[place].image.content, place);
 }
 
 /* lock. An open of this node; NULL: there is none. */
 static const struct saved_open *node_find(uint64_t ino)
 {
-	for (uint32_t at = *node_list(ino); at; at = before[at - 1])
+	for (uint32_t at = *index_list(&by_node, ino); at; at = by_node.before[at - 1])
 		if (saved->place[at - 1].image.ino == ino)
 			return &saved->place[at - 1];
 	return NULL;
@@ -65,12 +81,13 @@ void opens_attach(struct saved_opens *with)
 	pthread_mutex_lock(&lock);
 	saved = with;
 	idle_len = 0;
-	memset(of_node, 0, sizeof(of_node));
+	memset(by_node.last, 0, sizeof(by_node.last));
+	memset(by_content.last, 0, sizeof(by_content.last));
 	for (unsigned i = high < OPENS_MAX ? high : OPENS_MAX; i-- > 0;)
 		if (!atomic_load(&with->place[i].fh))
 			idle[idle_len++] = (uint16_t)i;
 		else
-			node_link(i);
+			place_link(i);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -118,7 +135,7 @@ static uint64_t place_fill(unsigned place, const struct open_image *image)
 	o->uses = (o->uses + 1) % USES;
 	fh = (uint64_t)o->uses << USE_SHIFT | (uint64_t)place << PLACE_SHIFT | opens_content(image->content);
 	atomic_store_explicit(&o->fh, fh, memory_order_release);
-	node_link(place);
+	place_link(place);
 	return fh;
 }
 
@@ -147,7 +164,7 @@ void opens_drop(uint64_t fh)
 
 	pthread_mutex_lock(&lock);
 	if (fh && atomic_load(&saved->place[place].fh) == fh) {
-		node_unlink(place);
+		place_unlink(place);
 		atomic_store(&saved->place[place].fh, 0);
 		idle[idle_len++] = (uint16_t)place;
 	}
@@ -168,15 +185,14 @@ bool opens_of_node(uint64_t ino, struct open_image *image)
 
 bool opens_have(uint64_t content)
 {
-	unsigned high = saved ? atomic_load(&saved->high) : 0;
+	uint32_t at;
 
-	for (unsigned i = 0; i < high && i < OPENS_MAX; i++) {
-		uint64_t fh = atomic_load(&saved->place[i].fh);
-
-		if (fh && opens_content(fh) == content)
-			return true;
-	}
-	return false;
+	pthread_mutex_lock(&lock);
+	at = saved ? *index_list(&by_content, content) : 0;
+	while (at && saved->place[at - 1].image.content != content)
+		at = by_content.before[at - 1];
+	pthread_mutex_unlock(&lock);
+	return at;
 }
 
 void opens_each_backed(void (*fn)(const struct open_image *image))
