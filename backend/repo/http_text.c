@@ -59,9 +59,9 @@ bool path_decode(struct buf *out, const char *text, size_t n)
 			break;
 		high = i + 2 < n ? hex_digit(text[i + 1]) : -1;
 		low = i + 2 < n ? hex_digit(text[i + 2]) : -1;
-		c = (char)(high << 4 | low);
-		if (high < 0 || low < 0 || c == 0)
+		if (high < 0 || low < 0 || !(high | low))
 			return false;
+		c = (char)(high << 4 | low);
 		buf_add(out, &c, 1);
 		i += 3;
 	}
