@@ -484,11 +484,15 @@ static void page_done(struct transfer *t, void *core, int err, const struct tran
 
 static int page_request(struct page *p, const struct transfer_request *request, struct reason *why)
 {
-	int rc = http_job_start(&p->list->job, request, why);
+	int rc;
 
-	if (rc == 0) {
-		p->busy = true;
-		p->list->running++;
+	/* Before: its done() may have come, and freed the list, when this returns. */
+	p->busy = true;
+	p->list->running++;
+	rc = http_job_start(&p->list->job, request, why);
+	if (rc < 0) {
+		p->busy = false;
+		p->list->running--;
 	}
 	return rc;
 }
