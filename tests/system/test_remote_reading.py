@@ -366,7 +366,8 @@ def test_a_mapping_of_what_replaced_an_image_is_in_no_page_of_the_old_one(mirror
 
 
 def test_a_private_mapping_of_what_is_not_all_here_is_no_page_of_its_successor(mirror, files):
-    old, new = noise(3_000_000, 63), noise(3_000_000, 64)
+    # Much more than what comes with the first read.
+    old, new = noise(20_000_000, 63), noise(20_000_000, 64)
     (files / "x.bin").write_bytes(old)
     fabric = mirror()
     x = fabric.mount / "remote" / "nfs" / "x.bin"
@@ -376,7 +377,7 @@ def test_a_private_mapping_of_what_is_not_all_here_is_no_page_of_its_successor(m
             assert cached(x) < len(old)
             replace(files, "x.bin", new)
             # Nobody has listed it anew: the read finds out.
-            assert read_errno(f.fileno(), 4096, 2_900_000) == errno.ESTALE
+            assert read_errno(f.fileno(), 4096, 19_900_000) == errno.ESTALE
             assert x.read_bytes() == new
             with open(x, "rb", buffering=0) as g:
                 assert mapped(g, len(new), mmap.MAP_PRIVATE) == new
