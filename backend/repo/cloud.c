@@ -134,7 +134,7 @@ static int region_read(struct layers *l, struct cloud *cloud, struct reason *why
 
 	if (!err && !cloud->region && first && !(cloud->region = strdup(first)))
 		err = cloud_no_memory(why);
-	if (!err && rank && first && strcmp(cloud->region, first))
+	if (!err && rank && first && cloud->region && strcmp(cloud->region, first))
 		log_warn("repository %s: %s has region_name '%.64s', which is taken, and regions, of which OpenStack's "
 			 "clients take the first, '%.64s'", l->config->name, cloud->where, cloud->region, first);
 	/* "R1,R2" is an old way to write a list. */

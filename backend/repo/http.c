@@ -227,7 +227,7 @@ int http_job_start(struct http_job *job, const struct transfer_request *request,
 	return rc;
 }
 
-void http_job_done(struct http_job *job, struct transfer *t)
+void http_job_done(struct http_job *job, const struct transfer *t)
 {
 	pthread_mutex_lock(&job->repo->lock);
 	for (unsigned i = 0; i < HTTP_JOB_TRANSFERS; i++)

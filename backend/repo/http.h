@@ -50,7 +50,7 @@ void http_job_init(struct http_job *job, struct http_repo *repo, void **kind);
 /* Start what comes next. -ECANCELED when it was cancelled meanwhile. */
 int http_job_start(struct http_job *job, const struct transfer_request *request, struct reason *why);
 /* Its transfer t is done. Called first in the transfer's done(). */
-void http_job_done(struct http_job *job, struct transfer *t);
+void http_job_done(struct http_job *job, const struct transfer *t);
 /* All its transfers are to end, each with a done() of its own. */
 void http_job_drop(struct http_job *job);
 /* No cancel reaches it any more. Before the mirror's done(), or when it was not taken. */

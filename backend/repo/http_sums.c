@@ -97,7 +97,7 @@ static bool plain_parse(char *line, struct line *sum)
 		return false;
 	line[n] = 0;
 	*sum = (struct line){ .path = line + n + 2, .hex = hex_check(line) };
-	return true;
+	return sum->hex != NULL;
 }
 
 static bool tagged_parse(char *line, struct line *sum)

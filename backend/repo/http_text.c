@@ -61,7 +61,7 @@ bool path_decode(struct buf *out, const char *text, size_t n)
 		low = i + 2 < n ? hex_digit(text[i + 2]) : -1;
 		if (high < 0 || low < 0 || !(high | low))
 			return false;
-		c = (char)(high << 4 | low);
+		c = (char)((unsigned)high << 4 | (unsigned)low);
 		buf_add(out, &c, 1);
 		i += 3;
 	}

@@ -119,7 +119,7 @@ def test_a_program_that_hangs_meets_its_deadline_with_all_it_started(operated):
 
 
 def test_a_sick_card_delays_nobody(operated):
-    card = operated("sleep 600", more=", deadline: 10m")
+    card = operated("sleep 600", more=", deadline: 8s")
     with subprocess.Popen(["cp", UPPER, card.image], stderr=subprocess.PIPE) as cp:
         card.wait_state("programming")
         assert "programming" in card.fabric.read("status")
