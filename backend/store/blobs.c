@@ -36,12 +36,23 @@ void store_blob_path(const struct store *store, const char *sha256, char *out, s
 	snprintf(out, size, "%s/blobs/%s", store->dir, sha256);
 }
 
+int store_part_open(int dir_fd, const char *name)
+{
+	int fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	/* It was closed to writers, and whoever was to name it died before he did. A worker of root's has
+	 * given up the right to write all the same (privileges.c). */
+	if (fd < 0 && errno == EACCES && !fchmodat(dir_fd, name, 0600, 0))
+		fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd;
+}
+
 int store_spool_open(struct store *store, uint64_t id, int *fd, struct reason *why)
 {
 	char name[24];
 
 	spool_name(id, name);
-	*fd = openat(store->spool_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	*fd = store_part_open(store->spool_fd, name);
 	if (*fd < 0)
 		return reason_set(why, errno, "cannot make the spool file %s/spool/%s: %s", store->dir, name,
 				  strerror(errno));
@@ -236,13 +247,13 @@ int store_spool_keep(struct store *store, uint64_t id, const char *sha256, struc
 			return err;
 		replaced = bytes_hold(store->blobs_fd, sha256);
 	}
-	/* Readable by the helper processes of other users through the descriptor
-	 * only; nobody writes to it any more. */
-	fchmodat(store->spool_fd, name, 0400, 0);
 	int err = loose_add(store, sha256, why);
 
 	if (err)
 		return err;
+	/* Readable by the helper processes of other users through the descriptor
+	 * only; nobody writes to it any more. */
+	fchmodat(store->spool_fd, name, 0400, 0);
 	if (renameat(store->spool_fd, name, store->blobs_fd, sha256))
 		return reason_set(why, errno, "cannot keep %s/spool/%s as an image: %s", store->dir, name,
 				  strerror(errno));

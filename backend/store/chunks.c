@@ -203,7 +203,7 @@ static int chunks_fill(struct chunks *c, struct store *store, const char *key, s
 		return reason_set(why, ENOMEM, "no memory for cached bytes");
 	snprintf(name, sizeof(name), "%" PRIu64, c->id);
 	snprintf(map, sizeof(map), "%s.map", name);
-	c->fd = openat(store->chunks_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	c->fd = store_part_open(store->chunks_fd, name);
 	if (c->fd >= 0)
 		c->map_fd = openat(store->chunks_fd, map, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (c->map_fd < 0)

@@ -211,6 +211,10 @@ int store_contents_mark(struct store *store, const struct unsynced_contents *lis
 int store_contents_doubt(struct store *store, const char *sha256);
 void store_contents_free(struct unsynced_contents *list);
 
+/* blobs.c: open a file of spool/ or chunks/ that an image comes into, for reading and writing; it is made
+ * if there is none. A descriptor, or -1 and errno. */
+int store_part_open(int dir_fd, const char *name);
+
 /* sync.c */
 int store_sync_start(struct store *store, struct reason *why);
 void store_sync_stop(struct store *store);

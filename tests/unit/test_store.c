@@ -13,6 +13,8 @@
 
 #include "tests/unit/store_fixture.h"
 
+#include <fabricfs/rights.h>
+
 static void card_numbers_begin_at_0_and_stay_with_their_key(void **state)
 {
 	struct store *store = open_ok(*state, true);
@@ -147,6 +149,32 @@ static void a_blob_that_was_damaged_is_mended_when_its_bytes_come_again(void **s
 	assert_int_equal(read(fd, text, sizeof(text)), 5);
 	assert_string_equal(text, "bytes");
 	close(fd);
+	store_close(store);
+}
+
+/* As a worker is, in a process of its own, since there is no way back. */
+static int spool_open_without_rights(struct store *store)
+{
+	int fd = -1;
+
+	return rights_drop(0, 0, NULL) || store_spool_open(store, 4, &fd, NULL) || write(fd, "x", 1) != 1;
+}
+
+static void a_copy_goes_on_after_a_worker_that_was_killed_before_it_kept_the_image(void **state)
+{
+	struct store *store = open_ok(*state, true);
+	int fd = -1, status;
+	pid_t pid;
+
+	assert_int_equal(store_spool_open(store, 4, &fd, NULL), 0);
+	assert_int_equal(fchmod(fd, 0400), 0);
+	close(fd);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid)
+		_exit(spool_open_without_rights(store));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 	store_close(store);
 }
 
@@ -440,6 +468,7 @@ int main(void)
 		CLAIM(a_row_comes_back_as_it_was_committed),
 		CLAIM(a_spool_file_becomes_the_blob_and_is_gone),
 		CLAIM(a_blob_that_was_damaged_is_mended_when_its_bytes_come_again),
+		CLAIM(a_copy_goes_on_after_a_worker_that_was_killed_before_it_kept_the_image),
 		CLAIM(the_spool_is_emptied_by_a_fresh_start_only),
 		CLAIM(the_bytes_of_removed_blobs_are_freed_behind),
 		CLAIM(trimming_keeps_loaded_and_previous_blobs_and_removes_the_rest),
