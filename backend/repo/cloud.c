@@ -293,7 +293,7 @@ static int secret_get(const struct layers *l, struct cloud *cloud, struct reason
 		return 0;
 	path = repo_config_text(l->config, secrets[auth].key, NULL);
 	if (path)
-		cloud_file_note(cloud, path);
+		seen_files_note(&cloud->files, path);
 	if (path)
 		return secret_read(&cloud->secret, secrets[auth].key, path, true, why);
 	text = layers_text(l, &secrets[auth], NULL);
@@ -467,8 +467,7 @@ void cloud_free(struct cloud *cloud)
 	for (unsigned i = 0; i < FIELDS; i++)
 		free(*string_at(cloud, fields[i].at));
 	free(cloud->region);
-	for (unsigned i = 0; i < cloud->files_len; i++)
-		free(cloud->files[i].path);
+	seen_files_free(&cloud->files);
 	free(cloud->where);
 	secret_free(&cloud->secret);
 	memset(cloud, 0, sizeof(*cloud));

@@ -8,12 +8,11 @@
 #define BACKEND_REPO_CLOUD_H
 
 #include <stdbool.h>
-#include <sys/types.h>
-#include <time.h>
 
 #include <fabricfs/repo.h>
 
 #include "backend/repo/secret.h"
+#include "backend/repo/seen_files.h"
 
 enum cloud_auth {
 	CLOUD_PASSWORD,
@@ -22,16 +21,6 @@ enum cloud_auth {
 	CLOUD_FIXED_TOKEN, /* a token that is used as it is; Keystone is not asked */
 	CLOUD_NONE,	   /* a server that wants none */
 };
-
-/* A file as it was just before it was read, or was not there. */
-struct cloud_file {
-	char *path;
-	dev_t dev;
-	ino_t ino;
-	off_t size;
-	struct timespec mtime, ctime;
-};
-#define CLOUD_FILES_MAX 32
 
 /* Unset strings are NULL. */
 struct cloud {
@@ -48,8 +37,7 @@ struct cloud {
 	char *cacert, *cert, *key; /* paths */
 	bool insecure;
 	bool allow_http; /* the token may go to an http:// address of the catalogue though Keystone's is https:// */
-	struct cloud_file files[CLOUD_FILES_MAX]; /* what it was read from */
-	unsigned files_len;
+	struct seen_files files; /* what it was read from */
 };
 
 /* The keys of fabricfs.yaml that it takes; the kind lists them as its own. */
@@ -74,9 +62,5 @@ int cloud_check(const struct repo_config *config, struct reason *why);
 /* Reads files and the environment. The caller frees with cloud_free(), also after a failure. */
 int cloud_read(const struct repo_config *config, struct cloud *cloud, struct reason *why);
 void cloud_free(struct cloud *cloud);
-/* Was a file that it was read from written, replaced, made or removed since? Looks at the files. */
-bool cloud_changed(const struct cloud *cloud);
-/* It is known what they are now, whatever came of reading them. */
-void cloud_look(struct cloud *cloud);
 
 #endif

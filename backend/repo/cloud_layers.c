@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <fabricfs/buf.h>
 #include <fabricfs/log.h>
@@ -38,57 +37,6 @@ char *path_from(const char *folder, const char *path)
 	if (*path == '/' || !folder)
 		return strdup(path);
 	return asprintf(&made, "%s/%s", folder, path) < 0 ? NULL : made;
-}
-
-/* --- files ------------------------------------------------------------------------- */
-
-static void file_look(struct cloud_file *file)
-{
-	struct stat st;
-
-	/* One that is not there has no inode. */
-	if (stat(file->path, &st))
-		memset(&st, 0, sizeof(st));
-	file->dev = st.st_dev;
-	file->ino = st.st_ino;
-	file->size = st.st_size;
-	file->mtime = st.st_mtim;
-	file->ctime = st.st_ctim;
-}
-
-void cloud_file_note(struct cloud *cloud, const char *path)
-{
-	struct cloud_file *file = &cloud->files[cloud->files_len];
-
-	if (cloud->files_len == CLOUD_FILES_MAX || !(file->path = strdup(path)))
-		return;
-	cloud->files_len++;
-	file_look(file);
-}
-
-static bool same_time(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
-bool cloud_changed(const struct cloud *cloud)
-{
-	for (unsigned i = 0; i < cloud->files_len; i++) {
-		const struct cloud_file *was = &cloud->files[i];
-		struct cloud_file now = *was;
-
-		file_look(&now);
-		if (now.dev != was->dev || now.ino != was->ino || now.size != was->size ||
-		    !same_time(&now.mtime, &was->mtime) || !same_time(&now.ctime, &was->ctime))
-			return true;
-	}
-	return false;
-}
-
-void cloud_look(struct cloud *cloud)
-{
-	for (unsigned i = 0; i < cloud->files_len; i++)
-		file_look(&cloud->files[i]);
 }
 
 /* --- looking up --------------------------------------------------------------------- */
@@ -197,7 +145,7 @@ void layers_region_add(struct layers *l, const char *region)
 static int layer_read(struct layers *l, const char *path, const char *what, int optional,
 		      struct yaml_file **out, struct reason *why)
 {
-	cloud_file_note(l->cloud, path);
+	seen_files_note(&l->cloud->files, path);
 	return yaml_file_read(path, what, optional, out, why);
 }
 

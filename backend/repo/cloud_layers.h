@@ -55,8 +55,6 @@ void layers_region_add(struct layers *l, const char *region);
 const char *env_text(const char *name);
 /* "~/x" and "x" as paths of their own. NULL: no memory. */
 char *path_from(const char *folder, const char *path);
-/* Before a file is read: what is written meanwhile is a change. Without memory it is none. */
-void cloud_file_note(struct cloud *cloud, const char *path);
 int cloud_no_memory(struct reason *why);
 
 #endif

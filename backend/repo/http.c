@@ -115,51 +115,98 @@ static int addresses_set(struct http_repo *repo, struct reason *why)
 	return rc;
 }
 
-static int secrets_read(const struct repo_config *config, struct secret *password, struct secret *token,
-			struct reason *why)
+/* Who asks, and of whom, as the configuration and its files say now. */
+struct asking {
+	struct secret password, token;
+	struct transfer_peer_config peer; /* its texts are those above, and the configuration's */
+};
+
+static void asking_free(struct asking *asking)
+{
+	secret_free(&asking->password);
+	secret_free(&asking->token);
+}
+#define CLEANUP_ASKING __attribute__((cleanup(asking_free)))
+
+static int asking_read(const struct repo_config *config, struct asking *asking, struct reason *why)
 {
 	const char *password_file = repo_config_text(config, "password-file", NULL);
 	const char *token_file = repo_config_text(config, "token-file", NULL);
 	int rc = 0;
 
 	if (password_file)
-		rc = secret_read(password, "password-file", password_file, true, why);
+		rc = secret_read(&asking->password, "password-file", password_file, true, why);
 	if (rc == 0 && token_file)
-		rc = secret_read(token, "token-file", token_file, true, why);
-	return rc;
-}
-
-static int peer_make(struct http_repo *repo, struct reason *why)
-{
-	const struct repo_config *config = repo->config;
-	struct secret password CLEANUP_SECRET = { 0 };
-	struct secret token CLEANUP_SECRET = { 0 };
-	int rc = secrets_read(config, &password, &token, why);
-
-	if (rc < 0)
-		return rc;
-	struct transfer_peer_config peer = {
+		rc = secret_read(&asking->token, "token-file", token_file, true, why);
+	asking->peer = (struct transfer_peer_config){
 		.name = config->name,
 		.cacert = repo_config_text(config, "cacert", NULL),
 		.client_cert = repo_config_text(config, "cert", NULL),
 		.client_key = repo_config_text(config, "key", NULL),
 		.insecure = !number_of(config, "verify", 1),
 		.user = repo_config_text(config, "user", NULL),
-		.password = password.text,
-		.bearer = token.text,
+		.password = asking->password.text,
+		.bearer = asking->token.text,
 		.connect_timeout_ms = config->connect_timeout_ms,
 		.offline_timeout_ms = config->offline_timeout_ms,
 		.connections = (unsigned)number_of(config, "connections", 0),
 	};
-	rc = transfer_peer_new(&peer, &repo->peer, why);
+	return rc;
+}
+
+/* The certificate too: a new key without its own belongs to nothing. */
+static void files_note(struct http_repo *repo)
+{
+	static const char *const files[] = { "password-file", "token-file", "cert", "key" };
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		const char *path = repo_config_text(repo->config, files[i], NULL);
+
+		if (path)
+			seen_files_note(&repo->files, path);
+	}
+}
+
+static int peer_make(struct http_repo *repo, struct reason *why)
+{
+	const struct repo_config *config = repo->config;
+	struct asking asking CLEANUP_ASKING = { 0 };
+	int rc;
+
+	files_note(repo);
+	rc = asking_read(config, &asking, why);
+	if (rc == 0)
+		rc = transfer_peer_new(&asking.peer, &repo->peer, why);
 	if (rc < 0)
 		return rc;
-	if (peer.insecure)
+	if (asking.peer.insecure)
 		log_warn("repository %s: verify is false: anybody on the way can be its server", config->name);
-	if ((password.text || token.text) && strncmp(repo_config_text(config, "url", ""), "https:", 6) != 0)
+	if ((asking.password.text || asking.token.text) &&
+	    strncmp(repo_config_text(config, "url", ""), "https:", 6) != 0)
 		log_warn("repository %s: credentials go over http, where anybody on the way can read them",
 			 config->name);
 	return 0;
+}
+
+void http_look(struct http_repo *repo)
+{
+	struct asking asking CLEANUP_ASKING = { 0 };
+	struct reason why = { 0 };
+	int rc;
+
+	if (!seen_files_changed(&repo->files))
+		return;
+	/* Before they are read: what is written meanwhile is read the next time. */
+	seen_files_look(&repo->files);
+	rc = asking_read(repo->config, &asking, &why);
+	if (rc == 0)
+		rc = transfer_peer_secrets(repo->peer, &asking.peer, &why);
+	repo->unread = rc < 0 ? why : (struct reason){ 0 };
+	if (rc < 0)
+		log_warn("repository %s: its credentials were written, and cannot be read: %s", repo->config->name,
+			 why.text);
+	else
+		log_info("repository %s: its credentials were written, and are read again", repo->config->name);
 }
 
 static void http_close(void *arg)
@@ -167,6 +214,7 @@ static void http_close(void *arg)
 	struct http_repo *repo = arg;
 
 	transfer_peer_put(repo->peer);
+	seen_files_free(&repo->files);
 	pthread_mutex_destroy(&repo->lock);
 	free(repo);
 }

@@ -10,6 +10,7 @@
 #include <fabricfs/repo.h>
 
 #include "backend/repo/http_index.h"
+#include "backend/repo/seen_files.h"
 #include "backend/repo/transfer.h"
 #include "backend/repo/url.h"
 
@@ -22,6 +23,9 @@ extern const struct repo_kind http_kind;
 struct http_repo {
 	const struct repo_config *config;
 	struct transfer_peer *peer;
+	/* Of who begins a listing: what says who asks, and why that could not be read when it was written. */
+	struct seen_files files;
+	struct reason unread;
 	char base[URL_MAX]; /* of all ids; ends with a slash */
 	char sums[URL_MAX]; /* of the checksums, "" = not asked for */
 	bool sums_must;	    /* they were configured: there have to be some */
@@ -33,6 +37,9 @@ struct http_repo {
 	atomic_bool nameless_told; /* that entries without a name are left out */
 	atomic_bool head_refused; /* HEAD is answered with 405 or 501 there */
 };
+
+/* Before a listing: who asks is read again where its files have changed. Not for two threads at once. */
+void http_look(struct http_repo *repo);
 
 /*
  * Of one request of the mirror: the transfers that run for it now. The lock of the

@@ -307,12 +307,19 @@ static bool page_room(void *core)
 static void list_end(struct http_list *l, int err, bool unchanged, const struct reason *why)
 {
 	struct repo_list *list = l->list;
+	const struct reason *unread = &l->job.repo->unread;
+	struct reason own;
 	bool can_tell = l->job.repo->depth == 0 && l->page_tag[0] && (!l->job.repo->sums[0] || l->sums_tag[0]);
 
 	if (err == 0 && !unchanged) {
 		list->cursor[0] = 0;
 		if (can_tell)
 			snprintf(list->cursor, sizeof(list->cursor), "%s\n%s", l->sums_tag, l->page_tag);
+	}
+	if (err == EACCES && unread->err) {
+		reason_set(&own, err, "%s; its credentials were written since, and cannot be read: %s", why->text,
+			   unread->text);
+		why = &own;
 	}
 	http_job_end(&l->job);
 	list->done(list, err, err == 0 && !unchanged, unchanged, why);
@@ -608,6 +615,7 @@ int http_list(void *arg, struct repo_list *list, struct reason *why)
 
 	if (!l)
 		return reason_set(why, ENOMEM, "repository %s: no memory", repo->config->name);
+	http_look(repo);
 	http_job_init(&l->job, repo, &list->kind);
 	l->list = list;
 	for (unsigned i = 0; i < HTTP_JOB_TRANSFERS; i++) {

@@ -137,7 +137,7 @@ static int login_judge(struct keystone *k, int err, int status, bool more_wanted
 		return reason_set(why, EACCES, "%s: %s refused (401)%s; this is not tried again for an hour, so "
 				  "that no account gets locked%s", cloud->auth_url, refused[cloud->auth],
 				  cloud->auth == CLOUD_PASSWORD ? ", or is not of this project or domain" : "",
-				  cloud->files_len ? ", unless its file is written" : "");
+				  cloud->files.len ? ", unless its file is written" : "");
 	if (status == 403)
 		return reason_set(why, EACCES, "%s: logging in is forbidden (403), by a policy or by a gateway before it",
 				  cloud->auth_url);
@@ -315,7 +315,7 @@ static void credentials_read(struct keystone *k, const struct repo_config *confi
 	if (err) {
 		log_warn("repository %s: its credentials were written, and cannot be read: %s", k->name, why.text);
 		/* Read again when they are written again. */
-		cloud_look(&k->cloud);
+		seen_files_look(&k->cloud.files);
 	}
 	pthread_mutex_lock(&k->lock);
 	if (!err && !k->login) {
@@ -347,7 +347,7 @@ void keystone_look(struct keystone *k, const struct repo_config *config)
 	k->failed_ns = 0;
 	refused = k->refused_ns && !k->login;
 	pthread_mutex_unlock(&k->lock);
-	if (refused && cloud_changed(&k->cloud))
+	if (refused && seen_files_changed(&k->cloud.files))
 		credentials_read(k, config);
 }
 

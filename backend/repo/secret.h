@@ -26,7 +26,7 @@ int secret_new(struct secret *secret, size_t len);
 int secret_copy(struct secret *secret, const char *text, size_t len);
 /* All of a file, at most SECRET_MAX bytes; `line`: its first line only, without the line's end,
  * and never empty. A file that others may read is told about in the log. `what` names the key of
- * the configuration. Only before rights are dropped. */
+ * the configuration. What may be read is what the rights that are left allow. */
 int secret_read(struct secret *secret, const char *what, const char *path, bool line, struct reason *why);
 void secret_free(struct secret *secret);
 #define CLEANUP_SECRET __attribute__((cleanup(secret_free)))

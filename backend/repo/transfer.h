@@ -85,6 +85,9 @@ struct transfer_request {
 /* The sentence does not name the repository. */
 int transfer_peer_new(const struct transfer_peer_config *config, struct transfer_peer **peer,
 		      struct reason *why);
+/* Read the credentials, the certificate and its key anew: what is asked from here on says so who asks. If
+ * that fails, all stays as it was. Any thread; it reads files. */
+int transfer_peer_secrets(struct transfer_peer *peer, const struct transfer_peer_config *config, struct reason *why);
 void transfer_peer_put(struct transfer_peer *peer);
 /* What it has cost so far: requests sent, those of them that were tries again, bytes of bodies. */
 void transfer_peer_cost(const struct transfer_peer *peer, uint64_t *requests, uint64_t *retries,

@@ -3,6 +3,7 @@
 #ifndef BACKEND_REPO_TRANSFER_IN_H
 #define BACKEND_REPO_TRANSFER_IN_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include <fabricfs/buf.h>
@@ -22,11 +23,19 @@
 #define OFFLINE_MS	  10000	      /* when the configuration says nothing */
 #define CONNECT_MS	  5000
 
+/* Who asks. Counted: a try keeps those that it was sent with. Never changed. */
+struct peer_secrets {
+	atomic_uint refs;
+	struct secret authorization; /* "Authorization: ...", or nothing */
+	struct secret cert, key;     /* PEM */
+};
+
 struct transfer_peer {
 	atomic_uint refs;
 	char *name;
-	struct secret authorization; /* "Authorization: ...", or nothing */
-	struct secret ca, cert, key; /* PEM */
+	struct secret ca; /* PEM */
+	pthread_mutex_t lock;
+	struct peer_secrets *secrets; /* lock; never NULL once it is made */
 	bool insecure;
 	int64_t connect_timeout_ms, offline_timeout_ms;
 	unsigned connections;
@@ -76,6 +85,12 @@ void retry_progress(struct retry *retry);
  * with now (seconds since the epoch). Milliseconds, -1 = makes no sense. */
 int64_t retry_after(const char *value, const char *date, int64_t now_s);
 
+/* transfer_peer.c */
+
+/* The present ones, with a reference. */
+struct peer_secrets *peer_secrets_get(struct transfer_peer *peer);
+void peer_secrets_put(struct peer_secrets *secrets); /* may be NULL */
+
 /* transfer_header.c */
 
 struct content_range {
@@ -109,6 +124,7 @@ struct transfer {
 
 	/* The try that runs, or the last one. */
 	CURL *easy;
+	struct peer_secrets *secrets; /* that it was sent with */
 	struct curl_slist *sent;
 	char now_url[URL_MAX]; /* after redirects */
 	unsigned redirects;

@@ -57,6 +57,8 @@ void request_reset(struct transfer *t)
 		explicit_bzero(h->data, strlen(h->data));
 	curl_slist_free_all(t->sent);
 	t->sent = NULL;
+	peer_secrets_put(t->secrets);
+	t->secrets = NULL;
 }
 
 /* --- what comes ------------------------------------------------------------------ */
@@ -397,8 +399,8 @@ static int headers_make(struct transfer *t, bool own)
 	for (struct curl_slist *h = t->headers; h && ok; h = h->next)
 		if (own || header_travels(h->data))
 			ok = header_add(t, h->data);
-	if (own && ok && t->request.peer->authorization.text)
-		ok = header_add(t, t->request.peer->authorization.text);
+	if (own && ok && t->secrets->authorization.text)
+		ok = header_add(t, t->secrets->authorization.text);
 	if (range_asked(t) && ok) {
 		buf_addf(&range, "Range: bytes=%" PRIu64 "-", wanted_offset(t));
 		if (t->request.length)
@@ -422,8 +424,8 @@ static void tls_set(const struct transfer *t, bool own)
 
 	blob_set(t->easy, CURLOPT_CAINFO_BLOB, &peer->ca);
 	if (own) {
-		blob_set(t->easy, CURLOPT_SSLCERT_BLOB, &peer->cert);
-		blob_set(t->easy, CURLOPT_SSLKEY_BLOB, &peer->key);
+		blob_set(t->easy, CURLOPT_SSLCERT_BLOB, &t->secrets->cert);
+		blob_set(t->easy, CURLOPT_SSLKEY_BLOB, &t->secrets->key);
 	}
 	if (peer->insecure) {
 		curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYPEER, 0L);
@@ -463,6 +465,7 @@ int request_prepare(struct transfer *t)
 	t->began_ns = t->window_ns = clock_mono_ns();
 	t->given_before = t->given;
 	t->error[0] = 0;
+	t->secrets = peer_secrets_get(t->request.peer);
 	t->easy = curl_easy_init();
 	if (!t->easy || headers_make(t, own) < 0)
 		return -ENOMEM;
@@ -526,7 +529,7 @@ static void redirect_follow(struct transfer *t)
 /* Did the request say who asks? */
 static bool credentials_sent(const struct transfer *t)
 {
-	bool sent = t->request.peer->authorization.len;
+	bool sent = t->secrets->authorization.len;
 
 	for (const struct curl_slist *h = t->headers; h && !sent; h = h->next)
 		sent = !header_travels(h->data);
@@ -536,13 +539,11 @@ static bool credentials_sent(const struct transfer *t)
 /* What to do about it. */
 static const char *status_text(const struct transfer *t)
 {
-	const struct transfer_peer *peer = t->request.peer;
-
 	switch (t->status) {
 	case 400:
 		/* nginx answers so who speaks the wrong protocol to it. */
 		return strncmp(t->now_url, "https:", 6) ? " (bad request: does it want https?)" :
-		       peer->cert.len ? " (bad request)" : " (bad request: does it want a client's certificate?)";
+		       t->secrets->cert.len ? " (bad request)" : " (bad request: does it want a client's certificate?)";
 	case 401:
 		return credentials_sent(t) ? " (the credentials are refused)" :
 			" (it wants credentials: user and password-file, or token-file)";

@@ -16,7 +16,7 @@ from fault_proxy import FaultProxy
 from harness import run, until
 from images import BLINK, HX8K, UPPER, sha256
 from test_remote_listing import Repo
-from webserver import PASSWORD, TOKEN, USER, WebServer
+from webserver import PASSWORD, TOKEN, USER, Authority, WebServer
 
 OFFLINE = "cache: {connect-timeout: 1s, offline-timeout: 1s}\n"
 
@@ -481,6 +481,46 @@ def test_wrong_credentials_are_told_once_and_not_tried_again(mount, own_web, tmp
     assert repo.read("state") == "online\n"
     assert {line.split()[2] for line in own_web.log()} == {"401"}
     assert len(own_web.log()) <= 4
+
+
+@pytest.mark.parametrize("way", ["password", "token"])
+def test_credentials_that_were_written_are_read_again_before_a_listing(mount, web, tmp_path, way):
+    secret = tmp_path / way
+    secret.write_text("not-the-Right-one\n")
+    secret.chmod(0o600)
+    url, good, keys = {"password": (web.url("basic"), PASSWORD, f"user: {USER}, password-file: {secret}"),
+                       "token": (web.url("bearer"), TOKEN, f"token-file: {secret}")}[way]
+    repo = mount(web=f'url: "{url}", {keys}')
+    assert repo.refresh() == errno.EACCES
+    secret.write_text("")
+    assert repo.refresh() == errno.EACCES
+    assert "cannot be read" in repo.read("error") and "cannot be read" in repo.fabric.log()
+    secret.write_text(good + "\n")
+    assert repo.refresh() == 0, repo.read("error")
+    assert repo.images() == ["blink.bin", "upper.bin"] and repo.read("error") == ""
+    assert (repo.dir / "blink.bin").read_bytes() == open(BLINK, "rb").read()
+    shown = repo.fabric.log()
+    assert good not in shown and "not-the-Right-one" not in shown
+
+
+def test_a_client_certificate_that_was_written_is_read_again_before_a_listing(mount, web, tmp_path):
+    own = [tmp_path / "client.pem", tmp_path / "client.key"]
+
+    def write(paths):
+        for there, here in zip(paths, own):
+            here.write_bytes(there.read_bytes())
+            here.chmod(0o600)
+    write(Authority(tmp_path / "other").certify("client"))
+    repo = mount(web=f'url: "https://127.0.0.1:{web.client_port}/json/", cacert: {web.authority.cacert}, '
+                     f"cert: {own[0]}, key: {own[1]}")
+    assert repo.refresh() not in (0, None)
+    # A certificate whose key is still to come takes nobody's place.
+    write(web.client[:1])
+    assert repo.refresh() not in (0, None)
+    assert "it does not belong to the certificate" in repo.fabric.log()
+    write(web.client)
+    assert repo.refresh() == 0, repo.read("error")
+    assert repo.images() == ["blink.bin", "upper.bin"]
 
 
 def test_what_is_missing_in_the_configuration_is_said(mount, web):

@@ -615,6 +615,66 @@ static void missing_files_are_told_when_it_opens(void **state)
 	assert_int_equal(http_kind.open(&config, &repo, &why), -EINVAL);
 }
 
+/* --- who asks ------------------------------------------------------------------------ */
+
+static char secret_path[] = "/tmp/http_kind.XXXXXX";
+static const char *taken; /* the Authorization that the server takes */
+
+static void secret_write(const char *text)
+{
+	FILE *f = fopen(secret_path, "w");
+
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static bool answer_known(const struct server_request *request)
+{
+	if (!strstr(request->text, taken)) {
+		server_say(request, "HTTP/1.1 401 Who\r\nContent-Length: 0\r\n\r\n");
+		return true;
+	}
+	return answer(request);
+}
+
+static void credentials_are_read_again_before_a_listing_when_they_were_written(void **state)
+{
+	int fd = mkstemp(secret_path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	secret_write("old\n");
+	configure();
+	value_add("token-file", secret_path, 0);
+	value_add("checksums", "none", 0);
+	ANSWERS("GET /fpga/", " []");
+	taken = "Authorization: Bearer old\r\n";
+	open_with(answer_known);
+	list("");
+	/* What cannot be read changes nothing, until the old ones are refused: then both are told. */
+	secret_write("");
+	list("");
+	assert_int_equal(atomic_load(&server.requests), 2);
+	taken = "Authorization: Bearer newer\r\n";
+	list(NULL);
+	assert_int_equal(lister.asker.err, EACCES);
+	assert_non_null(strstr(lister.asker.why.text, "the credentials are refused"));
+	assert_non_null(strstr(lister.asker.why.text, "cannot be read: token-file"));
+	/* Images are asked for with those that the last listing had. */
+	secret_write("newer\n");
+	fetch("a.bit", 0, 4, "");
+	assert_int_equal(fetcher.asker.err, EACCES);
+	list("");
+	taken = "Authorization: Bearer other\r\n";
+	list(NULL);
+	assert_int_equal(lister.asker.err, EACCES);
+	assert_null(strstr(lister.asker.why.text, "cannot be read"));
+	close_all();
+	assert_int_equal(unlink(secret_path), 0);
+}
+
 static int all_start(void **state)
 {
 	(void)state;
@@ -647,6 +707,7 @@ int main(void)
 		cmocka_unit_test(a_server_without_head_tells_it_too),
 		cmocka_unit_test(what_makes_no_sense_is_refused),
 		cmocka_unit_test(missing_files_are_told_when_it_opens),
+		cmocka_unit_test(credentials_are_read_again_before_a_listing_when_they_were_written),
 	};
 
 	return cmocka_run_group_tests(tests, all_start, all_stop);

@@ -455,25 +455,25 @@ static void a_file_that_was_written_since_is_noticed(void **state)
 	(void)state;
 	clouds_made(plain);
 	good(PAIRS("cloud", "lab", "clouds-file", clouds));
-	assert_false(cloud_changed(&cloud));
+	assert_false(seen_files_changed(&cloud.files));
 	clouds_made(plain);
-	assert_true(cloud_changed(&cloud));
-	cloud_look(&cloud);
-	assert_false(cloud_changed(&cloud));
+	assert_true(seen_files_changed(&cloud.files));
+	seen_files_look(&cloud.files);
+	assert_false(seen_files_changed(&cloud.files));
 	/* Also one that was not there, and one that is not there any more. */
 	snprintf(secure, sizeof(secure), "%s", made("secure.yaml", "clouds: {}"));
-	assert_true(cloud_changed(&cloud));
+	assert_true(seen_files_changed(&cloud.files));
 	cloud_free(&cloud);
 	good(PAIRS("cloud", "lab", "clouds-file", clouds));
 	assert_int_equal(unlink(secure), 0);
-	assert_true(cloud_changed(&cloud));
+	assert_true(seen_files_changed(&cloud.files));
 	cloud_free(&cloud);
 	/* The environment does not change. */
 	setenv("OS_AUTH_URL", "https://k", 1);
 	setenv("OS_USERNAME", "al", 1);
 	setenv("OS_PASSWORD", "x", 1);
 	good(NULL);
-	assert_false(cloud_changed(&cloud));
+	assert_false(seen_files_changed(&cloud.files));
 }
 
 static int checked(const char *const *pairs)
