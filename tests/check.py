@@ -44,7 +44,7 @@ ONE_THREAD = re.compile(r"test_(engine|image)(_|$)")
 # Where threads meet most: what `make check` runs with ThreadSanitizer.
 RACES_UNIT = ["test_card_upload", "test_card_busy", "test_card_command", "test_slots", "test_session", "test_tree_follow",
               "test_tree_files", "test_cache_content", "test_mirror", "test_transfer", "test_transfer_breaks"]
-RACES_SYSTEM = ["test_ctl.py", "test_glance_faults.py", "test_large.py"]
+RACES_SYSTEM = ["test_ctl.py", "test_glance_faults.py", "test_large.py", "test_model.py"]
 
 
 def patience(build):

@@ -34,6 +34,7 @@
 #include "fs/daemon/mount.h"
 #include "fs/daemon/passthrough.h"
 #include "fs/daemon/privileges.h"
+#include "fs/daemon/sanitize.h"
 #include "fs/daemon/session.h"
 #include "fs/daemon/session_fd.h"
 #include "fs/daemon/suspect.h"
@@ -352,6 +353,7 @@ int worker_main(int argc, char **argv)
 		fprintf(stderr, "fabricfs-worker: this is started by fabricfs itself\n");
 		return 2;
 	}
+	sanitize_connection(w.fuse_fd);
 	log_init("fabricfs", w.to_syslog, w.debug);
 	if (worker_start(&w, &why)) {
 		char text[1 + REASON_MAX] = { LINK_FAILED };
