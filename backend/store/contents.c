@@ -434,17 +434,17 @@ void cache_content_finish(struct store *store, const struct cache_content *conte
 #define ROOM_PART 20
 #define ROOM_MAX (UINT64_C(256) << 20)
 
-uint64_t cache_room(struct store *store)
+int64_t cache_room(struct store *store)
 {
 	struct statvfs st;
 	uint64_t keep, free_bytes;
 
 	if (fstatvfs(store->chunks_fd, &st))
-		return UINT64_MAX; /* then writing tells */
+		return INT64_MAX; /* then writing tells */
 	keep = (uint64_t)st.f_blocks * st.f_frsize / ROOM_PART;
 	keep = keep < ROOM_MAX ? keep : ROOM_MAX;
 	free_bytes = (uint64_t)st.f_bavail * st.f_frsize;
-	return free_bytes > keep ? free_bytes - keep : 0;
+	return (int64_t)free_bytes - (int64_t)keep;
 }
 
 /* --- all of them ------------------------------------------------------------------------------ */

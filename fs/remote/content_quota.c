@@ -175,9 +175,35 @@ static _Atomic uint64_t on_its_way;
 /* Bytes that the disk has too few of. */
 static uint64_t disk_lacks(uint64_t bytes)
 {
-	uint64_t room = cache_room(contents_store), wanted = atomic_load(&on_its_way) + bytes;
+	int64_t room = cache_room(contents_store), wanted = (int64_t)(atomic_load(&on_its_way) + bytes);
 
-	return room < wanted ? wanted - room : 0;
+	return room < wanted ? (uint64_t)(wanted - room) : 0;
+}
+
+struct evictable {
+	uint64_t want, sum; /* bytes */
+};
+
+static int evictable_add(const struct cache_content *content, bool kept, void *arg)
+{
+	struct evictable *e = arg;
+
+	if (!kept && content->cached && !opens_have(content->id))
+		e->sum += content->cached;
+	return e->sum >= e->want;
+}
+
+/* Would dropping all that may go make so much room? On a disk that others have filled what is cached stays. */
+static bool is_evictable(uint64_t bytes)
+{
+	struct evictable e = { .want = bytes };
+	struct reason why = { 0 };
+
+	/* The rows of what was closed just now do not tell its bytes yet. */
+	contents_retire(INT64_MAX, false);
+	if (cache_contents_each(contents_store, evictable_add, &e, &why) < 0)
+		log_warn("cache: %s", why.text);
+	return e.sum >= bytes;
 }
 
 static int no_quota(uint64_t bytes, struct reason *why)
@@ -206,7 +232,7 @@ int usage_reserve(uint64_t bytes, struct reason *why)
 			break;
 		usage_release(bytes);
 		/* What does not make room now is dropped for nothing. */
-		if (!usage_evict(lacks, &freed) || !freed)
+		if (!is_evictable(lacks) || !usage_evict(lacks, &freed) || !freed)
 			return reason_set(why, ENOSPC, "the disk with the state folder has no room for %" PRIu64
 					  " bytes more in the cache", bytes);
 	}

@@ -83,8 +83,9 @@ int cache_facts_keep(struct store *store, const char *sha256, const char *json, 
 
 /* Bytes that all contents have here, as noted; of those with the same blob, one. */
 int cache_bytes(struct store *store, uint64_t *bytes, struct reason *why);
-/* Bytes that the cache may still take of the disk: some of it is left for uploads and the catalogue. */
-uint64_t cache_room(struct store *store);
+/* Bytes that the cache may still take of the disk: some of it is left for uploads and the catalogue. Below 0:
+ * what is lacking for those. */
+int64_t cache_room(struct store *store);
 
 /* Noted bytes of all contents of images of a repository; is this content one of them? */
 uint64_t cache_bytes_of(struct store *store, uint64_t repo);

@@ -325,6 +325,32 @@ static void nothing_is_fetched_that_the_disk_has_no_room_for(void **state)
 	origin_put(o);
 }
 
+static void a_disk_that_others_have_filled_costs_no_image(void **state)
+{
+	struct origin *old, *o;
+	struct content *c;
+
+	small_disk(*state, "size=8000k");
+	server_has(MIB, 1, "v1");
+	old = origin_number(1);
+	c = open_it(old);
+	assert_int_equal(whole(c), 0);
+	close_it(c);
+	o = origin_number(2);
+	c = open_it(o);
+	fill(*state, false, (size_t)cache_room(store) + 256 * KIB);
+	assert_true(cache_room(store) < 0);
+	assert_int_equal(whole(c), ENOSPC);
+	close_it(c);
+	assert_int_equal(given(), MIB);
+	c = open_it(old);
+	assert_int_equal(read_all(c, MIB), 0);
+	assert_int_equal(given(), MIB);
+	close_it(c);
+	origin_put(o);
+	origin_put(old);
+}
+
 /* It was there when it was asked for. */
 static void room_that_is_gone_when_the_bytes_come_is_made_of_older_images(void **state)
 {
@@ -366,6 +392,7 @@ int main(void)
 		CLAIM(a_cached_image_that_was_cut_on_the_disk_is_fetched_anew),
 		CLAIM(damage_of_an_image_without_a_digest_is_found_after_a_power_loss),
 		CLAIM(nothing_is_fetched_that_the_disk_has_no_room_for),
+		CLAIM(a_disk_that_others_have_filled_costs_no_image),
 		CLAIM(room_that_is_gone_when_the_bytes_come_is_made_of_older_images),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
