@@ -55,7 +55,7 @@ bool content_size(struct content *c, uint64_t *size)
 {
 	bool known;
 
-	pthread_mutex_lock(&c->lock);
+	lock_take(&c->lock);
 	known = c->has_size;
 	*size = c->size;
 	pthread_mutex_unlock(&c->lock);
@@ -66,7 +66,7 @@ uint64_t content_cached(struct content *c)
 {
 	uint64_t bytes;
 
-	pthread_mutex_lock(&c->lock);
+	lock_take(&c->lock);
 	bytes = c->gone.err ? 0 : content_bytes(c);
 	pthread_mutex_unlock(&c->lock);
 	return bytes;

@@ -331,7 +331,7 @@ struct content *content_live(uint64_t id)
 void content_opened(struct content *c)
 {
 	content_ref(c);
-	pthread_mutex_lock(&c->lock);
+	lock_take(&c->lock);
 	c->opens++;
 	pthread_mutex_unlock(&c->lock);
 }
@@ -394,10 +394,10 @@ uint64_t contents_cached(uint64_t id)
 	uint64_t bytes = 0;
 	struct content *c;
 
-	pthread_mutex_lock(&table_lock);
+	lock_take(&table_lock);
 	c = table_find(id);
 	if (c) {
-		pthread_mutex_lock(&c->lock);
+		lock_take(&c->lock);
 		bytes = c->gone.err ? 0 : content_bytes(c);
 		pthread_mutex_unlock(&c->lock);
 	}
