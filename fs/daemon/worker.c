@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <fuse3/fuse_lowlevel.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -160,6 +161,8 @@ static void limits_raise(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+#define WORKER_ARENAS 2 /* small pieces come from each thread's own store anyway (glibc's tcache) */
+
 /* Who mounts sees the cards as they are, unless one takes longer than this. */
 #define SETTLE_MS 2000
 /* A sick card may not hold up the others longer than this when a worker takes over. */
@@ -276,6 +279,8 @@ static void ready_tell(struct worker *w)
 	w->ready_told = true;
 	if (send(w->link_fd, &word, 1, MSG_NOSIGNAL) < 0)
 		log_debug("the holder does not listen: %s", strerror(errno));
+	/* What starting took and does not need any more. */
+	malloc_trim(0);
 }
 
 static void worker_serve(struct worker *w)
@@ -349,6 +354,9 @@ int worker_main(int argc, char **argv)
 	struct reason why = { 0 };
 
 	prctl(PR_SET_NAME, "fabricfs-worker");
+	/* A thread a card, nearly all of which rest: with eight arenas a processor, as glibc has it, what
+	 * each of them left unused would be more than what is used. */
+	mallopt(M_ARENA_MAX, WORKER_ARENAS);
 	if (worker_options(&w, argc, argv)) {
 		fprintf(stderr, "fabricfs-worker: this is started by fabricfs itself\n");
 		return 2;
