@@ -215,10 +215,11 @@ void fetch_all(struct content *c, struct fetch **start)
 	for (const struct fetch *f = c->fetches; f; f = f->next)
 		if (!f->cancelled)
 			on_its_way += f->to - f->pos;
-	/* How long it is has to be known first. */
+	/* How long it is has to be known first. A server that never tells is asked on and on until it has no more. */
 	if (!c->has_size) {
+		at = chunks_missing(c->chunks, 0) * CHUNK_SIZE;
 		if (!c->fetches)
-			fetch_cover(c, 0, CHUNK_SIZE, start);
+			fetch_cover(c, at, at + (at ? PIECE_MAX : CHUNK_SIZE), start);
 		return;
 	}
 	if (c->whole_only) {

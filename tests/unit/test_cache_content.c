@@ -424,6 +424,31 @@ static void a_size_that_nobody_knew_ends_where_the_bytes_end(void **state)
 	origin_put(o);
 }
 
+/* As a card wants it: neither the listing nor an answer says how much there is to be asked for. */
+static void an_image_whose_size_nobody_tells_can_be_had_as_a_whole(void **state)
+{
+	static const uint64_t sizes[] = { 40 * KIB + 3, 64 * KIB, 9 * MIB };
+
+	(void)state;
+	server.tells_size = false;
+	for (unsigned i = 0; i < 3; i++) {
+		char version[16];
+		struct origin *o;
+		struct content *c;
+		uint64_t size;
+
+		snprintf(version, sizeof(version), "v%u", i);
+		o = origin_listed(UINT64_MAX, version, NULL, NULL);
+		server_has(sizes[i], i + 1, version);
+		c = open_it(o);
+		assert_int_equal(whole(c), 0);
+		assert_true(content_size(c, &size));
+		assert_int_equal(size, sizes[i]);
+		close_it(c);
+		origin_put(o);
+	}
+}
+
 static void an_empty_image_needs_no_request(void **state)
 {
 	struct origin *o = origin_listed(0, "v1", NULL, NULL);
@@ -940,6 +965,7 @@ int main(void)
 		CLAIM(an_image_that_is_replaced_is_stale_for_old_opens_and_new_for_new_ones),
 		CLAIM(another_size_than_before_is_another_image),
 		CLAIM(a_size_that_nobody_knew_ends_where_the_bytes_end),
+		CLAIM(an_image_whose_size_nobody_tells_can_be_had_as_a_whole),
 		CLAIM(an_empty_image_needs_no_request),
 		CLAIM(errors_reach_those_who_wait_and_the_next_read_asks_again),
 		CLAIM(what_is_cached_is_read_while_the_repository_is_offline),
