@@ -458,12 +458,15 @@ static int chunks_come(struct content *c, struct fetch *f, struct reason *why)
 {
 	bool end = c->has_size && f->pos >= c->size;
 	uint64_t upto = end ? chunks_of(f->pos) : f->pos / CHUNK_SIZE;
+	uint64_t before = content_bytes(c);
 	int err;
 
 	if (upto <= f->marked)
 		return 0;
 	err = chunks_mark(c->chunks, f->marked, upto - 1, why);
 	f->marked = upto;
+	/* Not those that another one brought before, nor what the last chunk is shorter. */
+	f->came += content_bytes(c) - before;
 	c->dirty = true;
 	return err;
 }
@@ -559,10 +562,8 @@ static bool fetch_elsewhere(struct fetch *f, int err)
 /* What came counts as cached, what did not as free. */
 static void unreserve(struct fetch *f)
 {
-	uint64_t came = (f->marked - f->from / CHUNK_SIZE) * CHUNK_SIZE;
-
 	usage_arrived(f->reserved);
-	usage_release(f->reserved > came ? f->reserved - came : 0);
+	usage_release(f->reserved > f->came ? f->reserved - f->came : 0);
 	f->reserved = 0;
 }
 

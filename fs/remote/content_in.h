@@ -30,6 +30,7 @@ struct fetch {
 	size_t held;
 	uint64_t marked;	/* first chunk that was not marked */
 	uint64_t reserved;	/* bytes of the quota */
+	uint64_t came;		/* of them, that are here because of it */
 	int64_t hungry_ns;	/* since when there is no room for it; 0 = there was */
 	bool started;		/* the kind has taken it */
 	bool cancelled;		/* nobody waits for what it brings */

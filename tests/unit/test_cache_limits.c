@@ -171,6 +171,62 @@ static void room_that_was_taken_for_what_did_not_come_is_free_again(void **state
 	origin_put(o);
 }
 
+/* Many index pages show none, or a rounded one. */
+static void an_image_of_a_size_that_nobody_knew_takes_the_room_that_it_has(void **state)
+{
+	(void)state;
+	for (unsigned i = 1; i <= 3; i++) {
+		char version[16];
+		struct origin *o;
+		struct content *c;
+
+		snprintf(version, sizeof(version), "v%u", i);
+		o = origin_listed(UINT64_MAX, version, NULL, NULL);
+		server.tells_size = i != 2;
+		server_has(40 * KIB + 3, i, version);
+		c = open_it(o);
+		assert_int_equal(whole(c), 0);
+		assert_int_equal(used(), i * (40 * KIB + 3));
+		close_it(c);
+		origin_put(o);
+	}
+}
+
+/* A request that was given up may bring more, beside the one that takes its place. */
+static void bytes_that_come_twice_count_once(void **state)
+{
+	struct origin *o = origin_listed(256 * KIB, "v1", NULL, NULL), *last;
+	struct reader first, second;
+	struct content *c;
+
+	(void)state;
+	server_has(256 * KIB, 1, "v1");
+	server_pauses(64 * KIB);
+	c = open_it(o);
+	reader_ask(&first, c, 0, 256 * KIB);
+	assert_int_equal(read_range(c, 0, 32 * KIB), 0);
+	content_interrupt(&first.wait);
+	assert_int_equal(reader_end(&first), EINTR);
+	close_it(c);
+	c = open_it(o);
+	reader_ask(&second, c, 0, 256 * KIB);
+	assert_int_equal(requests(), 2);
+	server_pauses(0);
+	assert_int_equal(reader_end(&second), 0);
+	close_it(c);
+	origin_put(o);
+	/* It is answered when both are over. */
+	last = origin_listed(256 * KIB, "v1", NULL, NULL);
+	snprintf(last->id, sizeof(last->id), "last");
+	origin_key(last, 1, 12345, last->size);
+	c = open_it(last);
+	assert_int_equal(read_range(c, 0, 1), 0);
+	assert_int_equal(given(), (256 + 192 + 32) * KIB);
+	assert_int_equal(used(), (256 + 32) * KIB);
+	close_it(c);
+	origin_put(last);
+}
+
 static uint64_t noted(const struct origin *o)
 {
 	struct cache_content row;
@@ -388,6 +444,8 @@ int main(void)
 		CLAIM(what_one_repository_cannot_give_another_with_the_same_bytes_is_asked_for),
 		CLAIM(who_is_interrupted_after_he_closed_was_the_last_who_wanted_it),
 		CLAIM(room_that_was_taken_for_what_did_not_come_is_free_again),
+		CLAIM(an_image_of_a_size_that_nobody_knew_takes_the_room_that_it_has),
+		CLAIM(bytes_that_come_twice_count_once),
 		CLAIM(what_came_of_an_image_is_noted_when_fabricfs_ends),
 		CLAIM(a_cached_image_that_was_cut_on_the_disk_is_fetched_anew),
 		CLAIM(damage_of_an_image_without_a_digest_is_found_after_a_power_loss),
