@@ -49,7 +49,7 @@ static struct repo_content content_of(const struct transfer_answer *answer, char
 	else if (seconds && answer->has_total)
 		snprintf(validator, REPO_ID_MAX, "m%" PRId64 "-%" PRIu64, seconds, answer->total);
 	return (struct repo_content){ .has_size = answer->has_total, .size = answer->total, .validator = validator,
-				      .mtime_ns = seconds * 1000000000 };
+				      .mtime_ns = repo_time_ns(seconds, 0) };
 }
 
 /* The bytes are of another image than the one asked for: a time and a size can say that too. */
@@ -65,7 +65,7 @@ static int version_check(const struct http_fetch *f, const struct transfer_answe
 	    f->fetch->validator[end])
 		return 0;
 	if ((content->has_size && content->size != size) ||
-	    (modified && content->mtime_ns && content->mtime_ns / 1000000000 != seconds))
+	    (modified && content->mtime_ns && content->mtime_ns != repo_time_ns(seconds, 0)))
 		return reason_set(why, ESTALE, "it was replaced: %" PRIu64 " bytes of %s now, and %" PRIu64
 				  " when it was listed", content->size, modified ? modified : "an unknown time", size);
 	return 0;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include <fabricfs/buf.h>
+#include <fabricfs/checksums.h>
 #include <fabricfs/error.h>
 #include <fabricfs/repo.h>
 
@@ -89,21 +90,6 @@ void json_index_init(struct json_index *index, const struct index_sink *sink, bo
 int json_index_feed(struct json_index *index, const char *bytes, size_t n, struct reason *why);
 int json_index_end(struct json_index *index, struct reason *why);
 void json_index_free(struct json_index *index);
-
-/* --- checksums ----------------------------------------------------------------------- */
-
-/* SHA256SUMS and its sisters, as coreutils (also with --tag) write them, as they come. */
-struct checksums;
-#define CHECKSUM_HEX 129 /* SHA-512 in hex and a NUL */
-struct checksums *checksums_new(void); /* NULL: no memory */
-int checksums_feed(struct checksums *sums, const char *bytes, size_t n, struct reason *why);
-/* Before the first look. -EBADMSG when no line of it is a checksum though there are lines. */
-int checksums_end(struct checksums *sums, struct reason *why);
-/* Did anything come? */
-bool checksums_any(const struct checksums *sums);
-void checksums_free(struct checksums *sums);
-/* Of a file by its path below the checksums' folder; false = it has none. */
-bool checksums_find(const struct checksums *sums, const char *path, const char **algo, char hex[CHECKSUM_HEX]);
 
 /* --- names, sizes, times ---------------------------------------------------------------- */
 

@@ -136,7 +136,7 @@ static int entry_give(struct http_list *l, const struct index_entry *entry, cons
 	struct repo_entry out = {
 		.name = entry->name, .name_len = entry->name_len, .rank = REPO_OWN, .data = REPO_DATA, .status = "",
 		.has_size = entry->has_size, .size_rounded = entry->size_rounded, .size = entry->size,
-		.mtime_ns = entry->mtime_s * 1000000000, .digest_algo = entry->digest_algo, .digest = entry->digest,
+		.mtime_ns = repo_time_ns(entry->mtime_s, 0), .digest_algo = entry->digest_algo, .digest = entry->digest,
 		.validator = validator, .properties = entry->properties,
 	};
 

@@ -141,6 +141,17 @@ static inline bool repo_listed_weakly(const char *validator, const char *digest_
 	return !*digest_algo && repo_validator_is_weak(validator);
 }
 
+/* A time as mtime_ns has it; the last or the first that it can have, of one that is further away (ext4 has
+ * times up to the year 2446, pages and other file systems any). */
+static inline int64_t repo_time_ns(int64_t seconds, long ns)
+{
+	const int64_t max = INT64_MAX / 1000000000;
+
+	if (seconds >= max || seconds <= -max)
+		return (seconds > 0 ? max : -max) * 1000000000;
+	return seconds * 1000000000 + ns;
+}
+
 /* One listing. Owned by the mirror until done() has been called. */
 struct repo_list {
 	/* Only what changed since the listing that gave `cursor` ("" = all). A kind that cannot tell

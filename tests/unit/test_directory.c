@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -195,6 +196,106 @@ static void files_and_links_to_files_within_are_listed_and_nothing_else(void **s
 		fail_msg("more than what is wanted:%s", listed.data);
 }
 
+static int list(void)
+{
+	struct repo_list list = { .entry = on_entry, .done = on_listed };
+	struct reason why = { 0 };
+
+	assert_int_equal(directory_kind.list(repo, &list, &why), 0);
+	return wait_for_it();
+}
+
+/* Else they would be taken for deleted, and what is cached of them would go. */
+static void what_could_not_be_looked_at_is_not_left_out_of_a_list(void **state)
+{
+	struct rlimit before, few;
+	int err, fd;
+
+	(void)state;
+	file("a.bit", 10);
+	folder("sub");
+	file("sub/b.bit", 10);
+	fd = open(dir, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	/* The folder itself can be opened, and nothing more. */
+	few = (struct rlimit){ (rlim_t)fd + 1, before.rlim_max };
+	close(fd);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	err = list();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(err, EREMOTEIO);
+	assert_non_null(strstr(ended_why.text, "Too many open files"));
+	assert_int_equal(list(), 0);
+}
+
+/* Else its images would pass for some that nothing vouches for. */
+static void checksums_that_cannot_be_read_are_not_left_out_of_a_list(void **state)
+{
+	char path[200];
+
+	(void)state;
+	file("a.bit", 10);
+	file("SHA256SUMS", 0);
+	path_of("SHA256SUMS", path);
+	assert_int_equal(truncate(path, 65 * MIB), 0);
+	assert_int_equal(list(), EBADMSG);
+	assert_non_null(strstr(ended_why.text, "SHA256SUMS"));
+	assert_int_equal(truncate(path, MIB), 0);
+	assert_int_equal(list(), 0);
+}
+
+static _Atomic bool renames;
+
+static void *rename_main(void *unused)
+{
+	char a[200], b[200];
+
+	(void)unused;
+	path_of("/x", a);
+	path_of("/y", b);
+	while (renames) {
+		rename(a, b);
+		rename(b, a);
+	}
+	return NULL;
+}
+
+/* The kernel gives up on ".." then (openat2(2), EAGAIN). */
+static void links_are_found_while_something_else_is_renamed(void **state)
+{
+	pthread_t thread;
+	int root, lost = 0;
+
+	(void)state;
+	folder("sub");
+	file("a.bit", 10);
+	file("/x", 1);
+	link_to("sub/up.bit", "../a.bit");
+	root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	renames = true;
+	assert_int_equal(pthread_create(&thread, NULL, rename_main, NULL), 0);
+	for (int i = 0; i < 20000; i++) {
+		int fd = open_beneath(root, "sub/up.bit", O_RDONLY | O_CLOEXEC);
+
+		lost += fd < 0;
+		if (fd >= 0)
+			close(fd);
+	}
+	renames = false;
+	pthread_join(thread, NULL);
+	close(root);
+	assert_int_equal(lost, 0);
+}
+
+static void a_time_that_is_too_far_away_is_the_last_that_can_be_told(void **state)
+{
+	(void)state;
+	assert_int_equal(repo_time_ns(1795262400, 5), INT64_C(1795262400000000005));
+	/* The last that ext4 has. */
+	assert_int_equal(repo_time_ns(INT64_C(15032385535), 0), INT64_C(9223372036000000000));
+	assert_int_equal(repo_time_ns(INT64_MIN, 0), INT64_C(-9223372036000000000));
+}
+
 /* --- reading -------------------------------------------------------------------------------------------- */
 
 static size_t came;
@@ -322,6 +423,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CLAIM(files_and_links_to_files_within_are_listed_and_nothing_else),
+		CLAIM(what_could_not_be_looked_at_is_not_left_out_of_a_list),
+		CLAIM(checksums_that_cannot_be_read_are_not_left_out_of_a_list),
+		CLAIM(links_are_found_while_something_else_is_renamed),
+		CLAIM(a_time_that_is_too_far_away_is_the_last_that_can_be_told),
 		CLAIM(a_file_that_is_written_to_while_it_is_read_is_stale),
 		CLAIM(ids_that_lead_out_of_the_folder_have_no_bytes),
 		CLAIM(without_openat2_nothing_outside_is_opened_either),

@@ -469,6 +469,22 @@ static void a_range_of_an_image(void **state)
 	close_all();
 }
 
+/* Later than nanoseconds can say, and still the one that was listed. */
+static void an_image_of_a_time_that_is_too_far_away_is_read(void **state)
+{
+	(void)state;
+	configure();
+	open_with(serves);
+	headers_now = "Last-Modified: Fri, 31 Dec 9999 23:59:59 GMT\r\n";
+	fetch("a%20b.bit", 0, 0, "");
+	fetched(0);
+	assert_string_equal(fetcher.validator, "m253402300799-10");
+	assert_int_equal(fetcher.content.mtime_ns, INT64_C(9223372036000000000));
+	fetch("a%20b.bit", 0, 0, "m253402300799-10");
+	fetched(0);
+	close_all();
+}
+
 static void a_server_without_ranges_says_so(void **state)
 {
 	(void)state;
@@ -701,6 +717,7 @@ int main(void)
 		cmocka_unit_test(a_manifest_stays_in_its_folder),
 		cmocka_unit_test(a_listing_is_cancelled),
 		cmocka_unit_test(a_range_of_an_image),
+		cmocka_unit_test(an_image_of_a_time_that_is_too_far_away_is_read),
 		cmocka_unit_test(a_server_without_ranges_says_so),
 		cmocka_unit_test(a_page_is_no_image),
 		cmocka_unit_test(the_true_size_is_one_request),

@@ -12,11 +12,6 @@
 
 #define PIECE (256 << 10) /* bytes that are read before another request has its turn */
 
-static int64_t time_ns(struct timespec ts)
-{
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
 /* What an open of it, or of the folder, failed with. */
 static int open_fail(const struct folder *folder, const char *path, int err, bool of_folder, struct reason *why)
 {
@@ -88,7 +83,7 @@ static int fetch_begin(struct folder *folder, struct job *job, struct reason *wh
 	text_copy(job->validator, sizeof(job->validator), validator);
 	content.size = (uint64_t)st.st_size;
 	content.validator = validator;
-	content.mtime_ns = time_ns(st.st_mtim);
+	content.mtime_ns = repo_time_ns(st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 	job->at = fetch->offset;
 	job->end = content.size;
 	if (fetch->length && fetch->offset < job->end && fetch->length < job->end - fetch->offset)

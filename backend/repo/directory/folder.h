@@ -18,7 +18,6 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#include <fabricfs/digest.h>
 #include <fabricfs/repo.h>
 
 struct hand;
@@ -98,12 +97,10 @@ void watch_forget(const struct folder *folder);
 /* --- sums.c: SHA256SUMS ------------------------------------------------------------------------ */
 
 #define SUMS_NAME "SHA256SUMS"
-struct sums;
-/* Read them from the descriptor of a file; NULL: there are none that could be used. */
-struct sums *sums_read(int fd);
-/* Hex of a file's digest, NULL: it is not among them. */
-const char *sums_find(const struct sums *sums, const char *name);
-void sums_free(struct sums *sums);
+struct checksums; /* checksums.h */
+/* Read those of the folder `prefix` from the descriptor of their file; *sums stays NULL where it has none. 0 or
+ * -errno: what it says is not known. */
+int sums_read(const struct folder *folder, const char *prefix, int fd, struct checksums **sums, struct reason *why);
 
 /* --- list.c, fetch.c: on the threads ------------------------------------------------------------- */
 

@@ -12,6 +12,8 @@
 
 #include "backend/repo/directory/folder.h"
 
+#define RACES_MAX 10000 /* some 10 ms */
+
 bool id_encode(const char *path, char id[REPO_ID_MAX])
 {
 	static const char hex[] = "0123456789ABCDEF";
@@ -104,10 +106,16 @@ static int open_walked(int root, const char *path, int flags)
 int open_beneath(int root, const char *path, int flags)
 {
 	struct open_how how = { .flags = (unsigned)flags, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
-	long fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
+	long fd;
 
-	if (fd >= 0)
-		return (int)fd;
+	/* EAGAIN: something, anywhere on the machine, was renamed while a link's ".." was followed. */
+	for (int i = 0; i < RACES_MAX; i++) {
+		fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
+		if (fd >= 0)
+			return (int)fd;
+		if (errno != EAGAIN)
+			break;
+	}
 	/* Before Linux 5.6, or kept away by a container's filter. */
 	return errno == ENOSYS || errno == EPERM ? open_walked(root, path, flags) : -errno;
 }

@@ -9,11 +9,13 @@
  * How long the digits are says which algorithm it is. Other lines are left out. What is
  * kept of a line is its path, and the digest as bytes: half of what came.
  */
-#include "backend/repo/http_index.h"
-
 #include <ctype.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <fabricfs/buf.h>
+#include <fabricfs/checksums.h>
 
 #define LINE_MAX_BYTES 16384 /* a digest and a path of 4,096 bytes, each of them escaped, and then some */
 #define BLOCK_BYTES    65536
