@@ -10,6 +10,13 @@
 
 #include <fabricfs/cache.h>
 
+/* Format 2 had pins of bytes, in a column of their row. Those who set one meant the names that they had. */
+const char store_pins_raise[] =
+	"INSERT OR IGNORE INTO pin (repo, name, remote_id) SELECT repo, name, CASE WHEN shown THEN '' ELSE remote_id END"
+	" FROM entry WHERE content IN (SELECT id FROM content WHERE pinned) OR (digest <> ''"
+	" AND digest_algo || ':' || digest IN (SELECT key FROM content WHERE pinned));"
+	"ALTER TABLE content DROP COLUMN pinned;";
+
 static const char *const pin_sql[P_COUNT] = {
 	[P_PUT] = "INSERT OR IGNORE INTO pin (repo, name, remote_id)"
 		  " SELECT repo, name, CASE WHEN shown THEN '' ELSE remote_id END FROM entry WHERE id = ?1",

@@ -85,6 +85,7 @@ static int db_quick_check(struct store *store, struct reason *why)
 /* What an older fabricfs wrote becomes what this one writes; all of it or nothing. */
 static int schema_raise(struct store *store, int64_t version, struct reason *why)
 {
+	int64_t pinned = 0; /* there were some of format 2 without */
 	char end[64];
 	int err = store_db_exec(store, store->writer, "BEGIN IMMEDIATE", why, "changing its format");
 
@@ -92,6 +93,11 @@ static int schema_raise(struct store *store, int64_t version, struct reason *why
 		err = store_db_exec(store, store->writer, store_catalogue_schema, why, "changing its format");
 	if (!err && version < 2)
 		err = store_db_exec(store, store->writer, store_contents_schema, why, "changing its format");
+	if (!err && version == 2)
+		err = db_number(store, store->writer, "SELECT count(*) FROM pragma_table_info('content')"
+				" WHERE name = 'pinned'", &pinned, why);
+	if (!err && pinned)
+		err = store_db_exec(store, store->writer, store_pins_raise, why, "changing its format");
 	snprintf(end, sizeof(end), "PRAGMA user_version = %d; COMMIT", STORE_SCHEMA);
 	if (!err)
 		err = store_db_exec(store, store->writer, end, why, "changing its format");

@@ -23,7 +23,7 @@
 
 #include <fabricfs/store.h>
 
-#define STORE_SCHEMA 2
+#define STORE_SCHEMA 3
 #define STORE_APP_ID 0x66706773 /* "fpgs", PRAGMA application_id */
 #define STORE_DB "catalogue.db"
 #define STORE_KEY_MAX 512     /* longest recognition key in bytes */
@@ -195,6 +195,7 @@ void store_contents_stop(struct store *store);
 /* blobs.c: as soon as there is a schema, and before a row is changed. */
 int store_blobs_start(struct store *store, struct reason *why);
 /* pins.c */
+extern const char store_pins_raise[];
 int store_pins_start(struct store *store, struct reason *why);
 void store_pins_stop(struct store *store);
 /* For a round of syncing: whole ones that are not known to be on the disk. */

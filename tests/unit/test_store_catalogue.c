@@ -657,6 +657,44 @@ static void a_pin_goes_to_the_image_that_takes_the_name(void **state)
 	kept_are("1 ");
 }
 
+/* A catalogue of an older fabricfs, with the pins that were set there. */
+static void pins_of_bytes_become_pins_of_the_names_that_they_had(void **state)
+{
+	struct repo_entry summed = sized;
+	struct cache_content content;
+	struct catalogue_update *u = update_new();
+	bool made;
+
+	summed.digest_algo = "sha256";
+	summed.digest = "0123456789abcdef";
+	put(u, "a", "read", sized);
+	put(u, "b", "other", sized);
+	put(u, "c", "summed", summed);
+	end_with(u, true);
+	assert_int_equal(cache_content_make(store, "1:a:v1", &content, &made, NULL), 0);
+	assert_int_equal(catalogue_entry_content_set(store, row_of("a"), named("read").version, content.id, NULL), 0);
+	assert_int_equal(cache_content_make(store, "sha256:0123456789abcdef", &content, &made, NULL), 0);
+	assert_int_equal(cache_content_make(store, "1:b:v1", &content, &made, NULL), 0);
+	assert_int_equal(catalogue_entry_content_set(store, row_of("b"), named("other").version, content.id, NULL), 0);
+	store_close(store);
+	db_edit(*state, "ALTER TABLE content ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;"
+			"UPDATE content SET pinned = 1 WHERE key <> '1:b:v1'; PRAGMA user_version = 2");
+	store = open_ok(*state, true);
+	assert_true(cache_pinned(store, row_of("a")));
+	assert_true(cache_pinned(store, row_of("c")));
+	assert_false(cache_pinned(store, row_of("b")));
+	assert_int_equal(cache_content_find(store, "1:b:v1", &content, NULL), 0);
+	/* Once: they are not set again by a later start. */
+	assert_int_equal(cache_pin_set(store, row_of("a"), false, NULL), 0);
+	store_close(store);
+	store = open_ok(*state, true);
+	assert_false(cache_pinned(store, row_of("a")));
+	store_close(store);
+	db_edit(*state, "PRAGMA user_version = 2");
+	store = open_ok(*state, true);
+	assert_true(cache_pinned(store, row_of("c")));
+}
+
 static void of_two_names_with_the_same_bytes_one_may_be_pinned(void **state)
 {
 	struct repo_entry entry = { .digest_algo = "sha256", .digest = "00ff" };
@@ -970,6 +1008,7 @@ int main(void)
 		CLAIM(the_index_of_all_names_becomes_one_of_rivals),
 		CLAIM(a_pin_stays_with_the_name_when_the_image_is_replaced),
 		CLAIM(a_pin_goes_to_the_image_that_takes_the_name),
+		CLAIM(pins_of_bytes_become_pins_of_the_names_that_they_had),
 		CLAIM(of_two_names_with_the_same_bytes_one_may_be_pinned),
 		CLAIM(an_image_is_found_by_a_hash_that_was_found_out_here),
 		CLAIM(a_repository_that_is_not_configured_is_forgotten_after_its_time),

@@ -80,7 +80,7 @@ static void a_newer_catalogue_is_refused_naming_both_versions(void **state)
 	db_edit(p, "PRAGMA user_version = 4711");
 	assert_int_equal(store_open(p->dir, true, &store, &why), -EPROTO);
 	assert_non_null(strstr(why.text, "4711"));
-	assert_non_null(strstr(why.text, "up to 2"));
+	assert_non_null(strstr(why.text, "up to 3"));
 }
 
 static void damage_at(struct place *p, off_t offset, size_t n)
