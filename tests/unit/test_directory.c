@@ -205,25 +205,30 @@ static int list(void)
 	return wait_for_it();
 }
 
+/* With so many descriptors more than there are now. */
+static int with_few(unsigned more, int (*fn)(void))
+{
+	struct rlimit before, few;
+	int err, fd = open(dir, O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = (struct rlimit){ (rlim_t)fd + more, before.rlim_max };
+	close(fd);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	err = fn();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	return err;
+}
+
 /* Else they would be taken for deleted, and what is cached of them would go. */
 static void what_could_not_be_looked_at_is_not_left_out_of_a_list(void **state)
 {
-	struct rlimit before, few;
-	int err, fd;
-
 	(void)state;
 	file("a.bit", 10);
 	folder("sub");
 	file("sub/b.bit", 10);
-	fd = open(dir, O_RDONLY | O_CLOEXEC);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
 	/* The folder itself can be opened, and nothing more. */
-	few = (struct rlimit){ (rlim_t)fd + 1, before.rlim_max };
-	close(fd);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-	err = list();
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-	assert_int_equal(err, EREMOTEIO);
+	assert_int_equal(with_few(1, list), EREMOTEIO);
 	assert_non_null(strstr(ended_why.text, "Too many open files"));
 	assert_int_equal(list(), 0);
 }
@@ -337,6 +342,22 @@ static int fetch(const char *id)
 	return wait_for_it();
 }
 
+static int fetch_one(void)
+{
+	return fetch("a.bit");
+}
+
+/* Nobody can be told then that the repository is offline: it was not even asked. */
+static void no_descriptors_are_no_folder_that_cannot_be_reached(void **state)
+{
+	(void)state;
+	file("a.bit", 10);
+	assert_int_equal(with_few(0, list), EREMOTEIO);
+	assert_int_equal(with_few(0, fetch_one), EREMOTEIO);
+	assert_int_equal(with_few(1, fetch_one), EREMOTEIO);
+	assert_int_equal(fetch_one(), 0);
+}
+
 static void a_file_that_is_written_to_while_it_is_read_is_stale(void **state)
 {
 	(void)state;
@@ -427,6 +448,7 @@ int main(void)
 		CLAIM(checksums_that_cannot_be_read_are_not_left_out_of_a_list),
 		CLAIM(links_are_found_while_something_else_is_renamed),
 		CLAIM(a_time_that_is_too_far_away_is_the_last_that_can_be_told),
+		CLAIM(no_descriptors_are_no_folder_that_cannot_be_reached),
 		CLAIM(a_file_that_is_written_to_while_it_is_read_is_stale),
 		CLAIM(ids_that_lead_out_of_the_folder_have_no_bytes),
 		CLAIM(without_openat2_nothing_outside_is_opened_either),

@@ -21,6 +21,8 @@ static int open_fail(const struct folder *folder, const char *path, int err, boo
 		told = EACCES;
 	else if (err == ENOTDIR || err == ENXIO || err == EXDEV || err == ELOOP)
 		told = of_folder ? EHOSTUNREACH : ENOENT;
+	else if (is_of_this_machine(err) || (err == EIO && !of_folder))
+		told = EREMOTEIO;
 	else if (err != ENOENT)
 		told = EHOSTUNREACH;
 	return reason_set(why, told, "%s%s%s: %s", folder->path, of_folder ? "" : "/", of_folder ? "" : path,

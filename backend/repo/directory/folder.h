@@ -83,6 +83,8 @@ bool id_encode(const char *path, char id[REPO_ID_MAX]);
 bool id_decode(const char *id, char path[REPO_ID_MAX]);
 /* Two stats with the same validator are of the same bytes. */
 void validator_of(const struct stat *st, char out[96]);
+/* An error that says nothing of whether the folder can be reached. */
+bool is_of_this_machine(int err);
 /* Open what is below the folder and nowhere else, whatever links say. fd or -errno. */
 int open_beneath(int root, const char *path, int flags);
 

@@ -40,7 +40,8 @@ static int root_fail(const struct folder *folder, int err, struct reason *why)
 	if (err == EACCES || err == EPERM)
 		return reason_set(why, EACCES, "%s: %s; it has to be readable for the user that fabricfs runs as, "
 				  "without root's right to read everything", folder->path, strerror(err));
-	return reason_set(why, EHOSTUNREACH, "%s: %s", folder->path, strerror(err));
+	return reason_set(why, is_of_this_machine(err) ? EREMOTEIO : EHOSTUNREACH, "%s: %s", folder->path,
+			  strerror(err));
 }
 
 static int one_tell(struct walk *walk, const char *path, const struct stat *st, const char *algo, const char *digest)

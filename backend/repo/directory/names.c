@@ -73,6 +73,11 @@ void validator_of(const struct stat *st, char out[96])
 		 st->st_ctim.tv_nsec);
 }
 
+bool is_of_this_machine(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOMEM;
+}
+
 /* Where openat2 is not: a component at a time, and no link at all. */
 static int open_walked(int root, const char *path, int flags)
 {
