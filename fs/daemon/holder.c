@@ -11,6 +11,7 @@
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -350,6 +351,8 @@ static bool link_read(void)
 		holder.ever_ready = true;
 		report(HOLDER_READY, "");
 		tell_service("READY=1");
+		/* What the configuration took; from here on it only waits. */
+		malloc_trim(0);
 	}
 	return true;
 }
