@@ -43,6 +43,15 @@ static int fetch_begin(struct repo_fetch *f, const struct repo_content *content,
 static int fetch_data(struct repo_fetch *f, const void *bytes, size_t n, struct reason *why);
 static void fetch_done(struct repo_fetch *f, int err, const struct reason *why);
 
+static void out_change(int by)
+{
+	pthread_mutex_lock(&out_lock);
+	out = (unsigned)((int)out + by);
+	if (!out)
+		pthread_cond_broadcast(&out_cond);
+	pthread_mutex_unlock(&out_lock);
+}
+
 static void fetch_put(struct fetch *f)
 {
 	if (atomic_fetch_sub(&f->refs, 1) != 1)
@@ -51,6 +60,8 @@ static void fetch_put(struct fetch *f)
 	content_put(f->content);
 	free(f->bytes);
 	free(f);
+	/* Last: whoever ends waits until nobody refers to a content. */
+	out_change(-1);
 }
 
 /* --- what to ask for (lock held) ------------------------------------------------------------ */
@@ -277,15 +288,6 @@ struct fetch *fetch_give_up(struct content *c)
 }
 
 /* --- asking (no lock) --------------------------------------------------------------------------- */
-
-static void out_change(int by)
-{
-	pthread_mutex_lock(&out_lock);
-	out = (unsigned)((int)out + by);
-	if (!out)
-		pthread_cond_broadcast(&out_cond);
-	pthread_mutex_unlock(&out_lock);
-}
 
 void fetches_settle(void)
 {
@@ -629,6 +631,5 @@ static void fetch_done(struct repo_fetch *rf, int err, const struct reason *said
 	/* An image that is gone there: who has it open finds out. */
 	waits_done(failed, err == ENOENT ? ESTALE : err, &why);
 	fetch_start(start);
-	out_change(-1);
 	fetch_put(f);
 }
